@@ -33,7 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("hyper", &["http/", "listener/"]),
     ("hyper_rustls", &["http/"]),
     ("hyper_util", &["http/", "listener/"]),
-    ("indexmap", &["capture/"]),
+    ("indexmap", &["capture/", "cli/"]),
     ("indicatif", &["output/progress.rs"]),
     ("jiff", &["time.rs"]),
     ("percent_encoding", &["secret/", "web/"]),

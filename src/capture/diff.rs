@@ -45,42 +45,30 @@ pub struct Difference {
     pub b: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Comparison {
-    SameBytes,
-    /// Other bytes with the same content.
-    Equivalent(BodyKind),
-    Different(BodyKind, Differences),
-}
-
-/// Differences in the order of the first body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Differences {
-    pub found: Vec<Difference>,
-    /// Whether there are more than are listed.
+pub struct Comparison {
+    /// None if the bodies are equal byte by byte.
+    pub kind: Option<BodyKind>,
+    /// In the order of the first body. Without any, the bodies are equivalent.
+    pub differences: Vec<Difference>,
+    /// Whether there are more differences than are listed.
     pub truncated: bool,
 }
 
 /// Compares by content if both bodies are XML, plain or in a form, or both are JSON; else byte by byte.
 pub fn compare(a: &[u8], b: &[u8]) -> Comparison {
-    if a == b {
-        return Comparison::SameBytes;
-    }
     let mut differ = Differ::default();
-    let kind = match (Document::read(a), Document::read(b)) {
+    differ.result.kind = match (Document::read(a), Document::read(b)) {
+        _ if a == b => None,
         (Ok(a), Ok(b)) if a.root_name.is_some() == b.root_name.is_some() => {
-            differ.documents(&a, &b)
+            Some(differ.documents(&a, &b))
         }
         _ => {
             differ.bytes(a, b);
-            BodyKind::Bytes
+            Some(BodyKind::Bytes)
         }
     };
-    if differ.differences.found.is_empty() {
-        Comparison::Equivalent(kind)
-    } else {
-        Comparison::Different(kind, differ.differences)
-    }
+    differ.result
 }
 
 /// XML (also in a form) and JSON over several lines, with no value changed; none for any other body.
@@ -94,7 +82,7 @@ struct Differ {
     is_xml: bool,
     /// From the root to here, put together only for a difference: it may be long.
     path: Vec<String>,
-    differences: Differences,
+    result: Comparison,
 }
 
 impl Differ {
@@ -123,10 +111,10 @@ impl Differ {
         } else if !is_same_value(a, b) {
             return self.push(Some(json_summary(a)), Some(json_summary(b)));
         }
-        let before = self.differences.found.len();
+        let before = self.result.differences.len();
         let pairs = pairs(a, b);
         for (&(name, number), &pair) in &pairs {
-            if self.differences.truncated {
+            if self.result.truncated {
                 return;
             }
             let is_repeated = number > 1 || pairs.contains_key(&(name, 2));
@@ -142,7 +130,7 @@ impl Differ {
         }
         // The order of elements counts if nothing else differs.
         let names = |node| Node::children(node).map(|(name, _)| name.unwrap_or("text"));
-        let is_unchanged = self.differences.found.len() == before;
+        let is_unchanged = self.result.differences.len() == before;
         if self.is_xml && is_unchanged && !names(a).eq(names(b)) {
             let listed = |node| {
                 names(node)
@@ -194,8 +182,8 @@ impl Differ {
     }
 
     fn push(&mut self, a: Option<String>, b: Option<String>) {
-        if self.differences.found.len() == MAX_DIFFERENCES {
-            self.differences.truncated = true;
+        if self.result.differences.len() == MAX_DIFFERENCES {
+            self.result.truncated = true;
             return;
         }
         // A path in JSON begins with a dot.
@@ -207,7 +195,7 @@ impl Differ {
                 break;
             }
         }
-        self.differences.found.push(Difference {
+        self.result.differences.push(Difference {
             path: shortened(path),
             a: a.map(shortened),
             b: b.map(shortened),
@@ -284,23 +272,24 @@ mod tests {
 
     #[test]
     fn bodies_are_compared_by_their_format() {
-        assert_eq!(compare(b"x", b"x"), Comparison::SameBytes);
+        assert_eq!(compare(b"x", b"x"), Comparison::default());
+        let form: &[u8] = b"params[xml]=%3Ca/%3E";
+        for (a, b, kind) in [
+            (&b"<a/>"[..], &b"<a></a>"[..], BodyKind::Xml),
+            (b"<a/>", form, BodyKind::Xml),
+            (b"[1]", b"[ 1.0 ]", BodyKind::Json),
+        ] {
+            let equivalent = Comparison {
+                kind: Some(kind),
+                ..Comparison::default()
+            };
+            assert_eq!(compare(a, b), equivalent);
+        }
+        let other = compare(b"<a/>", b"[]");
         assert_eq!(
-            compare(b"<a/>", b"<a></a>"),
-            Comparison::Equivalent(BodyKind::Xml)
+            (other.kind, other.differences.len()),
+            (Some(BodyKind::Bytes), 1)
         );
-        assert_eq!(
-            compare(b"<a/>", b"params[xml]=%3Ca/%3E"),
-            Comparison::Equivalent(BodyKind::Xml)
-        );
-        assert_eq!(
-            compare(b"[1]", b"[ 1.0 ]"),
-            Comparison::Equivalent(BodyKind::Json)
-        );
-        assert!(matches!(
-            compare(b"<a/>", b"[]"),
-            Comparison::Different(BodyKind::Bytes, _)
-        ));
     }
 
     #[test]
@@ -314,10 +303,7 @@ mod tests {
 
     #[test]
     fn bytes_differ_from_the_first_difference_on() {
-        let found = |a: &[u8], b: &[u8]| match compare(a, b) {
-            Comparison::Different(BodyKind::Bytes, differences) => differences.found,
-            other => panic!("{other:?}"),
-        };
+        let found = |a: &[u8], b: &[u8]| compare(a, b).differences;
         assert_eq!(
             found(b"ab\xff", b"ab"),
             [Difference {
@@ -339,17 +325,6 @@ mod tests {
     #[test]
     fn hostile_documents_cost_little() {
         let started = std::time::Instant::now();
-        let size = |comparison: &Comparison| match comparison {
-            Comparison::Different(_, Differences { found, truncated }) => {
-                let text = |value: &Option<String>| value.as_ref().map_or(0, String::len);
-                let bytes: usize = found
-                    .iter()
-                    .map(|d| d.path.len() + text(&d.a) + text(&d.b))
-                    .sum();
-                (bytes, *truncated)
-            }
-            other => panic!("{other:?}"),
-        };
         // Long paths to many differences, many siblings of different names, and one huge text.
         let name = "n".repeat(1_000);
         let deep = |leaf: &str| {
@@ -368,7 +343,11 @@ mod tests {
                 format!("[{}0]", "2,".repeat(200_000)),
             ),
         ] {
-            let (bytes, _) = size(&compare(a.as_bytes(), b.as_bytes()));
+            let found = compare(a.as_bytes(), b.as_bytes()).differences;
+            assert!(!found.is_empty());
+            let text = |value: &Option<String>| value.as_ref().map_or(0, String::len);
+            let bytes = found.iter().map(|d| d.path.len() + text(&d.a) + text(&d.b));
+            let bytes: usize = bytes.sum();
             assert!(bytes < 4 * MAX_DIFFERENCES * MAX_CHARS, "{bytes}");
         }
         assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
@@ -376,14 +355,11 @@ mod tests {
 
     fn found(a: &str, b: &str) -> Vec<String> {
         let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-        match compare(a.as_bytes(), b.as_bytes()) {
-            Comparison::Different(_, differences) => differences
-                .found
-                .iter()
-                .map(|d| format!("{}: {} / {}", d.path, shown(&d.a), shown(&d.b)))
-                .collect(),
-            _ => Vec::new(),
-        }
+        let differences = compare(a.as_bytes(), b.as_bytes()).differences;
+        let lines = differences
+            .iter()
+            .map(|d| format!("{}: {} / {}", d.path, shown(&d.a), shown(&d.b)));
+        lines.collect()
     }
 
     #[test]

@@ -23,6 +23,14 @@ pub struct Mask {
 }
 
 impl Mask {
+    /// Hides nothing.
+    pub fn revealing() -> Mask {
+        Mask {
+            reveal: true,
+            ..Mask::default()
+        }
+    }
+
     /// The decoded pairs of the query, in order; a word without `=` is a name with an empty value.
     pub fn query(&self, capture: &Capture) -> Vec<(String, String)> {
         let query = capture.query().unwrap_or_default();
@@ -141,10 +149,7 @@ impl Mask {
 
     /// The hidden values, decoded: other texts may repeat them.
     pub fn hidden_values(&self, capture: &Capture) -> Vec<Secret> {
-        let open = Mask {
-            reveal: true,
-            ..Mask::default()
-        };
+        let open = Mask::revealing();
         let mut values = Vec::new();
         for (received, shown) in open.query(capture).into_iter().zip(self.query(capture)) {
             if received != shown {
@@ -309,10 +314,7 @@ mod tests {
                 shown,
                 "{name}"
             );
-            let open = Mask {
-                reveal: true,
-                ..Mask::default()
-            };
+            let open = Mask::revealing();
             assert_eq!(
                 header_text(&open.header(name, value.as_bytes())),
                 value,
@@ -360,10 +362,7 @@ mod tests {
                 "{shown:?}"
             );
             assert!(Mask::default().hides(&capture), "{shown:?}");
-            let open = Mask {
-                reveal: true,
-                ..Mask::default()
-            };
+            let open = Mask::revealing();
             assert!(open.unread_head(&capture) == head && !open.hides(&capture));
         }
         let head = b"G<T /hook?token=canary&a=1 HTTP/1.1\r\nHost:  h\r\n\r\ncan%61ry";

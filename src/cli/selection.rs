@@ -193,6 +193,23 @@ pub fn confirmed(ctx: &Context<'_>, yes: bool, action: &str) -> Result<bool, Fai
     Ok(ctx.ui.ask(&format!("{action}?")))
 }
 
+/// Refuses a bin that does not exist.
+pub fn require_bin(journal: &dyn Journal, name: &str) -> Result<(), Failure> {
+    if journal.bin(name)?.is_some() {
+        return Ok(());
+    }
+    let bins = journal.bins()?;
+    let known = bins.iter().map(|bin| bin.name.as_str());
+    let hint = match text::nearest(name, known.clone()) {
+        Some(near) => format!("did you mean `--bin {near}`?"),
+        None if bins.is_empty() => {
+            "there are no bins yet; `hookfire listen` creates one".to_owned()
+        }
+        None => format!("existing bins: {}", text::listed(known)),
+    };
+    Err(Failure::usage(format!("there is no bin `{name}`")).hint(hint))
+}
+
 /// Hints at words of a filter that name nothing known, after an empty result.
 pub fn hint_at_unknown(ctx: &Context<'_>, filter: &Filter) {
     hint_at_unknown_event(ctx, filter.event_type.as_deref(), filter.action.as_deref());

@@ -66,13 +66,18 @@ fn captured_list_is_newest_first_and_filtered() {
     assert_eq!(ids(&["--since", "1h", "--bin", "inbox"]), [3, 2]);
     assert!(ids(&["--since", "2999-01-01"]).is_empty());
 
-    let outcome =
-        captured(&env, &["list", "--bin", "oders", "--type", "aplication"]).assert_code(0);
+    let outcome = captured(&env, &["list", "--type", "aplication"]).assert_code(0);
     assert_eq!(
         outcome.stderr(),
-        "no capture matches\nhint: `aplication` is not a type that 3scale documents; did you mean `application`?\n\
-         hint: there is no bin `oders`\n"
+        "no capture matches\nhint: `aplication` is not a type that 3scale documents; did you mean `application`?\n"
     );
+    for command in [&["list"][..], &["delete", "--yes"]] {
+        let outcome = captured(&env, &[command, &["--bin", "oders"]].concat()).assert_code(2);
+        assert_eq!(
+            outcome.stderr(),
+            "error: there is no bin `oders`\nhint: did you mean `--bin orders`?\n"
+        );
+    }
     let table = captured(&env, &["list", "--limit", "1"]).assert_code(0);
     assert!(
         table.stdout().contains("#3") && !table.stdout().contains("#2"),

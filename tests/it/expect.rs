@@ -511,9 +511,10 @@ fn background_processes_end_with_expect() {
 fn command_with_bin_gets_no_url() {
     let env = TestEnv::new();
     let line = "test -z \"${HOOKFIRE_EXPECT_URL+set}\"";
+    Listener::start(&env, &[]).stop();
     let outcome = env
         .hookfire([
-            "expect", "--bin", "none", "--count", "0", "--within", "100ms", "--", "sh", "-c", line,
+            "expect", "--bin", "inbox", "--count", "0", "--within", "100ms", "--", "sh", "-c", line,
         ])
         .env("HOOKFIRE_EXPECT_URL", "");
     outcome.run().assert_code(0);
@@ -754,11 +755,19 @@ fn expect_bin_with_since_includes_earlier_captures() {
     assert!(outcome.stdout().starts_with("#3 POST / "), "{outcome}");
 
     let outcome = env
-        .hookfire(["expect", "--bin", "expct", "--within", "0s"])
+        .hookfire(["expect", "--bin", "expct", "--within", "20s"])
+        .args(["--", "touch", "ran"])
         .run()
-        .assert_code(7);
+        .assert_code(2);
+    let words = "error: there is no bin `expct`\nhint: did you mean `--bin expect`?\n";
+    assert_eq!(outcome.stderr(), words);
+    assert!(!env.work_dir().join("ran").exists(), "the command was run");
+    let outcome = env
+        .hookfire(["expect", "--bin", "orders", "--within", "20s"])
+        .run()
+        .assert_code(2);
     assert!(
-        outcome.stderr().contains("did you mean `--bin expect`?"),
+        outcome.stderr().contains("hint: existing bins: `expect`\n"),
         "{outcome}"
     );
     for wrong in [
@@ -769,7 +778,7 @@ fn expect_bin_with_since_includes_earlier_captures() {
         env.hookfire(["expect"]).args(wrong).run().assert_code(2);
     }
     let outcome = env
-        .hookfire(["expect", "--bin", "b", "--since", "yesterdayish"])
+        .hookfire(["expect", "--bin", "expect", "--since", "yesterdayish"])
         .run()
         .assert_code(2);
     assert!(outcome.stderr().contains("yesterdayish"), "{outcome}");

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueHint};
 
-use super::selection::{CaptureFilterArgs, head, head_if_there, newest_first};
+use super::selection::{CaptureFilterArgs, head, newest_first};
 use crate::capture::Caught;
 use crate::cli::args::{DeleteArgs, Format, parse_id};
 use crate::cli::context::Context;
@@ -11,7 +11,6 @@ use crate::cli::selection;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::CaptureQuery;
-use crate::journal::Journal;
 use crate::output::capture_json::CaptureView;
 use crate::output::{RowWriter, capture};
 
@@ -45,33 +44,38 @@ pub struct CapturedDeleteArgs {
 }
 
 pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let query = args.filter.query(ctx.now())?;
+    let journal = ctx.existing_journal()?;
+    let query = args.filter.query(ctx, journal.as_deref())?;
     let is_filtered = query != CaptureQuery::default();
-    let command = "hookfire captured delete";
     let named = selection::resolve(
         &args.ids,
         is_filtered,
         args.all,
-        command,
+        "hookfire captured delete",
         "17",
         "--type account",
     )?;
-    let mask = ctx.mask(false)?;
-    let journal = ctx.existing_journal()?;
-    let ids = seen(journal.as_deref(), named.as_deref(), &query)?;
+    let each = |visit: &mut dyn FnMut(Caught) -> Result<(), Failure>| match (&named, &journal) {
+        (Some(ids), journal) => ids
+            .iter()
+            .try_for_each(|&id| visit(head(journal.as_deref(), id)?)),
+        (None, Some(journal)) => newest_first(&**journal, &query, visit),
+        (None, None) => Ok(()),
+    };
+    let mut ids = Vec::new();
+    each(&mut |caught| {
+        ids.push(caught.id);
+        Ok(())
+    })?;
     if ids.is_empty() && args.delete.output.format() == Format::Text {
-        args.filter.hint_at_unknown(ctx, journal.as_deref());
+        args.filter.hint_at_unknown(ctx);
     }
-    let table = || {
-        // A listener may have pruned some of them.
+    let mask = ctx.mask(false)?;
+    let print_table = || {
         let columns = capture::columns(&mask, ctx.now());
         let view = |caught: &Caught| CaptureView::new(caught, &mask);
         let mut list = RowWriter::new(ctx.ui, Format::Text, columns, view)?;
-        for &id in &ids {
-            if let Some(caught) = head_if_there(journal.as_deref(), id)? {
-                list.push(&caught)?;
-            }
-        }
+        each(&mut |caught| Ok(list.push(&caught)?))?;
         list.finish()?;
         Ok(())
     };
@@ -79,28 +83,15 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
         Some(journal) => Ok(journal.delete_captures(&ids)?),
         None => Ok(0),
     };
-    let (names, must_confirm) = (("capture", "captures"), named.is_none());
-    deletion::run(ctx, &args.delete, &ids, names, must_confirm, table, delete)
-}
-
-/// The existing ids, in the order given or else the newest first.
-fn seen(
-    journal: Option<&dyn Journal>,
-    named: Option<&[i64]>,
-    query: &CaptureQuery,
-) -> Result<Vec<i64>, Failure> {
-    if let Some(named) = named {
-        return named
-            .iter()
-            .map(|&id| head(journal, id).map(|caught| caught.id))
-            .collect();
-    }
-    let mut ids = Vec::new();
-    if let Some(journal) = journal {
-        newest_first(journal, query, |caught| {
-            ids.push(caught.id);
-            Ok(())
-        })?;
-    }
-    Ok(ids)
+    let names = ("capture", "captures");
+    let must_confirm = named.is_none();
+    deletion::run(
+        ctx,
+        &args.delete,
+        &ids,
+        names,
+        must_confirm,
+        print_table,
+        delete,
+    )
 }

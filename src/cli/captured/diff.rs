@@ -1,12 +1,11 @@
 //! `hookfire captured diff`
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use clap::{Args, ValueHint};
+use indexmap::IndexMap;
 
 use super::selection::whole;
 use crate::capture::Mask;
-use crate::capture::diff::{BodyKind, Comparison, Difference, Differences, compare};
+use crate::capture::diff::{BodyKind, Comparison, Difference, compare};
 use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::delivery::target::{Param, Value};
@@ -29,7 +28,7 @@ Examples:
 
 const MAX_TEXT_DIFFERENCES: usize = 50;
 
-const HEADER_RANK: u8 = 3;
+const HEADER: &str = "header ";
 
 /// They differ from request to request without meaning, or only frame the message.
 const IGNORED_HEADERS: [&str; 10] = [
@@ -100,22 +99,26 @@ impl std::fmt::Display for SideId {
     }
 }
 
-/// A value of the request: as shown, masked; and as compared, none for a secret that is not stored and equals any value.
-type FieldValue = (String, Option<String>);
-
 /// One of the two requests.
-struct Side {
-    /// By rank (so that the method comes first) and label, such as `query token` and `header x-source`.
-    fields: BTreeMap<(u8, String), Vec<FieldValue>>,
+struct Request {
+    /// Labels, such as `query token` and `header x-source`, and values in order.
+    fields: Vec<(String, FieldValue)>,
     body: Vec<u8>,
+}
+
+struct FieldValue {
+    /// Masked if it is secret.
+    shown: String,
+    /// None for a secret that is not stored: it equals any value.
+    known: Option<String>,
 }
 
 pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mask = ctx.mask(false)?;
     let journal = ctx.existing_journal()?;
     let read = |side| match side {
-        SideId::Capture(id) => Side::capture(journal.as_deref(), id, &mask),
-        SideId::Delivery(id) => Side::delivery(journal.as_deref(), id),
+        SideId::Capture(id) => Request::capture(journal.as_deref(), id, &mask),
+        SideId::Delivery(id) => Request::delivery(journal.as_deref(), id),
     };
     let (mut a, mut b) = (read(args.a)?, read(args.b)?);
     if args.a.is_delivery() || args.b.is_delivery() {
@@ -123,124 +126,122 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         a.body = event::extract_xml(&a.body).into_owned();
         b.body = event::extract_xml(&b.body).into_owned();
     }
-    let comparison = compare(&a.body, &b.body);
-    let request = request_differences(args, &a, &b);
-    let exit = if matches!(comparison, Comparison::Different(..)) {
-        Exit::Error
-    } else {
-        Exit::Done
+    let bodies = compare(&a.body, &b.body);
+    let request = request_differences(args, [a, b]);
+    let exit = match bodies.differences[..] {
+        [] => Exit::Done,
+        _ => Exit::Error,
     };
     let printed = match args.output.format() {
-        Format::Text => print_text(ctx, args, &comparison, &request),
+        Format::Text => print_text(ctx, args, &bodies, &request),
         format => {
-            let line = format.document(&view(args, &comparison, &request));
+            let line = format.document(&view(args, &bodies, &request));
             ctx.ui.line(&line).map_err(Failure::from)
         }
     };
     Failure::after_output(printed.and_then(|()| Ok(ctx.ui.flush()?)), exit)
 }
 
-impl Side {
-    fn new(method: &str, path: &str, body: Vec<u8>) -> Side {
-        let mut side = Side {
-            fields: BTreeMap::new(),
+impl Request {
+    fn new(method: &str, path: &str, body: Vec<u8>) -> Request {
+        let mut request = Request {
+            fields: Vec::new(),
             body,
         };
-        for (rank, name, value) in [(0, "method", method), (1, "path", path)] {
-            let value = value.to_owned();
-            side.add(rank, name.to_owned(), (value.clone(), Some(value)));
-        }
-        side
+        request.add("method".to_owned(), method.to_owned(), Some(method));
+        request.add("path".to_owned(), path.to_owned(), Some(path));
+        request
     }
 
-    fn add(&mut self, rank: u8, label: String, value: FieldValue) {
-        self.fields.entry((rank, label)).or_default().push(value);
+    fn add(&mut self, label: String, shown: String, known: Option<&str>) {
+        let known = known.map(str::to_owned);
+        self.fields.push((label, FieldValue { shown, known }));
     }
 
-    fn add_query(&mut self, name: &str, value: FieldValue) {
-        self.add(2, format!("query {name}"), value);
-    }
-
-    fn add_header(&mut self, name: &str, value: FieldValue) {
+    fn add_header(&mut self, name: &str, shown: String, known: Option<&str>) {
         let name = name.to_ascii_lowercase();
         if !IGNORED_HEADERS.contains(&name.as_str()) {
-            self.add(HEADER_RANK, format!("header {name}"), value);
+            self.add(format!("{HEADER}{name}"), shown, known);
         }
     }
 
-    fn capture(journal: Option<&dyn Journal>, id: i64, mask: &Mask) -> Result<Side, Failure> {
+    fn capture(journal: Option<&dyn Journal>, id: i64, mask: &Mask) -> Result<Request, Failure> {
         let (caught, body) = whole(journal, id)?;
         let capture = &caught.capture;
-        let revealed = Mask {
-            reveal: true,
-            ..Mask::default()
-        };
-        let mut side = Side::new(capture.method(), capture.path(), body.bytes);
+        let revealed = Mask::revealing();
+        let mut request = Request::new(capture.method(), capture.path(), body.bytes);
         let query = revealed.query(capture).into_iter();
         for ((name, known), (_, shown)) in query.zip(mask.query(capture)) {
-            side.add_query(&name, (shown, Some(known)));
+            request.add(format!("query {name}"), shown, Some(&known));
         }
         let headers = revealed.headers(capture).into_iter();
         for ((name, known), (_, shown)) in headers.zip(mask.headers(capture)) {
-            side.add_header(&name, (shown, Some(known)));
+            request.add_header(&name, shown, Some(&known));
         }
-        Ok(side)
+        Ok(request)
     }
 
-    fn delivery(journal: Option<&dyn Journal>, id: i64) -> Result<Side, Failure> {
+    fn delivery(journal: Option<&dyn Journal>, id: i64) -> Result<Request, Failure> {
         let journal = journal.ok_or_else(|| Failure::no_delivery(id))?;
         let delivery = journal
             .delivery(id)?
             .ok_or_else(|| Failure::no_delivery(id))?;
         let target = &delivery.target;
-        let mut side = Side::new("POST", target.base.path(), journal.event(id)?);
+        let mut request = Request::new("POST", target.base.path(), journal.event(id)?);
         for param in &target.params {
-            side.add_query(&param.name, field_value(param));
+            let (shown, known) = shown_and_known(param);
+            request.add(format!("query {}", param.name), shown, known);
         }
         for header in &target.headers {
-            side.add_header(&header.name, field_value(header));
+            let (shown, known) = shown_and_known(header);
+            request.add_header(&header.name, shown, known);
         }
         for (name, value) in event_headers(&delivery.uuid, delivery.body_format) {
             let mut own = target.headers.iter();
             if !own.any(|header| header.name.eq_ignore_ascii_case(name)) {
-                side.add_header(name, (value.clone(), Some(value)));
+                request.add_header(name, value.clone(), Some(&value));
             }
         }
-        Ok(side)
+        Ok(request)
     }
 }
 
-fn field_value(param: &Param) -> FieldValue {
+fn shown_and_known(param: &Param) -> (String, Option<&str>) {
     match &param.value {
-        Value::Public(value) => (value.clone(), Some(value.clone())),
+        Value::Public(value) => (value.clone(), Some(value)),
         Value::Secret(_) => (MASK.to_owned(), None),
     }
 }
 
-fn request_differences(args: &CapturedDiffArgs, a: &Side, b: &Side) -> Vec<Difference> {
-    let is_different = |key: &(u8, String)| match (a.fields.get(key), b.fields.get(key)) {
-        (Some(a), Some(b)) => {
-            let equal =
-                |((_, a), (_, b)): (&FieldValue, &FieldValue)| a.is_none() || b.is_none() || a == b;
-            a.len() != b.len() || !a.iter().zip(b).all(equal)
+fn request_differences(args: &CapturedDiffArgs, requests: [Request; 2]) -> Vec<Difference> {
+    let are_deliveries = [args.a.is_delivery(), args.b.is_delivery()];
+    let mut fields = IndexMap::<String, [Vec<FieldValue>; 2]>::new();
+    for (side, request) in requests.into_iter().enumerate() {
+        for (label, value) in request.fields {
+            fields.entry(label).or_default()[side].push(value);
         }
-        // The HTTP client adds headers to a delivery.
-        (Some(_), None) if key.0 == HEADER_RANK => args.a.is_delivery() || !args.b.is_delivery(),
-        (None, Some(_)) if key.0 == HEADER_RANK => args.b.is_delivery() || !args.a.is_delivery(),
-        _ => true,
+    }
+    let is_equal = |a: &FieldValue, b: &FieldValue| {
+        a.known.is_none() || b.known.is_none() || a.known == b.known
     };
-    let shown = |values: Option<&Vec<FieldValue>>| {
-        let texts: Vec<&str> = values?.iter().map(|(shown, _)| shown.as_str()).collect();
-        Some(texts.join(", "))
-    };
-    let keys: BTreeSet<&(u8, String)> = a.fields.keys().chain(b.fields.keys()).collect();
     let mut found = Vec::new();
-    for key in keys.into_iter().filter(|key| is_different(key)) {
-        found.push(Difference {
-            path: key.1.clone(),
-            a: shown(a.fields.get(key)),
-            b: shown(b.fields.get(key)),
+    for (path, [a, b]) in fields {
+        // The HTTP client adds headers to a delivery.
+        let is_added = path.starts_with(HEADER)
+            && match are_deliveries {
+                [true, false] => a.is_empty(),
+                [false, true] => b.is_empty(),
+                _ => false,
+            };
+        let mut pairs = a.iter().zip(&b);
+        if is_added || a.len() == b.len() && pairs.all(|(a, b)| is_equal(a, b)) {
+            continue;
+        }
+        let [a, b] = [a, b].map(|values| {
+            let shown: Vec<&str> = values.iter().map(|value| value.shown.as_str()).collect();
+            (!shown.is_empty()).then(|| shown.join(", "))
         });
+        found.push(Difference { path, a, b });
     }
     found
 }
@@ -248,25 +249,28 @@ fn request_differences(args: &CapturedDiffArgs, a: &Side, b: &Side) -> Vec<Diffe
 fn print_text(
     ctx: &Context<'_>,
     args: &CapturedDiffArgs,
-    comparison: &Comparison,
+    bodies: &Comparison,
     request: &[Difference],
 ) -> Result<(), Failure> {
-    let (words, kind, tone) = match comparison {
-        Comparison::SameBytes => ("byte-equal", None, Tone::Good),
-        Comparison::Equivalent(kind) => ("equivalent, bytes differ", Some(kind), Tone::Good),
-        Comparison::Different(kind, _) => ("different", Some(kind), Tone::Bad),
+    let (words, tone) = match (bodies.kind, &bodies.differences[..]) {
+        (None, _) => ("byte-equal", Tone::Good),
+        (Some(_), []) => ("equivalent, bytes differ", Tone::Good),
+        (Some(_), _) => ("different", Tone::Bad),
     };
     let words = ctx.ui.toned(tone, words);
-    let kind = kind.map_or(String::new(), |kind| format!(" ({})", kind.as_str()));
+    let kind = bodies.kind.map(|kind| format!(" ({})", kind.as_str()));
+    let kind = kind.unwrap_or_default();
     ctx.ui.line(&format!(
         "bodies of {} and {}: {words}{kind}",
         args.a, args.b
     ))?;
-    if let Comparison::Different(kind, differences) = comparison {
-        print_differences(ctx, &differences.found, *kind == BodyKind::Json)?;
-        if differences.truncated {
-            ctx.ui.line("  and others, which are not listed")?;
-        }
+    print_differences(
+        ctx,
+        &bodies.differences,
+        bodies.kind == Some(BodyKind::Json),
+    )?;
+    if bodies.truncated {
+        ctx.ui.line("  and others, which are not listed")?;
     }
     if !request.is_empty() {
         let heading = ctx
@@ -301,19 +305,15 @@ fn print_differences(
     Ok(())
 }
 
-fn view(
-    args: &CapturedDiffArgs,
-    comparison: &Comparison,
-    request: &[Difference],
-) -> serde_json::Value {
-    let none = Differences::default();
-    let (bodies, kind, differences) = match comparison {
-        Comparison::SameBytes => ("byte_equal", None, &none),
-        Comparison::Equivalent(kind) => ("equivalent", Some(kind.as_str()), &none),
-        Comparison::Different(kind, found) => ("different", Some(kind.as_str()), found),
+fn view(args: &CapturedDiffArgs, bodies: &Comparison, request: &[Difference]) -> serde_json::Value {
+    let words = match (bodies.kind, &bodies.differences[..]) {
+        (None, _) => "byte_equal",
+        (Some(_), []) => "equivalent",
+        (Some(_), _) => "different",
     };
     serde_json::json!({
-        "a": args.a.to_string(), "b": args.b.to_string(), "bodies": bodies, "compared_as": kind,
-        "differences": differences.found, "truncated": differences.truncated, "request_differences": request,
+        "a": args.a.to_string(), "b": args.b.to_string(), "bodies": words,
+        "compared_as": bodies.kind.map(BodyKind::as_str), "differences": bodies.differences,
+        "truncated": bodies.truncated, "request_differences": request,
     })
 }

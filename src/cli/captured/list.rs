@@ -45,19 +45,16 @@ pub struct CapturedListArgs {
 
 pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let format = args.output.format();
-    let filter = args.filter.query(ctx.now())?;
-    let limit = args
-        .limit
-        .or((format == Format::Text).then_some(DEFAULT_LIMIT));
-    // As text, reads one more to find out whether the limit leaves any out.
-    let read = limit.map(|limit| limit.saturating_add(u32::from(format == Format::Text)));
-    let query = CaptureQuery {
-        limit: read,
-        ..filter.clone()
-    };
+    let is_text = format == Format::Text;
+    let limit = args.limit.or(is_text.then_some(DEFAULT_LIMIT));
     let mask = ctx.mask(args.reveal)?;
     let journal = ctx.existing_journal()?;
-
+    let filter = args.filter.query(ctx, journal.as_deref())?;
+    let query = CaptureQuery {
+        // One more shows whether the limit leaves any out.
+        limit: limit.map(|limit| limit.saturating_add(1)),
+        ..filter.clone()
+    };
     let columns = capture::columns(&mask, ctx.now());
     let view = |caught: &Caught| CaptureView::new(caught, &mask);
     let mut list = RowWriter::new(ctx.ui, format, columns, view)?;
@@ -72,10 +69,8 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         })?;
     }
     list.finish()?;
-    if format != Format::Text {
-        return Ok(Exit::Done);
-    }
     match limit {
+        _ if !is_text => {}
         _ if found == 0 => {
             let is_filtered = filter != CaptureQuery::default();
             ctx.ui.status(if is_filtered {
@@ -83,7 +78,7 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             } else {
                 "no captures yet"
             });
-            args.filter.hint_at_unknown(ctx, journal.as_deref());
+            args.filter.hint_at_unknown(ctx);
         }
         Some(limit) if found > limit => ctx.ui.status(&format!(
             "the newest {limit} shown; `--limit {}` shows more",

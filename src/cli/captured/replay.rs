@@ -6,19 +6,19 @@ use clap::{Args, ValueHint};
 use serde_json::Value;
 
 use super::selection::whole;
-use crate::capture::{Body, Caught, header_text, is_hidden};
+use crate::capture::{header_text, is_hidden};
 use crate::cli::args::{Format, ReportOutput, TransportArgs, parse_id};
 use crate::cli::context::Context;
 use crate::cli::settings;
-use crate::delivery::{ErrorKind, target};
+use crate::delivery::ErrorKind;
+use crate::delivery::target::{self, Target};
 use crate::engine::plan::proxy_credentials;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::replay::{Prepared, ReplayError, ReplayTarget, prepare};
-use crate::http::tls_hint;
-use crate::http::{Client, Completed, Response, status_text};
+use crate::http::{Client, Completed, Request, status_text, tls_hint};
 use crate::output::capture_json::BodyView;
-use crate::output::{RowWriter, Tone, capture, replay_json};
+use crate::output::{OutputError, RowWriter, Tone, capture, replay_json};
 use crate::secret::MASK;
 use crate::text::count;
 use crate::time::measured;
@@ -103,21 +103,16 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
         Arc::make_mut(&mut one.request.redactor).add(&proxy_credentials(&ctx.env, &options));
         ctx.ui
             .detail(1, || capture::line(ctx.ui, &caught, &destination.mask));
-        prepared.push((caught, body, one));
+        prepared.push((*id, one));
     }
-    let relay = ctx.clients.client(&destination.target, &options, 0)?;
-    let replay = Replayer {
-        ctx,
-        destination: &destination,
-        format: args.output.format(),
-        relay,
-    };
+    let client = ctx.clients.client(&destination.target, &options, 0)?;
+    let format = args.output.format();
     if args.dry_run {
-        return replay.dry_run(&prepared);
+        return dry_run(ctx, format, &prepared, &destination.target);
     }
     ctx.warn_of_exposure(&destination.target, &options);
     ctx.catch_interrupts()?;
-    replay.send(&prepared)
+    send(ctx, format, &prepared, &client)
 }
 
 fn refused(error: ReplayError, id: i64) -> Failure {
@@ -136,156 +131,139 @@ fn refused(error: ReplayError, id: i64) -> Failure {
     failure.context(format!("nothing is sent, because of capture #{id}"))
 }
 
-struct Replayer<'a> {
-    ctx: &'a Context<'a>,
-    destination: &'a ReplayTarget,
+fn send(
+    ctx: &Context<'_>,
     format: Format,
-    relay: Client,
-}
-
-impl Replayer<'_> {
-    fn send(&self, prepared: &[(Caught, Body, Prepared)]) -> Result<Exit, Failure> {
-        let mut rows = self.rows()?;
-        let (mut worst, mut refused, mut hint) = (Exit::Done, 0, None);
-        // An output error does not stop the sending.
-        let mut printed = Ok(());
-        for (caught, _, one) in prepared {
-            let exchange = self.relay.send(one.request.clone());
-            let exit = exit_of(&exchange);
-            worst = worst.max(exit);
-            refused += usize::from(exit != Exit::Done);
-            if let Err(none) = &exchange.result {
-                hint = hint.or_else(|| tls_hint(&none.message));
-            }
-            if printed.is_ok() {
-                printed = self.print(caught, one, &exchange, &mut rows);
-            }
-            if exit == Exit::Interrupted {
-                break;
-            }
+    prepared: &[(i64, Prepared)],
+    client: &Client,
+) -> Result<Exit, Failure> {
+    let mut rows = rows(ctx, format)?;
+    let (mut worst, mut refused, mut hint) = (Exit::Done, 0, None);
+    // An output error does not stop the sending.
+    let mut printed = Ok(());
+    for (id, one) in prepared {
+        let exchange = client.send(one.request.clone());
+        let exit = exit_of(&exchange);
+        worst = worst.max(exit);
+        refused += usize::from(exit != Exit::Done);
+        if let Err(none) = &exchange.result {
+            hint = hint.or_else(|| tls_hint(&none.message));
         }
-        if printed.is_ok() {
-            printed = rows.finish().map(|_| ()).map_err(Failure::from);
-        }
-        let exit = Failure::after_output(printed, worst)?;
-        let kind = match exit {
-            Exit::Refused => Kind::Refused,
-            Exit::Unreachable => Kind::Unreachable,
-            Exit::Interrupted => {
-                return Err(Failure::new(
-                    Kind::Interrupted,
-                    "stopped before a response arrived",
-                ));
+        printed = printed.and_then(|()| {
+            match format {
+                Format::Text => ctx.ui.line(&line(ctx, *id, one, &exchange))?,
+                _ => rows.push(&replay_json::view(*id, one, &exchange))?,
             }
-            _ => return Ok(exit),
-        };
-        if self.format == Format::Text {
-            hint.iter().for_each(|hint| self.ctx.ui.hint(hint));
-            return Ok(exit);
+            ctx.ui.flush()
+        });
+        if exit == Exit::Interrupted {
+            break;
         }
-        let what = count(prepared.len(), "capture was", "captures were");
-        let failure = Failure::new(kind, format!("{what} sent, {refused} without success"));
-        Err(hint.into_iter().fold(failure, Failure::hint))
     }
-
-    fn dry_run(&self, prepared: &[(Caught, Body, Prepared)]) -> Result<Exit, Failure> {
-        let mut rows = self.rows()?;
-        for (caught, body, one) in prepared {
-            let head = self.head(one);
-            if self.format == Format::Text {
-                self.line(&format!("{} {}", one.request.method, one.shown_url))?;
-                for (name, value) in &head {
-                    self.line(&format!("{name}: {value}"))?;
-                }
-                self.line("")?;
-                self.ctx
-                    .ui
-                    .data(|out| out.write_all(&self.ctx.ui.untrusted_bytes(&body.bytes)))?;
-                if !body.bytes.is_empty() && !body.bytes.ends_with(b"\n") {
-                    self.line("")?;
-                }
-                continue;
-            }
-            let view = BodyView::new(&body.bytes);
-            let view = serde_json::json!({
-                "dry_run": true, "id": caught.id,
-                "request": {
-                    "method": one.request.method, "url": one.shown_url, "headers": head,
-                    "body": view.text(), "body_encoding": view.encoding(),
-                },
-            });
-            rows.push(&view)?;
-        }
-        rows.finish()?;
-        self.ctx.ui.status("nothing is sent (--dry-run)");
-        Ok(Exit::Done)
-    }
-
-    /// The headers, with credentials and the destination's secrets masked.
-    fn head(&self, one: &Prepared) -> Vec<(String, String)> {
-        let own_secret = |name: &str| {
-            let mut own = self.destination.target.headers.iter();
-            let own = own.find(|own| own.name.eq_ignore_ascii_case(name));
-            own.is_some_and(|own| matches!(own.value, target::Value::Secret(_)))
-        };
-        let mut shown = Vec::new();
-        for (name, value) in &one.request.headers {
-            let hide = is_hidden(name, value) || own_secret(name);
-            let value = if hide {
-                MASK.to_owned()
-            } else {
-                header_text(value)
-            };
-            shown.push((name.clone(), value));
-        }
-        shown
-    }
-
-    fn print(
-        &self,
-        caught: &Caught,
-        one: &Prepared,
-        exchange: &Completed,
-        rows: &mut RowWriter<'_, Value>,
-    ) -> Result<(), Failure> {
-        if self.format == Format::Text {
-            let what = format!("#{} {} → {}", caught.id, one.request.method, one.shown_url);
-            let (tone, words) = match &exchange.result {
-                Ok(response) if is_success(response) => (Tone::Good, status_text(response.status)),
-                Ok(response) => (Tone::Bad, status_text(response.status)),
-                Err(none) => (Tone::Bad, none.message.clone()),
-            };
-            let ui = self.ctx.ui;
-            let took = measured(exchange.duration);
-            return self.line(&format!(
-                "{}: {} ({took})",
-                ui.untrusted(&what),
-                ui.toned(tone, &ui.untrusted(&words))
+    let printed = printed.and_then(|()| rows.finish());
+    let exit = Failure::after_output(printed.map(|_| ()).map_err(Failure::from), worst)?;
+    let kind = match exit {
+        Exit::Refused => Kind::Refused,
+        Exit::Unreachable => Kind::Unreachable,
+        Exit::Interrupted => {
+            return Err(Failure::new(
+                Kind::Interrupted,
+                "stopped before a response arrived",
             ));
         }
-        rows.push(&replay_json::view(caught.id, one, exchange))?;
-        Ok(self.ctx.ui.flush()?)
+        _ => return Ok(exit),
+    };
+    if format == Format::Text {
+        hint.iter().for_each(|hint| ctx.ui.hint(hint));
+        return Ok(exit);
     }
-
-    /// For every format but text.
-    fn rows(&self) -> Result<RowWriter<'_, Value>, Failure> {
-        let rows = RowWriter::new(self.ctx.ui, self.format, Vec::new(), Value::clone);
-        Ok(rows?)
-    }
-
-    fn line(&self, text: &str) -> Result<(), Failure> {
-        self.ctx.ui.line(text)?;
-        Ok(self.ctx.ui.flush()?)
-    }
+    let what = count(prepared.len(), "capture was", "captures were");
+    let failure = Failure::new(kind, format!("{what} sent, {refused} without success"));
+    Err(hint.into_iter().fold(failure, Failure::hint))
 }
 
-fn is_success(response: &Response) -> bool {
-    (200..300).contains(&response.status)
+/// `#17 POST → http://127.0.0.1:3000/hook: 200 OK (2 ms)`
+fn line(ctx: &Context<'_>, id: i64, one: &Prepared, exchange: &Completed) -> String {
+    let what = format!("#{id} {} → {}", one.request.method, one.shown_url);
+    let words = match &exchange.result {
+        Ok(response) => status_text(response.status),
+        Err(none) => none.message.clone(),
+    };
+    let tone = match exit_of(exchange) {
+        Exit::Done => Tone::Good,
+        _ => Tone::Bad,
+    };
+    format!(
+        "{}: {} ({})",
+        ctx.ui.untrusted(&what),
+        ctx.ui.toned(tone, &ctx.ui.untrusted(&words)),
+        measured(exchange.duration)
+    )
+}
+
+fn dry_run(
+    ctx: &Context<'_>,
+    format: Format,
+    prepared: &[(i64, Prepared)],
+    target: &Target,
+) -> Result<Exit, Failure> {
+    let mut rows = rows(ctx, format)?;
+    for (id, Prepared { request, shown_url }) in prepared {
+        let headers = shown_headers(request, target);
+        let body = request.body.as_deref().unwrap_or_default();
+        if format != Format::Text {
+            let view = BodyView::new(body);
+            rows.push(&serde_json::json!({
+                "dry_run": true, "id": id,
+                "request": {
+                    "method": request.method, "url": shown_url, "headers": headers,
+                    "body": view.text(), "body_encoding": view.encoding(),
+                },
+            }))?;
+            continue;
+        }
+        let mut head = format!("{} {shown_url}\n", request.method);
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\n");
+        }
+        ctx.ui.line(&ctx.ui.untrusted(&head))?;
+        ctx.ui
+            .data(|out| out.write_all(&ctx.ui.untrusted_bytes(body)))?;
+        if !body.is_empty() && !body.ends_with(b"\n") {
+            ctx.ui.line("")?;
+        }
+    }
+    rows.finish()?;
+    ctx.ui.status("nothing is sent (--dry-run)");
+    Ok(Exit::Done)
+}
+
+/// The headers, with credentials and the target's secrets masked.
+fn shown_headers(request: &Request, target: &Target) -> Vec<(String, String)> {
+    let is_secret = |name: &str| {
+        let mut own = target.headers.iter();
+        let own = own.find(|own| own.name.eq_ignore_ascii_case(name));
+        own.is_some_and(|own| matches!(own.value, target::Value::Secret(_)))
+    };
+    let headers = request.headers.iter();
+    let shown = headers.map(|(name, value)| {
+        let shown = match is_hidden(name, value) || is_secret(name) {
+            true => MASK.to_owned(),
+            false => header_text(value),
+        };
+        (name.clone(), shown)
+    });
+    shown.collect()
+}
+
+/// For every format but text.
+fn rows<'a>(ctx: &'a Context<'_>, format: Format) -> Result<RowWriter<'a, Value>, OutputError> {
+    RowWriter::new(ctx.ui, format, Vec::new(), Value::clone)
 }
 
 fn exit_of(exchange: &Completed) -> Exit {
     match &exchange.result {
-        Ok(response) if is_success(response) => Exit::Done,
+        Ok(response) if (200..300).contains(&response.status) => Exit::Done,
         Ok(_) => Exit::Refused,
         Err(none) if none.kind == ErrorKind::Interrupted => Exit::Interrupted,
         Err(_) => Exit::Unreachable,

@@ -4,11 +4,10 @@ use clap::{Args, ValueHint};
 
 use crate::capture::{Body, Caught};
 use crate::cli::context::Context;
-use crate::cli::selection::hint_at_unknown_event;
+use crate::cli::selection;
 use crate::error::{Failure, Kind};
-use crate::journal::Journal;
-use crate::journal::{CaptureQuery, Order};
-use crate::time::{Edge, UnixMs, parse_time};
+use crate::journal::{CaptureQuery, Journal, Order};
+use crate::time::{Edge, parse_time};
 
 const PAGE_SIZE: u32 = 500;
 
@@ -34,11 +33,18 @@ pub struct CaptureFilterArgs {
 }
 
 impl CaptureFilterArgs {
-    /// The filter, in no order and without a limit.
-    pub fn query(&self, now: UnixMs) -> Result<CaptureQuery, Failure> {
+    /// The filter, in no order and without a limit. An unknown bin is an error.
+    pub fn query(
+        &self,
+        ctx: &Context<'_>,
+        journal: Option<&dyn Journal>,
+    ) -> Result<CaptureQuery, Failure> {
         let since = self.since.as_deref();
-        let since = since.map(|text| parse_time(text, now, Edge::From));
+        let since = since.map(|text| parse_time(text, ctx.now(), Edge::From));
         let since = since.transpose();
+        if let (Some(bin), Some(journal)) = (&self.bin, journal) {
+            selection::require_bin(journal, bin)?;
+        }
         Ok(CaptureQuery {
             bin: self.bin.clone(),
             method: self.method.clone(),
@@ -49,15 +55,9 @@ impl CaptureFilterArgs {
         })
     }
 
-    /// Prints hints about values of the filter that name nothing known.
-    pub fn hint_at_unknown(&self, ctx: &Context<'_>, journal: Option<&dyn Journal>) {
-        hint_at_unknown_event(ctx, self.event_type.as_deref(), self.action.as_deref());
-        let (Some(name), Some(journal)) = (&self.bin, journal) else {
-            return;
-        };
-        if let Ok(None) = journal.bin(name) {
-            ctx.ui.hint(&format!("there is no bin `{name}`"));
-        }
+    /// Prints hints about an event that nothing documents.
+    pub fn hint_at_unknown(&self, ctx: &Context<'_>) {
+        selection::hint_at_unknown_event(ctx, self.event_type.as_deref(), self.action.as_deref());
     }
 }
 
@@ -87,22 +87,18 @@ pub fn newest_first(
     Ok(())
 }
 
-/// The capture without its body; an error if it does not exist.
+/// The capture without its body.
 pub fn head(journal: Option<&dyn Journal>, id: i64) -> Result<Caught, Failure> {
-    head_if_there(journal, id)?.ok_or_else(|| Failure::no_capture(id))
-}
-
-/// The capture without its body, if it exists.
-pub fn head_if_there(journal: Option<&dyn Journal>, id: i64) -> Result<Option<Caught>, Failure> {
     let query = CaptureQuery {
         after: Some(id.saturating_sub(1)),
         before: id.checked_add(1),
         ..CaptureQuery::default()
     };
-    let Some(journal) = journal else {
-        return Ok(None);
-    };
-    Ok(journal.captures(&query)?.into_iter().next())
+    let found = journal
+        .map(|journal| journal.captures(&query))
+        .transpose()?;
+    let found = found.and_then(|captures| captures.into_iter().next());
+    found.ok_or_else(|| Failure::no_capture(id))
 }
 
 /// Like [`head`], with the body.

@@ -14,7 +14,6 @@ use std::path::Path;
 use std::process::{self, Stdio};
 use std::time::{Duration, Instant};
 
-use super::watch::RunningCommand;
 use crate::env::{Ending, end_process, exit_code, group_is_left};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -28,7 +27,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 pub struct Child {
     process: process::Child,
     own_group: bool,
-    code: Option<u8>,
     is_stopped: bool,
 }
 
@@ -58,7 +56,6 @@ impl Child {
             Ok(process) => Ok(Some(Child {
                 process,
                 own_group,
-                code: None,
                 is_stopped: false,
             })),
             Err(error) => Err(cannot_run(Path::new(program), error)),
@@ -94,24 +91,19 @@ impl Child {
         was_running
     }
 
-    fn is_running(&mut self) -> bool {
+    /// None while it runs. Codes are a byte; anything else is a failure.
+    pub fn exit_code(&self) -> io::Result<Option<u8>> {
+        let code = exit_code(self.process.id())?;
+        Ok(code.map(|code| u8::try_from(code).unwrap_or(u8::MAX)))
+    }
+
+    fn is_running(&self) -> bool {
         self.exit_code().is_ok_and(|code| code.is_none())
     }
 
     fn signal(&self, ending: Ending) {
         // Fails if it ended just now.
         let _ = end_process(self.process.id(), self.own_group, ending);
-    }
-}
-
-impl RunningCommand for Child {
-    fn exit_code(&mut self) -> io::Result<Option<u8>> {
-        if self.code.is_none() {
-            // Codes are a byte; anything else is a failure.
-            self.code =
-                exit_code(self.process.id())?.map(|code| u8::try_from(code).unwrap_or(u8::MAX));
-        }
-        Ok(self.code)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::delivery::target::{MissingSecret, Part};
 use crate::error::Failure;
-use crate::secret::{SecretSource, header_is_secret};
+use crate::secret::{Secret, SecretSource, header_is_secret};
 
 /// Conditions on a request.
 #[derive(Args, Debug)]
@@ -41,37 +41,36 @@ pub struct Criteria {
 }
 
 impl Criteria {
-    ///
-    /// # Errors
-    /// When an option cannot be read or a secret cannot be had.
     pub fn expectation(&self, ctx: &Context<'_>) -> Result<Expectation, Failure> {
-        let secrets = settings::secrets("--secret", &self.secret, &ctx.env)?
-            .into_iter()
-            .map(|(name, source)| match source.resolve(&ctx.env) {
-                Ok(value) => Ok((name, value)),
-                Err(source) => Err(Failure::from(MissingSecret {
-                    name,
-                    part: Part::Query,
-                    source,
-                })),
-            });
+        let secrets = settings::secrets("--secret", &self.secret, &ctx.env)?.into_iter();
+        let secrets = secrets.map(|(name, source)| {
+            let value = resolved(&name, Part::Query, &source, ctx)?;
+            Ok((name, value))
+        });
+        let matches = self.matches.iter().map(|text| field(text));
+        let headers = self.header.iter().map(|text| header(text, ctx));
         Ok(Expectation {
             event_type: self.event_type.clone(),
             action: self.action.clone(),
-            matches: self
-                .matches
-                .iter()
-                .map(|text| field(text))
-                .collect::<Result<_, _>>()?,
+            matches: matches.collect::<Result<_, Failure>>()?,
             method: self.method.clone(),
-            headers: self
-                .header
-                .iter()
-                .map(|text| header(text, ctx))
-                .collect::<Result<_, _>>()?,
-            secrets: secrets.collect::<Result<_, _>>()?,
+            headers: headers.collect::<Result<_, Failure>>()?,
+            secrets: secrets.collect::<Result<_, Failure>>()?,
         })
     }
+}
+
+fn resolved(
+    name: &str,
+    part: Part,
+    source: &SecretSource,
+    ctx: &Context<'_>,
+) -> Result<Secret, MissingSecret> {
+    source.resolve(&ctx.env).map_err(|source| MissingSecret {
+        name: name.to_owned(),
+        part,
+        source,
+    })
 }
 
 fn field(text: &str) -> Result<(FieldPath, String), Failure> {
@@ -98,16 +97,10 @@ fn header(text: &str, ctx: &Context<'_>) -> Result<ExpectedHeader, Failure> {
         .map_err(|e| Failure::usage(format!("header `{name}`: {e}")))?
         .anchored(&ctx.env.folder());
     let public = source.reference().is_none() && !header_is_secret(&name, value);
-    match source.resolve(&ctx.env) {
-        Ok(value) => Ok(ExpectedHeader {
-            name,
-            value,
-            public,
-        }),
-        Err(source) => Err(Failure::from(MissingSecret {
-            name,
-            part: Part::Header,
-            source,
-        })),
-    }
+    let value = resolved(&name, Part::Header, &source, ctx)?;
+    Ok(ExpectedHeader {
+        name,
+        value,
+        public,
+    })
 }

@@ -18,12 +18,13 @@ use clap::{Args, ValueHint};
 use self::child::Child;
 use self::criteria::Criteria;
 use self::junit::JunitFile;
-use self::report::{WaitReport, Waited};
-use self::watch::{RunningCommand, Watch};
+use self::report::WaitReport;
+use self::watch::{Arrivals, End, ExitCode, Watch};
 use super::address::{Address, bind_failure};
 use super::args::{Format, ReportOutput, whole_number};
 use super::capture_feed::{BinFeed, CaptureFeed, FeedingStore, ListenerFeed, WhenFull};
 use super::context::Context;
+use super::selection;
 use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse};
 use crate::error::{Failure, Kind};
@@ -184,16 +185,17 @@ fn listen(
     report.listening(&url, listener.addr().port(), has_command)?;
     let child = Child::start(&args.command, Some(&url))?;
     let deadline = ctx.clock.elapsed().saturating_add(args.within);
-    let waited = wait(watch, &mut feed, child, report);
+    let (waited, stopped) = wait(watch, &mut feed, child, report);
     drop(feed);
     // Responses are still sent when they are due, as far as time allows. A command that was stopped does not wait for one.
     let is_over = || ctx.clock.interrupted() || ctx.clock.elapsed() >= deadline;
-    if is_over() || waited.as_ref().is_ok_and(|waited| waited.stopped) {
+    if is_over() || stopped {
         listener.stop();
     } else {
         listener.finish(is_over);
     }
-    report.conclude(waited?)
+    let (end, seen) = waited?;
+    report.conclude(end, &seen, stopped)
 }
 
 /// Marks captures by whether they have the expected secrets, as a listener that requires them does: readers of the journal
@@ -222,18 +224,17 @@ fn watch_bin(
     watch: &Watch<'_>,
     report: &mut WaitReport<'_>,
 ) -> Result<Exit, Failure> {
-    let since = args
-        .since
-        .as_deref()
-        .map(|text| parse_time(text, ctx.now(), Edge::From))
-        .transpose()
-        .map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let since = args.since.as_deref();
+    let since = since.map(|text| parse_time(text, ctx.now(), Edge::From));
+    let since = since.transpose();
+    let since = since.map_err(|e| Failure::from_error(Kind::Usage, e))?;
     let journal = ctx.journal()?;
+    selection::require_bin(&*journal, bin)?;
     let after = match since {
         None => Some(journal.newest_capture()?),
         Some(_) => None,
     };
-    report.watching(bin);
+    report.waiting(&format!("in bin `{bin}`"));
     let child = Child::start(&args.command, None)?;
     let query = CaptureQuery {
         bin: Some(bin.to_owned()),
@@ -241,24 +242,23 @@ fn watch_bin(
         after,
         ..CaptureQuery::default()
     };
-    let waited = wait(watch, &mut BinFeed::new(&*journal, query), child, report)?;
-    if waited.seen.captures == 0 && journal.bin(bin)?.is_none() {
-        let names: Vec<String> = journal.bins()?.into_iter().map(|bin| bin.name).collect();
-        report.no_such_bin(bin, &names);
-    }
-    report.conclude(waited)
+    let mut feed = BinFeed::new(&*journal, query);
+    let (waited, stopped) = wait(watch, &mut feed, child, report);
+    let (end, seen) = waited?;
+    report.conclude(end, &seen, stopped)
 }
 
-/// Waits, and then stops a command that is still running.
+/// Waits, and then stops a command that is still running. Returns whether it had to.
 fn wait(
     watch: &Watch<'_>,
     feed: &mut dyn CaptureFeed,
     mut child: Option<Child>,
     report: &mut WaitReport<'_>,
-) -> Result<Waited, Failure> {
-    let command = child.as_mut().map(|child| child as &mut dyn RunningCommand);
-    let result = watch.run(feed, command, report);
-    let stopped = child.as_mut().is_some_and(Child::stop);
-    let (end, seen) = result?;
-    Ok(Waited { end, seen, stopped })
+) -> (Result<(End, Arrivals), Failure>, bool) {
+    let mut exit_code = child.as_ref().map(|child| || child.exit_code());
+    let command = exit_code
+        .as_mut()
+        .map(|exit_code| exit_code as ExitCode<'_>);
+    let waited = watch.run(feed, command, &mut |capture| report.matched(capture));
+    (waited, child.as_mut().is_some_and(Child::stop))
 }

@@ -3,15 +3,13 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::watch::{Arrivals, End, MatchObserver, Miss, Watch};
-use crate::capture::expect::Expectation;
-use crate::capture::{Body, Caught, Mask};
+use super::watch::{Arrivals, End, Miss, Watch};
+use crate::capture::{Caught, Mask};
 use crate::cli::args::Format;
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
+use crate::journal::StoredCapture;
 use crate::output::capture_json::CaptureView;
 use crate::output::junit::{Case, Problem};
 use crate::output::{capture, json};
@@ -23,20 +21,10 @@ use crate::time::compact;
 /// How many matches a JUnit report lists.
 const MAX_JUNIT_MATCHES: usize = 100;
 
-/// The result of a wait.
-pub struct Waited {
-    pub end: End,
-    pub seen: Arrivals,
-    /// Whether the command was still running and had to be ended.
-    pub stopped: bool,
-}
-
 pub struct WaitReport<'a> {
     ctx: &'a Context<'a>,
     format: Format,
-    expectation: &'a Expectation,
-    count: u64,
-    within: Duration,
+    watch: &'a Watch<'a>,
     array: json::Array,
     mask: Mask,
     /// The expected secrets may occur anywhere in a request.
@@ -45,30 +33,31 @@ pub struct WaitReport<'a> {
     matches: Vec<String>,
     /// Why stdout cannot be written; the wait goes on.
     output_error: Option<Failure>,
-    hints: Vec<String>,
 }
 
 impl<'a> WaitReport<'a> {
     pub fn new(
         ctx: &'a Context<'a>,
         format: Format,
-        watch: &Watch<'a>,
+        watch: &'a Watch<'a>,
     ) -> Result<WaitReport<'a>, Failure> {
         let mut mask = ctx.mask(false)?;
         let secrets = watch.expectation.secrets.iter();
         mask.names.extend(secrets.map(|(name, _)| name.clone()));
+        let mut redactor = Redactor::default();
+        for value in watch.expectation.secret_values() {
+            // An Authorization header may encode it.
+            redactor.add([value].into_iter().chain(&credentials_in_header(value)));
+        }
         Ok(WaitReport {
             ctx,
             format,
-            expectation: watch.expectation,
-            count: watch.count,
-            within: watch.within,
+            watch,
             array: json::Array::default(),
             mask,
-            redactor: redactor(watch.expectation),
+            redactor,
             matches: Vec::new(),
             output_error: None,
-            hints: Vec::new(),
         })
     }
 
@@ -85,13 +74,9 @@ impl<'a> WaitReport<'a> {
         Ok(())
     }
 
-    pub fn watching(&self, bin: &str) {
-        self.waiting(&format!("in bin `{bin}`"));
-    }
-
-    fn waiting(&self, place: &str) {
-        let (within, requests) = (compact(self.within), self.requests());
-        let line = match self.count {
+    pub fn waiting(&self, place: &str) {
+        let (within, requests) = (compact(self.watch.within), self.requests());
+        let line = match self.watch.count {
             0 => format!("checking for {within} that there are {requests} {place}"),
             _ => format!("waiting up to {within} for {requests} {place}"),
         };
@@ -100,7 +85,7 @@ impl<'a> WaitReport<'a> {
 
     /// ``3 requests with type `account` ``
     fn requests(&self) -> String {
-        let requests = match self.count {
+        let requests = match self.watch.count {
             0 => "no requests".to_owned(),
             1 => "a request".to_owned(),
             count => format!("{count} requests"),
@@ -110,30 +95,14 @@ impl<'a> WaitReport<'a> {
 
     /// `` with type `account` ``, empty if any request matches.
     fn conditions(&self) -> String {
-        match self.expectation.to_string().as_str() {
+        match self.watch.expectation.to_string().as_str() {
             "any request" => String::new(),
             conditions => format!(" with {conditions}"),
         }
     }
 
-    /// Adds a hint, for the case that nothing arrives because the bin does not exist.
-    pub fn no_such_bin(&mut self, name: &str, bins: &[String]) {
-        let known = bins.iter().map(String::as_str);
-        self.hints.push(match text::nearest(name, known.clone()) {
-            Some(near) => format!("there is no bin `{name}`; did you mean `--bin {near}`?"),
-            None if bins.is_empty() => {
-                "there are no bins yet; `hookfire listen` creates one".to_owned()
-            }
-            None => format!(
-                "there is no bin `{name}`; existing bins: {}",
-                text::listed(known)
-            ),
-        });
-    }
-
-    /// Reports how the wait ended.
-    pub fn conclude(&mut self, waited: Waited) -> Result<Exit, Failure> {
-        let Waited { end, seen, stopped } = waited;
+    /// Reports how the wait ended, and whether the command was `stopped` because it was still running.
+    pub fn conclude(&mut self, end: End, seen: &Arrivals, stopped: bool) -> Result<Exit, Failure> {
         if self.format == Format::Json {
             let end = self.array.end();
             self.print(end);
@@ -145,22 +114,22 @@ impl<'a> WaitReport<'a> {
         }
         match end {
             End::Met => Ok(Exit::Done),
-            End::Unmet => Err(self.unmet(&seen)),
+            End::Unmet => Err(self.unmet(seen)),
             End::Interrupted => Err(Failure::new(
                 Kind::Interrupted,
                 format!("interrupted while waiting for {}", self.requests()),
             )),
             End::CommandTimeout => {
-                let (within, score) = (compact(self.within), self.score(&seen));
+                let (within, score) = (compact(self.watch.within), self.score(seen));
                 let message =
                     format!("the command did not end within {within} and was ended; {score}");
                 Err(Failure::new(Kind::Unmet, message)
                     .hint("`--within DURATION` gives it more time"))
             }
             End::CommandFailed(code) => {
-                let score = self.score(&seen);
+                let score = self.score(seen);
                 let message = format!("the command ended with exit code {code}; {score}");
-                let failure = self.with_nearest_miss(Kind::Command, message, &seen);
+                let failure = self.with_nearest_miss(Kind::Command, message, seen);
                 Err(Failure {
                     exit: NonZeroU8::new(code).map(Exit::Command),
                     ..failure
@@ -171,7 +140,7 @@ impl<'a> WaitReport<'a> {
 
     /// The number of matching requests, in words.
     fn score(&self, seen: &Arrivals) -> String {
-        match (self.count, seen.matched) {
+        match (self.watch.count, seen.matched) {
             (0, 0) => "no unexpected request had arrived".to_owned(),
             (0, _) => "an unexpected request had arrived".to_owned(),
             (count, matched) => format!(
@@ -181,38 +150,36 @@ impl<'a> WaitReport<'a> {
         }
     }
 
-    fn unmet(&mut self, seen: &Arrivals) -> Failure {
-        if self.count == 0 {
+    fn unmet(&self, seen: &Arrivals) -> Failure {
+        if self.watch.count == 0 {
             let message = format!("an unexpected request{} arrived", self.conditions());
             return Failure::new(Kind::Unmet, message);
         }
-        let within = compact(self.within);
-        let message = match seen.matched {
-            0 => format!("expected {} within {within}, got none", self.requests()),
-            matched => format!(
-                "expected {} within {within}, got {matched}",
-                self.requests()
-            ),
+        let (within, requests) = (compact(self.watch.within), self.requests());
+        let matched = match seen.matched {
+            0 => "none".to_owned(),
+            matched => matched.to_string(),
         };
+        let message = format!("expected {requests} within {within}, got {matched}");
         if let Some(reason) = &seen.not_stored {
             return Failure::from_error(Kind::Journal, std::sync::Arc::clone(reason))
                 .context("a request was not stored and got a 503".to_owned())
                 .context(message);
         }
-        let mut failure = self.with_nearest_miss(Kind::Unmet, message, seen);
-        if let Some(miss) = &seen.nearest {
-            let id = miss.capture.caught.id;
-            failure = failure.hint(format!("`hookfire captured show {id}` shows it"));
+        let failure = self.with_nearest_miss(Kind::Unmet, message, seen);
+        match &seen.nearest {
+            Some(miss) => {
+                let id = miss.capture.caught.id;
+                failure.hint(format!("`hookfire captured show {id}` shows it"))
+            }
+            None => failure,
         }
-        std::mem::take(&mut self.hints)
-            .into_iter()
-            .fold(failure, Failure::hint)
     }
 
     /// The message, with the nearest miss and its differences as causes.
     fn with_nearest_miss(&self, kind: Kind, message: String, seen: &Arrivals) -> Failure {
         let mut causes = Vec::new();
-        if seen.matched < self.count {
+        if seen.matched < self.watch.count {
             match &seen.nearest {
                 Some(Miss {
                     capture,
@@ -253,9 +220,23 @@ impl<'a> WaitReport<'a> {
         }
     }
 
-    fn view(&self, caught: &Caught, body: &Body) -> Value {
-        let view = CaptureView::new(caught, &self.mask).with_body(body);
-        json::redacted(&view, &self.redactor)
+    /// Prints a matching capture.
+    pub fn matched(&mut self, StoredCapture { caught, body }: &StoredCapture) {
+        if self.matches.len() < MAX_JUNIT_MATCHES {
+            self.matches.push(self.title(caught));
+        }
+        let view = || {
+            let view = CaptureView::new(caught, &self.mask).with_body(body);
+            json::redacted(&view, &self.redactor)
+        };
+        let printed = match self.format {
+            Format::Json => self.array.element(&view()),
+            Format::Ndjson => json::compact(&view()),
+            _ => self
+                .redactor
+                .redact(&capture::line(self.ctx.ui, caught, &self.mask)),
+        };
+        self.print(&printed);
     }
 
     /// `#17 POST /hook?token=*** application.created`
@@ -272,34 +253,9 @@ impl<'a> WaitReport<'a> {
     }
 }
 
-impl MatchObserver for WaitReport<'_> {
-    fn matched(&mut self, caught: &Caught, body: &Body) {
-        if self.matches.len() < MAX_JUNIT_MATCHES {
-            self.matches.push(self.title(caught));
-        }
-        let printed = match self.format {
-            Format::Json => self.array.element(&self.view(caught, body)),
-            Format::Ndjson => json::compact(&self.view(caught, body)),
-            _ => self
-                .redactor
-                .redact(&capture::line(self.ctx.ui, caught, &self.mask)),
-        };
-        self.print(&printed);
-    }
-}
-
 /// The message and its causes, a line each.
 pub fn lines(failure: &Failure) -> Vec<String> {
     std::iter::once(failure.error.to_string())
         .chain(failure.causes())
         .collect()
-}
-
-/// Masks the expected secrets, also where an Authorization header encodes them.
-fn redactor(expectation: &Expectation) -> Redactor {
-    let mut redactor = Redactor::default();
-    for value in expectation.secret_values() {
-        redactor.add([value].into_iter().chain(&credentials_in_header(value)));
-    }
-    redactor
 }

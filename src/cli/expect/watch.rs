@@ -2,29 +2,21 @@
 //!
 //! Captures that were received before the deadline and are known when it has passed count, later ones do not.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::capture::expect::Expectation;
-use crate::capture::{Body, Caught};
 use crate::cli::capture_feed::{CaptureFeed, FeedItem};
-use crate::error::{Failure, Kind};
-use crate::journal::{JournalError, SharedCapture};
+use crate::error::Failure;
+use crate::journal::{JournalError, SharedCapture, StoredCapture};
 use crate::time::{Clock, UnixMs, duration_ms};
 
 /// How often the command and interrupts are checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A process that runs meanwhile.
-pub trait RunningCommand {
-    /// `None` while it runs.
-    fn exit_code(&mut self) -> std::io::Result<Option<u8>>;
-}
-
-/// Receives matching captures as they arrive.
-pub trait MatchObserver {
-    fn matched(&mut self, caught: &Caught, body: &Body);
-}
+/// The exit code of a process that runs meanwhile; none while it runs.
+pub type ExitCode<'a> = &'a mut dyn FnMut() -> io::Result<Option<u8>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -65,12 +57,12 @@ pub struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Waits until the result is certain.
+    /// Waits until the result is certain. `matched` receives matching captures as they arrive.
     pub fn run(
         &self,
         feed: &mut dyn CaptureFeed,
-        mut command: Option<&mut dyn RunningCommand>,
-        observer: &mut dyn MatchObserver,
+        mut command: Option<ExitCode<'_>>,
+        matched: &mut dyn FnMut(&StoredCapture),
     ) -> Result<(End, Arrivals), Failure> {
         let deadline = self.clock.elapsed().saturating_add(self.within);
         let mut seen = Arrivals::default();
@@ -83,17 +75,15 @@ impl Watch<'_> {
             let item = item.filter(|item| !self.is_late(item, deadline));
             let is_quiet = item.is_none();
             if let Some(item) = item {
-                self.check(item, &mut seen, observer);
+                self.check(item, &mut seen, matched);
             }
             if self.clock.interrupted() {
                 return Ok((End::Interrupted, seen));
             }
-            if let Some(running) = &mut command {
-                let code = running.exit_code().map_err(|e| {
-                    Failure::from_error(Kind::Error, e)
-                        .context("cannot tell whether the command has ended".to_owned())
-                })?;
-                match code {
+            if let Some(exit_code) = &mut command {
+                let code = exit_code();
+                let unknown = |e| Failure::io("cannot tell whether the command has ended", e);
+                match code.map_err(unknown)? {
                     None => {}
                     Some(0) => command = None,
                     Some(code) => return Ok((End::CommandFailed(code), seen)),
@@ -115,21 +105,17 @@ impl Watch<'_> {
         matches!(item, FeedItem::Captured(capture) if capture.caught.capture.received_at > deadline)
     }
 
-    fn check(&self, item: FeedItem, seen: &mut Arrivals, observer: &mut dyn MatchObserver) {
+    fn check(&self, item: FeedItem, seen: &mut Arrivals, matched: &mut dyn FnMut(&StoredCapture)) {
         let capture = match item {
             FeedItem::Captured(capture) => capture,
-            FeedItem::NotStored(reason) => {
-                seen.not_stored = Some(reason);
-                return;
-            }
+            FeedItem::NotStored(reason) => return seen.not_stored = Some(reason),
             FeedItem::Deleted | FeedItem::ResponseNotRecorded(_) => return,
         };
         seen.captures += 1;
         let differences = self.expectation.unmet(&capture.caught, &capture.body);
         if differences.is_empty() {
             seen.matched += 1;
-            observer.matched(&capture.caught, &capture.body);
-            return;
+            return matched(&capture);
         }
         let nearest = seen.nearest.as_ref();
         if nearest.is_none_or(|nearest| differences.len() <= nearest.differences.len()) {
@@ -141,19 +127,15 @@ impl Watch<'_> {
     }
 
     fn end(&self, seen: &Arrivals, is_running: bool, is_over: bool) -> Option<End> {
-        if self.count == 0 {
-            return match (seen.matched, is_over, is_running) {
-                (0, false, _) => None,
-                (0, true, false) => Some(End::Met),
-                (0, true, true) => Some(End::CommandTimeout),
-                _ => Some(End::Unmet),
-            };
-        }
-        match (seen.matched >= self.count, is_running, is_over) {
-            (true, false, _) => Some(End::Met),
-            (true, true, true) => Some(End::CommandTimeout),
-            (false, _, true) => Some(End::Unmet),
-            (_, _, false) => None,
+        let (is_met, is_certain) = match self.count {
+            0 => (seen.matched == 0, seen.matched > 0),
+            count => (seen.matched >= count, seen.matched >= count && !is_running),
+        };
+        match (is_met, is_running) {
+            _ if !is_certain && !is_over => None,
+            (true, true) => Some(End::CommandTimeout),
+            (true, false) => Some(End::Met),
+            (false, _) => Some(End::Unmet),
         }
     }
 }
@@ -164,8 +146,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
-    use crate::capture::Capture;
-    use crate::journal::StoredCapture;
+    use crate::capture::{Body, Capture};
     use crate::time::Woken;
 
     /// A capture whose id is also the time at which it was received.
@@ -243,23 +224,6 @@ mod tests {
         }
     }
 
-    struct Ends<'a>(&'a Now, i64, u8);
-
-    impl RunningCommand for Ends<'_> {
-        fn exit_code(&mut self) -> std::io::Result<Option<u8>> {
-            Ok((self.0.ms.get() >= self.1).then_some(self.2))
-        }
-    }
-
-    #[derive(Default)]
-    struct Ids(Vec<i64>);
-
-    impl MatchObserver for Ids {
-        fn matched(&mut self, caught: &Caught, _: &Body) {
-            self.0.push(caught.id);
-        }
-    }
-
     /// Waits a second for `count` requests with the method YES. The plan says when each is received and known. Returns how and
     /// when the wait ended, and the ids that matched.
     fn watched(
@@ -279,19 +243,21 @@ mod tests {
             now: &now,
             left: plan.iter().map(item).collect(),
         };
-        let mut command = command.map(|(at, code)| Ends(&now, at, code));
-        let mut ids = Ids::default();
+        let mut ids = Vec::new();
         let watch = Watch {
             expectation: &expectation,
             count,
             within: Duration::from_secs(1),
             clock: &now,
         };
-        let running = command
-            .as_mut()
-            .map(|command| command as &mut dyn RunningCommand);
-        let (end, seen) = watch.run(&mut feed, running, &mut ids).unwrap();
-        (end, now.ms.get(), ids.0, seen)
+        let mut exit_code = command.map(|(at, code)| {
+            let now = &now;
+            move || Ok((now.ms.get() >= at).then_some(code))
+        });
+        let command = exit_code.as_mut().map(|code| code as ExitCode<'_>);
+        let mut matched = |capture: &StoredCapture| ids.push(capture.caught.id);
+        let (end, seen) = watch.run(&mut feed, command, &mut matched).unwrap();
+        (end, now.ms.get(), ids, seen)
     }
 
     #[test]
@@ -433,7 +399,7 @@ mod tests {
             within: Duration::from_secs(1),
             clock: &now,
         };
-        let (end, seen) = watch.run(&mut feed, None, &mut Ids::default()).unwrap();
+        let (end, seen) = watch.run(&mut feed, None, &mut |_| ()).unwrap();
         assert_eq!(end, End::Met);
         assert!(seen.not_stored.is_some());
     }
