@@ -157,9 +157,13 @@ impl Failure {
     }
 
     pub fn message_with_causes(&self) -> String {
-        let message = self.error.to_string();
-        let causes = self.causes().into_iter();
-        causes.fold(message, |message, cause| format!("{message}: {cause}"))
+        self.lines().join(": ")
+    }
+
+    /// The message and its causes, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let message = std::iter::once(self.error.to_string());
+        message.chain(self.causes()).collect()
     }
 
     pub fn print(&self, ui: &Ui) {

@@ -16,18 +16,6 @@ use crate::time::rfc3339;
 /// A longer body is piped instead of being part of the command line.
 const MAX_ARGUMENT_BYTES: usize = 64 * 1024;
 
-/// Tools write these themselves, from the URL and the body.
-const CONNECTION_HEADERS: [&str; 8] = [
-    "host",
-    "content-length",
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "transfer-encoding",
-    "te",
-    "trailer",
-];
-
 /// Why a capture cannot be exported.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
@@ -73,7 +61,7 @@ pub fn curl(
     if !capture.path().starts_with('/') {
         command += &format!(" --request-target {}", shell_word(capture.path()));
     }
-    for (name, value) in end_to_end(capture) {
+    for (name, value) in capture.end_to_end_headers() {
         let value = mask.header(name, value);
         // Without a value curl takes a colon as "leave it out".
         let line = if value.is_empty() {
@@ -129,7 +117,7 @@ pub fn http(
         text += &format!("# {program} captured show {} --body > {file}\n", caught.id);
     }
     text += &format!("{} {url} HTTP/1.1\n", capture.method());
-    for (name, value) in end_to_end(capture) {
+    for (name, value) in capture.end_to_end_headers() {
         let value = header_text(&mask.header(name, value));
         literal(format!("header `{name}`"), &value)?;
         text += &format!("{name}: {value}\n");
@@ -206,15 +194,6 @@ fn url(capture: &Capture, mask: &Mask) -> String {
         "/"
     };
     format!("http://{}{path}", header_text(host))
-}
-
-fn end_to_end(capture: &Capture) -> impl Iterator<Item = (&str, &[u8])> {
-    let headers = capture.head.headers().into_iter();
-    headers.filter(|(name, _)| {
-        !CONNECTION_HEADERS
-            .iter()
-            .any(|header| header.eq_ignore_ascii_case(name))
-    })
 }
 
 /// A word for a POSIX shell. Bytes that do not survive pasting are written by `printf`.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::Capture;
-use crate::secret::safe_url::{self, decoded_pairs, form_decoded};
+use crate::secret::safe_url::{self, decoded_pairs};
 use crate::secret::{MASK, Redactor, Secret, credentials_in_header, header_is_secret};
 
 #[derive(Clone, Debug, Default)]
@@ -34,16 +34,10 @@ impl Mask {
     /// The decoded pairs of the query, in order; a word without `=` is a name with an empty value.
     pub fn query(&self, capture: &Capture) -> Vec<(String, String)> {
         let query = capture.query().unwrap_or_default();
-        let mut pairs = Vec::new();
-        for part in query.split('&').filter(|part| !part.is_empty()) {
-            let (name, value) = decoded_pairs(part).into_iter().next().unwrap_or_default();
-            pairs.push(match self.hidden(capture, part, &name) {
-                Hidden::Nothing => (name, value),
-                Hidden::Value => (name, MASK.to_owned()),
-                Hidden::Word => (MASK.to_owned(), value),
-            });
-        }
-        pairs
+        let parts = query.split('&').filter(|part| !part.is_empty());
+        parts
+            .map(|part| decoded(&self.part(capture, part)))
+            .collect()
     }
 
     /// The request target as received, with values masked.
@@ -52,23 +46,31 @@ impl Mask {
         let Some((before, query)) = target.split_once('?') else {
             return target.to_owned();
         };
-        let parts: Vec<Cow<'_, str>> = query
-            .split('&')
-            .map(|part| self.part(capture, part))
-            .collect();
-        format!("{before}?{}", parts.join("&"))
+        let parts = query.split('&').map(|part| self.part(capture, part));
+        format!("{before}?{}", parts.collect::<Vec<_>>().join("&"))
     }
 
     /// One part of a query, between two `&`, masked if necessary.
     fn part<'a>(&self, capture: &Capture, part: &'a str) -> Cow<'a, str> {
-        let name = decoded_pairs(part).into_iter().next().unwrap_or_default().0;
-        match self.hidden(capture, part, &name) {
-            Hidden::Nothing => Cow::Borrowed(part),
-            Hidden::Value => Cow::Owned(format!(
-                "{}={MASK}",
-                part.split_once('=').map_or(part, |(name, _)| name)
-            )),
-            Hidden::Word => Cow::Borrowed(MASK),
+        let (name, value) = decoded(part);
+        if self.reveal || part.is_empty() {
+            return Cow::Borrowed(part);
+        }
+        // A wrong secret may be the right one elsewhere.
+        let asked = capture.secret_ok.is_some();
+        let hides_all = asked && self.required.is_none();
+        if self.holds_secret(&name) || hides_all && !part.contains('=') {
+            return Cow::Borrowed(MASK);
+        }
+        // A sender may spell `TOKEN=`.
+        let is_name = |known: &String| known.to_lowercase() == name.to_lowercase();
+        let required = self.required.iter().flatten();
+        let mut names = self.names.iter().chain(required.filter(|_| asked));
+        match part.split_once('=') {
+            Some((name, _)) if hides_all || names.any(is_name) || self.holds_secret(&value) => {
+                Cow::Owned(format!("{name}={MASK}"))
+            }
+            _ => Cow::Borrowed(part),
         }
     }
 
@@ -94,24 +96,25 @@ impl Mask {
                 return [name, b": ", &shown, end].concat();
             }
         }
-        let words = line.split_inclusive(u8::is_ascii_whitespace).map(|word| {
-            let Some(mark) = word.iter().position(|byte| *byte == b'?') else {
-                return word.to_vec();
-            };
-            let (before, query) = word.split_at(mark + 1);
+        let mut shown = Vec::new();
+        for word in line.split_inclusive(u8::is_ascii_whitespace) {
+            let query = word
+                .iter()
+                .position(|byte| *byte == b'?')
+                .map(|mark| mark + 1);
+            let (before, query) = word.split_at(query.unwrap_or(word.len()));
+            shown.extend_from_slice(before);
             let (query, blank) = query.split_at(query.trim_ascii_end().len());
-            let parts = query.split(|byte| *byte == b'&').map(|part| {
-                let text = String::from_utf8_lossy(part);
-                let shown = self.part(capture, &text);
-                if *shown == *text {
-                    part.to_vec()
-                } else {
-                    shown.into_owned().into_bytes()
+            for (i, part) in query.split(|byte| *byte == b'&').enumerate() {
+                shown.extend((i > 0).then_some(b'&'));
+                match self.part(capture, &String::from_utf8_lossy(part)) {
+                    Cow::Borrowed(text) if text != MASK => shown.extend_from_slice(part),
+                    masked => shown.extend_from_slice(masked.as_bytes()),
                 }
-            });
-            [before, &parts.collect::<Vec<_>>().join(&b'&'), blank].concat()
-        });
-        words.collect::<Vec<_>>().concat()
+            }
+            shown.extend_from_slice(blank);
+        }
+        shown
     }
 
     /// A header's value, masked if necessary.
@@ -143,8 +146,8 @@ impl Mask {
         self.target(capture) != capture.head.target()
             || headers.is_empty() && self.unread_head(capture) != *capture.head
             || headers
-                .into_iter()
-                .any(|(name, value)| *self.header(name, value) != *value)
+                .iter()
+                .any(|(name, value)| *self.header(name, value) != **value)
     }
 
     /// The hidden values, decoded: other texts may repeat them.
@@ -163,8 +166,7 @@ impl Mask {
             }
         }
         let inside: Vec<Secret> = values.iter().flat_map(credentials_in_header).collect();
-        values.extend(inside);
-        values
+        values.into_iter().chain(inside).collect()
     }
 
     fn holds_secret(&self, text: &str) -> bool {
@@ -172,40 +174,11 @@ impl Mask {
             .iter()
             .any(|secret| !secret.expose().is_empty() && text.contains(secret.expose()))
     }
-
-    fn hidden(&self, capture: &Capture, part: &str, name: &str) -> Hidden {
-        if self.reveal || part.is_empty() {
-            return Hidden::Nothing;
-        }
-        if self.holds_secret(name) {
-            return Hidden::Word;
-        }
-        // A wrong secret may be the right one elsewhere.
-        let asked = capture.secret_ok.is_some();
-        let anything = asked && self.required.is_none();
-        let Some((_, value)) = part.split_once('=') else {
-            return if anything {
-                Hidden::Word
-            } else {
-                Hidden::Nothing
-            };
-        };
-        // A sender may spell `TOKEN=`.
-        let is_name = |known: &String| known.to_lowercase() == name.to_lowercase();
-        let named =
-            self.names.iter().any(is_name) || asked && self.required.iter().flatten().any(is_name);
-        if anything || named || self.holds_secret(&form_decoded(value.as_bytes())) {
-            Hidden::Value
-        } else {
-            Hidden::Nothing
-        }
-    }
 }
 
-enum Hidden {
-    Nothing,
-    Value,
-    Word,
+/// The name and value of one part of a query.
+fn decoded(part: &str) -> (String, String) {
+    decoded_pairs(part).into_iter().next().unwrap_or_default()
 }
 
 /// The names of the headers with credentials, each once. They are not sent to another host unless the user asks for it.

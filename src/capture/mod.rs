@@ -23,6 +23,26 @@ pub use mask::{Mask, credentials, header_text, is_hidden};
 /// The bin of requests whose path names no other bin.
 pub const INBOX: &str = "inbox";
 
+/// About one connection (RFC 9110, 7.6.1), or set by every client. Proxies act on `Expect` too.
+const HOP_BY_HOP: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a header is about one connection, and new for each.
+pub fn is_hop_by_hop(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    HOP_BY_HOP.contains(&name.as_str()) || name.starts_with("proxy-")
+}
+
 /// Bin names are path segments that need no escaping.
 pub fn is_bin_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
@@ -120,6 +140,20 @@ impl Capture {
         let mut last_first = self.head.headers().into_iter().rev();
         let (_, value) = last_first.find(|(given, _)| given.eq_ignore_ascii_case(name))?;
         Some(value)
+    }
+
+    /// The headers that are meant for the final receiver, in order: without those about one connection, which `Connection`
+    /// may list.
+    pub fn end_to_end_headers(&self) -> Vec<(&str, &[u8])> {
+        let mut headers = self.head.headers();
+        let lists = headers.iter();
+        let lists = lists.filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
+        let lists: Vec<String> = lists.map(|(_, value)| header_text(value)).collect();
+        headers.retain(|(name, _)| {
+            let mut listed = lists.iter().flat_map(|list| list.split(','));
+            !is_hop_by_hop(name) && !listed.any(|one| one.trim().eq_ignore_ascii_case(name))
+        });
+        headers
     }
 }
 

@@ -14,20 +14,6 @@ use crate::text::listed;
 /// The header that tells a receiver of a replay which capture it is.
 pub const REPLAY_OF: &str = "hookfire-replay-of";
 
-/// Headers about one connection (RFC 9110, 7.6.1), and those that the client sets. Proxies act on `Expect` too.
-const HOP_BY_HOP: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "proxy-connection",
-];
-
 /// Where captures are sent, and how.
 #[derive(Clone, Debug)]
 pub struct ReplayTarget {
@@ -90,7 +76,9 @@ pub fn prepare(
     let target = &destination.target;
     let resolved = target.resolve(variables)?;
     let url = url(capture, destination, resolved.url.expose())?;
-    let mut headers = end_to_end(capture);
+    let headers = capture.end_to_end_headers().into_iter();
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_vec()));
+    let mut headers: Vec<(String, Vec<u8>)> = headers.collect();
     headers.retain(|(name, _)| {
         !resolved
             .headers
@@ -158,30 +146,6 @@ fn shown(capture: &Capture, target: &Target, mask: &Mask, url: &str) -> String {
     masked
         .split_once('?')
         .map_or_else(|| path.to_owned(), |(_, query)| format!("{path}?{query}"))
-}
-
-/// The headers that are meant for the final receiver, in order.
-fn end_to_end(capture: &Capture) -> Vec<(String, Vec<u8>)> {
-    let headers = capture.head.headers();
-    let connection = headers
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
-    let named: Vec<String> = connection
-        .flat_map(|(_, value)| {
-            String::from_utf8_lossy(value)
-                .to_ascii_lowercase()
-                .split(',')
-                .map(|name| name.trim().to_owned())
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    let is_hop_by_hop = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        HOP_BY_HOP.contains(&name.as_str()) || name.starts_with("proxy-") || named.contains(&name)
-    };
-    let kept = headers.iter().filter(|(name, _)| !is_hop_by_hop(name));
-    kept.map(|&(name, value)| (name.to_owned(), value.to_vec()))
-        .collect()
 }
 
 fn refuse_credentials(

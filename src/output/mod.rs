@@ -9,7 +9,6 @@ pub mod capture_json;
 pub mod failures_xml;
 pub mod human;
 pub mod json;
-pub mod junit;
 mod progress;
 pub mod replay_json;
 pub mod requestbin;

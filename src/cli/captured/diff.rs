@@ -4,8 +4,8 @@ use clap::{Args, ValueHint};
 use indexmap::IndexMap;
 
 use super::selection::whole;
-use crate::capture::Mask;
 use crate::capture::diff::{BodyKind, Comparison, Difference, compare};
+use crate::capture::{Mask, is_hop_by_hop};
 use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::delivery::target::{Param, Value};
@@ -29,20 +29,6 @@ Examples:
 const MAX_TEXT_DIFFERENCES: usize = 50;
 
 const HEADER: &str = "header ";
-
-/// They differ from request to request without meaning, or only frame the message.
-const IGNORED_HEADERS: [&str; 10] = [
-    "host",
-    "date",
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "content-length",
-    "transfer-encoding",
-    "te",
-    "trailer",
-    "expect",
-];
 
 /// Compare two captured requests, or a delivery with a captured request
 ///
@@ -160,7 +146,8 @@ impl Request {
 
     fn add_header(&mut self, name: &str, shown: String, known: Option<&str>) {
         let name = name.to_ascii_lowercase();
-        if !IGNORED_HEADERS.contains(&name.as_str()) {
+        // Dates differ from request to request without meaning.
+        if name != "date" && !is_hop_by_hop(&name) {
             self.add(format!("{HEADER}{name}"), shown, known);
         }
     }

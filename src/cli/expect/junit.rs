@@ -1,4 +1,4 @@
-//! `--junit`: a report file, checked before anything runs and written at the end.
+//! `--junit`: a report file with one test case, checked before anything runs and written at the end.
 //!
 //! A regular file is replaced in one step. Anything else, such as a symbolic link or `/dev/stdout`, is written through.
 
@@ -6,11 +6,16 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
 use crate::error::{Failure, Kind};
-use crate::output::junit::{Case, document};
+use crate::event::{escape_attribute, escape_text};
+use crate::exit::Exit;
+use crate::sanitize::visible;
+
+const CLASS: &str = "hookfire.expect";
 
 pub struct JunitFile {
     path: PathBuf,
@@ -33,8 +38,16 @@ impl JunitFile {
         }
     }
 
-    pub fn write(&self, case: &Case) -> Result<(), Failure> {
-        self.try_write(&document(case)).map_err(|e| self.failure(e))
+    /// Writes how `expect` ended after `took`; `output` is for a reader.
+    pub fn write(
+        &self,
+        name: &str,
+        ended: &Result<Exit, Failure>,
+        took: Duration,
+        output: &str,
+    ) -> Result<(), Failure> {
+        let report = document(name, ended.as_ref().err(), took, output);
+        self.try_write(&report).map_err(|e| self.failure(e))
     }
 
     fn try_write(&self, report: &str) -> io::Result<()> {
@@ -91,9 +104,43 @@ impl JunitFile {
     }
 }
 
+/// Characters that XML cannot contain are escaped.
+fn document(name: &str, failure: Option<&Failure>, took: Duration, output: &str) -> String {
+    let attribute = |words: &str| escape_attribute(&visible(words));
+    let text = |words: &str| escape_text(&visible(words));
+    let element = failure.map(|failure| match failure.kind {
+        Kind::Unmet | Kind::Command => "failure",
+        // Of the test itself, rather than of what was tested.
+        _ => "error",
+    });
+    let count = |kind| usize::from(element == Some(kind));
+    let (failures, errors) = (count("failure"), count("error"));
+    let time = format!("{:.3}", took.as_secs_f64());
+    let mut content = String::new();
+    if let (Some(element), Some(failure)) = (element, failure) {
+        content += &format!(
+            "    <{element} type=\"{}\" message=\"{}\">{}</{element}>\n",
+            failure.kind.as_str(),
+            attribute(&failure.error.to_string()),
+            text(&failure.lines().join("\n"))
+        );
+    }
+    if !output.is_empty() {
+        content += &format!("    <system-out>{}</system-out>\n", text(output));
+    }
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <testsuite name=\"{CLASS}\" tests=\"1\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"0\" time=\"{time}\">\n  \
+         <testcase classname=\"{CLASS}\" name=\"{}\" time=\"{time}\">\n{content}  </testcase>\n</testsuite>\n",
+        attribute(name)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+
+    use roxmltree::Document;
 
     use super::*;
 
@@ -119,5 +166,46 @@ mod tests {
         file.try_write("new").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
         assert!(JunitFile::new(folder.path()).is_err(), "a directory");
+    }
+
+    const NASTY: &str = "a<b>&\"'\u{1b}[2J\u{0}\u{ffff}\n\u{9b}]]>";
+
+    #[test]
+    fn hostile_text_yields_well_formed_xml() {
+        let failure = Failure::new(Kind::Unmet, NASTY);
+        let took = Duration::from_millis(1500);
+        let xml = document(NASTY, Some(&failure), took, NASTY);
+        let document = Document::parse(&xml).unwrap();
+        let suite = document.root_element();
+        assert_eq!(
+            (suite.attribute("tests"), suite.attribute("failures")),
+            (Some("1"), Some("1"))
+        );
+        let failure = document
+            .descendants()
+            .find(|node| node.has_tag_name("failure"))
+            .unwrap();
+        let shown = "a<b>&\"'\\u{1b}[2J\\u{0}\u{fffd}\n\\u{9b}]]>";
+        assert_eq!(
+            (failure.attribute("message"), failure.text()),
+            (Some(shown), Some(shown))
+        );
+        let output = document
+            .descendants()
+            .find(|node| node.has_tag_name("system-out"))
+            .unwrap();
+        assert_eq!(output.text(), Some(shown));
+    }
+
+    #[test]
+    fn a_passed_case_has_no_failure_element() {
+        let xml = document("x", None, Duration::from_millis(7), "");
+        insta::assert_snapshot!(xml, @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuite name="hookfire.expect" tests="1" failures="0" errors="0" skipped="0" time="0.007">
+          <testcase classname="hookfire.expect" name="x" time="0.007">
+          </testcase>
+        </testsuite>
+        "#);
     }
 }

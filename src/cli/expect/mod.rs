@@ -137,11 +137,11 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let ended = report.finish(ended);
     let Some(junit) = junit else { return ended };
     let took = ctx.clock.elapsed().saturating_sub(started);
-    let written = junit.write(&report.case(&ended, took));
+    let written = junit.write(&report.requests(), &ended, took, &report.matches());
     match (ended, written) {
         (Ok(exit), written) => Failure::after_output(written, exit),
         (Err(failure), Err(not_written)) => {
-            ctx.ui.warning(&report::lines(&not_written).join(": "));
+            ctx.ui.warning(&not_written.message_with_causes());
             Err(failure)
         }
         (Err(failure), Ok(())) => Err(failure),

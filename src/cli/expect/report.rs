@@ -1,7 +1,6 @@
 //! What `expect` prints: matching captures as they arrive, how it ended, and the differences of the nearest miss.
 
 use std::num::NonZeroU8;
-use std::time::Duration;
 
 use super::watch::{Arrivals, End, Miss, Watch};
 use crate::capture::{Caught, Mask};
@@ -11,7 +10,6 @@ use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::StoredCapture;
 use crate::output::capture_json::CaptureView;
-use crate::output::junit::{Case, Problem};
 use crate::output::{capture, json};
 use crate::sanitize::visible_line;
 use crate::secret::{Redactor, credentials_in_header};
@@ -84,7 +82,7 @@ impl<'a> WaitReport<'a> {
     }
 
     /// ``3 requests with type `account` ``
-    fn requests(&self) -> String {
+    pub fn requests(&self) -> String {
         let requests = match self.watch.count {
             0 => "no requests".to_owned(),
             1 => "a request".to_owned(),
@@ -204,20 +202,9 @@ impl<'a> WaitReport<'a> {
         Failure::after_output(self.output_error.take().map_or(Ok(()), Err), exit)
     }
 
-    /// The wait as a test case of a JUnit report.
-    pub fn case(&self, ended: &Result<Exit, Failure>, took: Duration) -> Case {
-        let problem = ended.as_ref().err().map(|failure| Problem {
-            is_failure: matches!(failure.kind, Kind::Unmet | Kind::Command),
-            kind: failure.kind.as_str(),
-            message: failure.error.to_string(),
-            details: lines(failure).join("\n"),
-        });
-        Case {
-            name: self.requests(),
-            took,
-            problem,
-            output: self.matches.join("\n"),
-        }
+    /// The matches, for a JUnit report.
+    pub fn matches(&self) -> String {
+        self.matches.join("\n")
     }
 
     /// Prints a matching capture.
@@ -251,11 +238,4 @@ impl<'a> WaitReport<'a> {
             self.output_error = printed.err().map(Failure::from);
         }
     }
-}
-
-/// The message and its causes, a line each.
-pub fn lines(failure: &Failure) -> Vec<String> {
-    std::iter::once(failure.error.to_string())
-        .chain(failure.causes())
-        .collect()
 }
