@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::exit::Exit;
 use crate::secret::Variables;
-use crate::time::{Clock, UnixMs, Woken};
+use crate::time::{Clock, UnixMs, Woken, since_boot};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Environment;
@@ -84,7 +84,8 @@ pub fn terminal_width() -> Option<u16> {
 /// The system's clock, with the state of interrupts.
 #[derive(Clone, Debug)]
 pub struct SystemClock {
-    started: Instant,
+    /// Since the machine was started.
+    started: Duration,
     interrupted: Arc<AtomicBool>,
     /// Requests under way are abandoned too.
     abandons_requests: Arc<AtomicBool>,
@@ -93,7 +94,7 @@ pub struct SystemClock {
 impl Default for SystemClock {
     fn default() -> SystemClock {
         SystemClock {
-            started: Instant::now(),
+            started: since_boot(),
             interrupted: Arc::default(),
             abandons_requests: Arc::default(),
         }
@@ -144,7 +145,7 @@ impl Clock for SystemClock {
     }
 
     fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        since_boot().saturating_sub(self.started)
     }
 
     fn wait(&self, duration: Duration) -> Woken {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::fmt::friendly::{Spacing, SpanPrinter};
 use jiff::{Span, SpanRelativeTo, Timestamp, civil, tz::TimeZone};
+use rustix::time::{ClockId, clock_gettime};
 
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +26,18 @@ impl UnixMs {
     }
 }
 
+/// `CLOCK_BOOTTIME` runs while the machine is suspended.
+#[cfg(target_os = "linux")]
+const BOOT_CLOCK: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const BOOT_CLOCK: ClockId = ClockId::Monotonic;
+
+/// The time since the machine was started, by a clock that cannot be set.
+pub fn since_boot() -> Duration {
+    let time = clock_gettime(BOOT_CLOCK);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 /// Whole milliseconds, at most `i64::MAX`.
 pub fn duration_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -39,7 +52,7 @@ pub enum Woken {
 pub trait Clock {
     /// Wall-clock time, which may be set while the program runs.
     fn now(&self) -> UnixMs;
-    /// Monotonic time since the clock was made, for deadlines.
+    /// Monotonic time since the clock was made, with the time that the machine was suspended: for deadlines and leases.
     fn elapsed(&self) -> Duration;
     fn wait(&self, duration: Duration) -> Woken;
     fn interrupted(&self) -> bool;

@@ -43,7 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("roff", &["cli/generate/"]),
     ("roxmltree", &["event/"]),
     ("rusqlite", &["journal/"]),
-    ("rustix", &["env.rs", "journal/"]),
+    ("rustix", &["env.rs", "journal/", "time.rs"]),
     ("rustls", &["listener/", "http/"]),
     ("rustls_native_certs", &["http/"]),
     (

@@ -35,6 +35,8 @@ pub struct WriteTransaction<'a> {
     pub tx: &'a Transaction<'a>,
     pub owner: &'a str,
     pub now: UnixMs,
+    /// The time by the owner's lease clock.
+    pub lease_clock: UnixMs,
 }
 
 impl WriteTransaction<'_> {
@@ -75,7 +77,7 @@ impl WriteTransaction<'_> {
                  WHERE {condition} AND (?4 IS NULL OR attempt_count = ?4) RETURNING attempt_count"
             ))?
             .query_row(
-                params![claim.id, self.owner, self.now.plus(claim.attempt.lease), attempts],
+                params![claim.id, self.owner, self.lease_clock.plus(claim.attempt.lease), attempts],
                 |row| row.get(0),
             )
             .optional()?;
@@ -128,7 +130,7 @@ impl WriteTransaction<'_> {
                 id,
                 status,
                 delay.map(|delay| self.now.plus(delay)),
-                lease.map(|lease| self.now.plus(lease)),
+                lease.map(|lease| self.lease_clock.plus(lease)),
                 self.owner,
                 number
             ])?;
@@ -222,7 +224,7 @@ impl WriteTransaction<'_> {
         ))?;
         let mut owned = Vec::with_capacity(ids.len());
         for &id in ids {
-            if renew.execute(params![id, self.owner, self.now.plus(lease)])? > 0 {
+            if renew.execute(params![id, self.owner, self.lease_clock.plus(lease)])? > 0 {
                 owned.push(id);
             }
         }
@@ -335,7 +337,7 @@ impl WriteTransaction<'_> {
                 ("owner", &attempt.map(|_| self.owner)),
                 (
                     "lease_until",
-                    &attempt.map(|attempt| self.now.plus(attempt.lease)),
+                    &attempt.map(|attempt| self.lease_clock.plus(attempt.lease)),
                 ),
                 ("form", &(delivery.body_format == BodyFormat::Form)),
                 ("ignored_by", &delivery.ignored_by),

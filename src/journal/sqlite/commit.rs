@@ -35,6 +35,15 @@ impl SqliteJournal {
         committed
     }
 
+    pub(super) fn write_transaction<'a>(&'a self, tx: &'a Transaction<'a>) -> WriteTransaction<'a> {
+        WriteTransaction {
+            tx,
+            owner: &self.owner,
+            now: self.host.now(),
+            lease_clock: self.host.lease_clock(),
+        }
+    }
+
     fn apply_all(
         &self,
         tx: &Transaction<'_>,
@@ -42,11 +51,7 @@ impl SqliteJournal {
         cache: &mut CaptureCache,
         with_savepoints: bool,
     ) -> rusqlite::Result<Vec<WriteResult>> {
-        let transaction = WriteTransaction {
-            tx,
-            owner: &self.owner,
-            now: self.host.now(),
-        };
+        let transaction = self.write_transaction(tx);
         let has_captures = writes
             .iter()
             .any(|write| matches!(write, Write::Capture(_)));

@@ -3,7 +3,6 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_from_iter};
 
 use super::SqliteJournal;
-use super::attempts::WriteTransaction;
 use super::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS};
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::journal::{Cursor, Deliveries, DeliveryList, Outcomes, Query};
@@ -219,11 +218,7 @@ impl Deliveries for SqliteJournal {
 
     fn import(&self, imports: &[Import]) -> Result<Vec<bool>, JournalError> {
         self.write(|tx| {
-            let transaction = WriteTransaction {
-                tx,
-                owner: &self.owner,
-                now: self.host.now(),
-            };
+            let transaction = self.write_transaction(tx);
             let added = imports.iter().map(|import| transaction.import(import));
             added.collect()
         })

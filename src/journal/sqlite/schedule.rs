@@ -105,16 +105,16 @@ impl Schedule for SqliteJournal {
                 })?
                 .collect::<rusqlite::Result<Vec<Leased>>>()
         })?;
-        let (now, mut is_owner_dead) = (self.host.now(), HashMap::new());
+        // Looks up each owner once.
+        let mut owners = HashMap::new();
         abandoned.retain(|leased| {
-            let is_dead = match &leased.owner {
-                // Looks up each process once.
-                Some(owner) => *is_owner_dead
-                    .entry(owner.clone())
-                    .or_insert_with(|| self.host.is_dead(owner)),
-                None => true,
+            let Some(owner) = &leased.owner else {
+                return true;
             };
-            is_dead || leased.lease_until < now
+            let (is_dead, passed) = *owners
+                .entry(owner.clone())
+                .or_insert_with(|| (self.host.is_dead(owner), self.host.passed_for(owner)));
+            is_dead || leased.lease_until < passed
         });
         if abandoned.is_empty() {
             return Ok(0);

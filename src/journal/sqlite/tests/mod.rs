@@ -56,14 +56,24 @@ struct Host {
 struct HostProcess {
     host: Host,
     pid: i64,
+    /// How much its wall clock is ahead of the lease clock, in milliseconds.
+    ahead: i64,
 }
 
 impl Processes for HostProcess {
     fn now(&self) -> UnixMs {
+        UnixMs(self.lease_clock().0 + self.ahead)
+    }
+
+    fn lease_clock(&self) -> UnixMs {
         match self.host.now.load(Ordering::Relaxed) {
             0 => NOW.get(),
             now => UnixMs(now),
         }
+    }
+
+    fn passed_for(&self, _: &str) -> UnixMs {
+        self.lease_clock()
     }
 
     fn current(&self) -> String {
@@ -81,6 +91,16 @@ impl Host {
         Box::new(HostProcess {
             host: self.clone(),
             pid,
+            ahead: 0,
+        })
+    }
+
+    /// A process with a wall clock that is ahead.
+    fn process_ahead(&self, pid: i64, by: Duration) -> Box<dyn Processes> {
+        Box::new(HostProcess {
+            host: self.clone(),
+            pid,
+            ahead: by.as_millis() as i64,
         })
     }
 
