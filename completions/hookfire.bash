@@ -1697,7 +1697,7 @@ _hookfire() {
             fi
             case "${prev}" in
                 --auth-mode)
-                    COMPREPLY=($(compgen -W "user-key app-id oauth" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "user-key app-id oauth oidc" -- "${cur}"))
                     return 0
                     ;;
                 --seed)
@@ -2009,7 +2009,7 @@ _hookfire() {
                     return 0
                     ;;
                 --error)
-                    COMPREPLY=($(compgen -W "status dns connect tls timeout reset protocol secret interrupted" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "status dns connect tls timeout reset protocol secret interrupted portal" -- "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -2259,7 +2259,7 @@ _hookfire() {
                     return 0
                     ;;
                 --error)
-                    COMPREPLY=($(compgen -W "status dns connect tls timeout reset protocol secret interrupted" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "status dns connect tls timeout reset protocol secret interrupted portal" -- "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -2451,7 +2451,7 @@ _hookfire() {
                     return 0
                     ;;
                 --auth-mode)
-                    COMPREPLY=($(compgen -W "user-key app-id oauth" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "user-key app-id oauth oidc" -- "${cur}"))
                     return 0
                     ;;
                 --seed)
@@ -3901,7 +3901,7 @@ _hookfire() {
                     return 0
                     ;;
                 --error)
-                    COMPREPLY=($(compgen -W "status dns connect tls timeout reset protocol secret interrupted" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "status dns connect tls timeout reset protocol secret interrupted portal" -- "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -5755,7 +5755,7 @@ _hookfire() {
                     return 0
                     ;;
                 --error)
-                    COMPREPLY=($(compgen -W "status dns connect tls timeout reset protocol secret interrupted" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "status dns connect tls timeout reset protocol secret interrupted portal" -- "${cur}"))
                     return 0
                     ;;
                 --retries)

@@ -56,13 +56,14 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l batch -d 'Sen
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l skip -d 'Skip the first N lines of the batch' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s j -l jobs -d 'Maximum number of concurrent requests [default: 8; for `retry` without --due: 1]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l rate -d 'Maximum number of attempts, retries included, per second, minute or hour: 10/s, 600/m, 100/h' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l auth-mode -d 'Authentication of the sample\'s application: user key, application id and keys, or OAuth [default: as the action implies, else user-key]' -r -f -a "user-key\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l auth-mode -d 'Authentication of the sample\'s application: user key, application id and keys, OAuth or OpenID Connect [default: as the action implies, else user-key]' -r -f -a "user-key\t''
 app-id\t''
-oauth\t''"
+oauth\t''
+oidc\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l seed -d 'Make the sample\'s ids, keys and times reproducible: the same number yields the same values [default: random]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l wire -d 'Request body: the XML, or a form with the XML in the field `params[xml]` [default: xml]' -r -f -a "xml\t''
 form\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l compat -d 'Field order: `documented` (type, action), or `porta` (action, type) as 3scale\'s own software sends it [default: documented]' -r -f -a "documented\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l compat -d 'Field order: `documented` (type, action), or `porta` (action, type, and the sample on one line) as 3scale\'s own software sends it [default: documented]' -r -f -a "documented\t''
 porta\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-url -d 'The admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
@@ -128,7 +129,8 @@ timeout\t''
 reset\t''
 protocol\t''
 secret\t''
-interrupted\t''"
+interrupted\t''
+portal\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''
@@ -170,7 +172,8 @@ timeout\t''
 reset\t''
 protocol\t''
 secret\t''
-interrupted\t''"
+interrupted\t''
+portal\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
@@ -221,7 +224,8 @@ timeout\t''
 reset\t''
 protocol\t''
 secret\t''
-interrupted\t''"
+interrupted\t''
+portal\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l retries -d 'Attempts after the first one [default: 5; for `retry`: 0]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l retry-interval -d 'Time between attempts, such as 500ms, 60s or 1m30s [default: 60s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l success -d 'Status codes that count as delivered, such as 200,202 or 200-207 [default: 200]' -r
@@ -404,7 +408,8 @@ timeout\t''
 reset\t''
 protocol\t''
 secret\t''
-interrupted\t''"
+interrupted\t''
+portal\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''
@@ -695,11 +700,12 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l auth-mode -d 'Authentication of the sample\'s application: user key, application id and keys, or OAuth [default: as the action implies, else user-key]' -r -f -a "user-key\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l auth-mode -d 'Authentication of the sample\'s application: user key, application id and keys, OAuth or OpenID Connect [default: as the action implies, else user-key]' -r -f -a "user-key\t''
 app-id\t''
-oauth\t''"
+oauth\t''
+oidc\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l seed -d 'Make the sample\'s ids, keys and times reproducible: the same number yields the same values [default: random]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l compat -d 'Field order: `documented` (type, action), or `porta` (action, type) as 3scale\'s own software sends it [default: documented]' -r -f -a "documented\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l compat -d 'Field order: `documented` (type, action), or `porta` (action, type, and the sample on one line) as 3scale\'s own software sends it [default: documented]' -r -f -a "documented\t''
 porta\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
@@ -755,7 +761,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l proxy -d 'Use this proxy, except for loopback addresses [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l wire -d 'Request body: the XML, or a form with the XML in the field `params[xml]` [default: xml]' -r -f -a "xml\t''
 form\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l compat -d 'Field order: `documented` (type, action), or `porta` (action, type) as 3scale\'s own software sends it [default: documented]' -r -f -a "documented\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l compat -d 'Field order: `documented` (type, action), or `porta` (action, type, and the sample on one line) as 3scale\'s own software sends it [default: documented]' -r -f -a "documented\t''
 porta\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l origin -d 'Where the change was made; changes in the admin portal are sent only if the endpoint\'s `provider_actions` is on [default: developer-portal]' -r -f -a "developer-portal\t''
 admin-portal\t''"

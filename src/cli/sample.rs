@@ -6,14 +6,14 @@ use super::args::{one_of, whole_number};
 use super::context::Context;
 use crate::error::Failure;
 use crate::event::samples::{AuthMode, NoSample, SampleContext, sample};
-use crate::event::{Object, catalogue};
+use crate::event::{ElementOrder, Object, catalogue};
 use crate::text;
 
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Event")]
 pub struct SampleArgs {
-    /// Authentication of the sample's application: user key, application id and keys, or OAuth [default: as the action
-    /// implies, else user-key]
+    /// Authentication of the sample's application: user key, application id and keys, OAuth or OpenID Connect [default: as
+    /// the action implies, else user-key]
     #[arg(long, value_name = "MODE", value_parser = one_of(AuthMode::ALL, AuthMode::as_str))]
     auth_mode: Option<AuthMode>,
     /// Make the sample's ids, keys and times reproducible: the same number yields the same values [default: random]
@@ -35,6 +35,7 @@ impl SampleArgs {
         ctx: &Context<'_>,
         event_type: &str,
         action: &str,
+        order: ElementOrder,
         purpose: SamplePurpose,
     ) -> Result<Object, Failure> {
         let mut mode = self.auth_mode;
@@ -45,11 +46,12 @@ impl SampleArgs {
             mode = mode.filter(|_| event_type == "application");
         }
         let cx = match self.seed {
-            Some(seed) => SampleContext::seeded(seed.wrapping_add(offset), mode),
+            Some(seed) => SampleContext::seeded(seed.wrapping_add(offset), mode, order),
             None => SampleContext {
                 now: ctx.now(),
                 seed: ctx.env.seed(),
                 mode,
+                order,
             },
         };
         sample(event_type, action, &cx).map_err(|none| refusal(none, event_type, action, purpose))

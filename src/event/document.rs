@@ -24,13 +24,13 @@ pub struct Event {
 }
 
 named_enum! {
-    /// The order of the envelope's elements. Most receivers read by name.
+    /// The order and layout of the envelope's elements. Most receivers read by name.
     #[derive(Default)]
     pub enum ElementOrder {
-        /// The manual's: type before action.
+        /// The manual's: type before action, each on its own line.
         #[default]
         Documented = "documented",
-        /// The running system's: action before type.
+        /// The running system's: action before type, all on one line.
         Porta = "porta",
     }
 }
@@ -48,14 +48,15 @@ impl Event {
         require_name("type", event_type)?;
         require_name("action", action)?;
         let object = object.as_str();
-        let mut first = format!("<type>{event_type}</type>");
-        let mut second = format!("<action>{action}</action>");
-        if order == ElementOrder::Porta {
-            std::mem::swap(&mut first, &mut second);
-        }
-        let document = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<event>\n  {first}\n  {second}\n  <object>\n    {object}\n  </object>\n</event>\n"
-        );
+        let event = match order {
+            ElementOrder::Documented => format!(
+                "\n<event>\n  <type>{event_type}</type>\n  <action>{action}</action>\n  <object>\n    {object}\n  </object>\n</event>\n"
+            ),
+            ElementOrder::Porta => format!(
+                "<event><action>{action}</action><type>{event_type}</type><object>{object}</object></event>"
+            ),
+        };
+        let document = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{event}");
         Ok(Event {
             event_type: event_type.to_owned(),
             action: action.to_owned(),
@@ -318,7 +319,9 @@ mod tests {
         let event = Event::build("user", "created", &object, ElementOrder::Porta).unwrap();
         let text = str::from_utf8(event.bytes()).unwrap();
         assert!(
-            text.contains("<event>\n  <action>created</action>\n  <type>user</type>\n  <object>"),
+            text.ends_with(
+                "?><event><action>created</action><type>user</type><object><user/></object></event>"
+            ),
             "{text}"
         );
         assert_eq!(Event::from_document(event.bytes().to_vec()), Ok(event));

@@ -181,6 +181,16 @@ fn auth_mode_selects_the_credentials_of_a_sample() {
         (
             "oauth",
             &["<application_id>", "<redirect_url>", "<keys>"],
+            &["<user_key>", "<oidc_configuration>"],
+        ),
+        (
+            "oidc",
+            &[
+                "<application_id>",
+                "<redirect_url>",
+                "<keys>",
+                "<oidc_configuration>",
+            ],
             &["<user_key>"],
         ),
     ] {
@@ -614,17 +624,18 @@ fn compat_porta_writes_the_action_first() {
     let requests = server.requests();
     assert!(
         body(&requests[0])
-            .contains("<event>\n  <action>updated</action>\n  <type>account</type>\n  <object>")
+            .contains("<event><action>updated</action><type>account</type><object><account><id>")
     );
     assert!(
         body(&requests[1])
             .contains("<event>\n  <type>account</type>\n  <action>updated</action>\n  <object>")
     );
     assert_eq!(received(body(&requests[0])).0, "account");
+    assert!(!body(&requests[0]).contains('\n') && body(&requests[0]).contains("<annotations/>"));
     assert!(
         shown(&env, &["account", "updated", "--compat", "porta"])
             .stdout()
-            .contains("<event>\n  <action>")
+            .contains("<event><action>")
     );
 }
 

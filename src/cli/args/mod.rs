@@ -179,8 +179,8 @@ pub struct WireArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Event")]
 pub struct CompatArgs {
-    /// Field order: `documented` (type, action), or `porta` (action, type) as 3scale's own software sends it
-    /// [default: documented]
+    /// Field order: `documented` (type, action), or `porta` (action, type, and the sample on one line) as 3scale's own
+    /// software sends it [default: documented]
     #[arg(
         long,
         value_name = "ORDER",

@@ -39,15 +39,12 @@ pub struct EventsShowArgs {
 }
 
 pub(super) fn run(args: &EventsShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let (event_type, action) = (&args.event_type, &args.action);
+    let order = args.order.compat.unwrap_or_default();
     let object = args
         .sample
-        .object(ctx, &args.event_type, &args.action, SamplePurpose::Show)?;
-    let event = Event::build(
-        &args.event_type,
-        &args.action,
-        &object,
-        args.order.compat.unwrap_or_default(),
-    )?;
+        .object(ctx, event_type, action, order, SamplePurpose::Show)?;
+    let event = Event::build(event_type, action, &object, order)?;
     match args.output.format() {
         Format::Text | Format::Xml => ctx
             .ui

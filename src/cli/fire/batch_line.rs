@@ -63,7 +63,9 @@ impl BatchLine {
             (None, Some(path)) => {
                 Object::parse(&super::read(path)?).map_err(|e| super::in_file(e, "object", path))?
             }
-            (None, None) => sample.object(ctx, event_type, action, SamplePurpose::Line(number))?,
+            (None, None) => {
+                sample.object(ctx, event_type, action, order, SamplePurpose::Line(number))?
+            }
         };
         for (path, value) in &self.set {
             let value = match value {

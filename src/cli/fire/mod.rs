@@ -350,7 +350,7 @@ fn event(args: &FireArgs, ctx: &Context<'_>, compat: ElementOrder) -> Result<Eve
         }
         (None, None) => args
             .sample
-            .object(ctx, event_type, action, SamplePurpose::Fire)?,
+            .object(ctx, event_type, action, compat, SamplePurpose::Fire)?,
     };
     for change in &args.set {
         let (path, value) = change

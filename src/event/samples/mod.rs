@@ -8,6 +8,7 @@ mod tests;
 
 use std::time::Duration;
 
+use super::ElementOrder;
 use super::catalogue;
 use super::object::Object;
 use crate::text::named_enum;
@@ -23,6 +24,8 @@ pub struct SampleContext {
     pub seed: u64,
     /// None for the mode that the action implies.
     pub mode: Option<AuthMode>,
+    /// The running system writes an object on one line, and an account with its annotations.
+    pub order: ElementOrder,
 }
 
 named_enum! {
@@ -34,6 +37,8 @@ named_enum! {
         AppId = "app-id",
         /// As [`AuthMode::AppId`], with a `redirect_url`.
         Oauth = "oauth",
+        /// As [`AuthMode::Oauth`], with an `oidc_configuration`.
+        Oidc = "oidc",
     }
 }
 
@@ -49,13 +54,14 @@ pub enum NoSample {
 
 impl SampleContext {
     /// A context that depends on the seed alone, its time included.
-    pub fn seeded(seed: u64, mode: Option<AuthMode>) -> SampleContext {
+    pub fn seeded(seed: u64, mode: Option<AuthMode>, order: ElementOrder) -> SampleContext {
         // 2026-01-01T00:00:00Z, and some second of the year after it.
         let into_year = Duration::from_secs(Draw(seed).nth(0) % (365 * DAY_S));
         SampleContext {
             now: UnixMs(1_767_225_600_000).plus(into_year),
             seed,
             mode,
+            order,
         }
     }
 }
@@ -86,10 +92,17 @@ pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Result<Obje
     } else {
         DAY_S + draw.nth(20) % (300 * DAY_S)
     };
-    let first_traffic_at = if is_new {
-        String::new()
-    } else {
-        earlier(age_s / 2)
+    let first_traffic = |name| match is_new {
+        true => format!("<{name}/>"),
+        false => format!("<{name}>{}</{name}>", earlier(age_s / 2)),
+    };
+    let annotations = match cx.order {
+        ElementOrder::Documented => "",
+        ElementOrder::Porta => "\n  <annotations/>",
+    };
+    let application_state = match action {
+        "suspended" => "suspended",
+        _ => "live",
     };
     let by_age = |new, old| if is_new { new } else { old };
     let values = [
@@ -103,34 +116,24 @@ pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Result<Obje
         ("{updated_at}", rfc3339_seconds(cx.now)),
         ("{account_state}", by_age("created", "approved").to_owned()),
         ("{user_state}", by_age("pending", "active").to_owned()),
+        ("{application_state}", application_state.to_owned()),
+        ("{first_traffic}", first_traffic("first_traffic_at")),
         (
-            "{application_state}",
-            if action == "suspended" {
-                "suspended"
-            } else {
-                "live"
-            }
-            .to_owned(),
+            "{first_daily_traffic}",
+            first_traffic("first_daily_traffic_at"),
         ),
-        ("{traffic}", traffic(&first_traffic_at)),
+        ("{annotations}", annotations.to_owned()),
         ("{authentication}", authentication(mode, action, &draw)),
     ];
     let mut object = template.trim_end().to_owned();
     for (placeholder, value) in &values {
         object = object.replace(placeholder, value);
     }
-    // The event indents the object's first line.
-    Ok(Object::written(object.replace('\n', "\n    ")))
-}
-
-/// Empty elements if there was no traffic.
-fn traffic(first_at: &str) -> String {
-    if first_at.is_empty() {
-        return "<first_traffic_at/>\n  <first_daily_traffic_at/>".to_owned();
-    }
-    format!(
-        "<first_traffic_at>{first_at}</first_traffic_at>\n  <first_daily_traffic_at>{first_at}</first_daily_traffic_at>"
-    )
+    Ok(Object::written(match cx.order {
+        // The event indents the object's first line.
+        ElementOrder::Documented => object.replace('\n', "\n    "),
+        ElementOrder::Porta => object.lines().map(str::trim_start).collect(),
+    }))
 }
 
 fn authentication(mode: AuthMode, action: &str, draw: &Draw) -> String {
@@ -142,7 +145,7 @@ fn authentication(mode: AuthMode, action: &str, draw: &Draw) -> String {
         );
     }
     let mut text = format!("<application_id>{}</application_id>", &draw.key(32)[..8]);
-    if mode == AuthMode::Oauth {
+    if mode != AuthMode::AppId {
         text += "\n  <redirect_url>https://app.acme.example/callback</redirect_url>";
     }
     if action != "deleted" {
@@ -152,22 +155,27 @@ fn authentication(mode: AuthMode, action: &str, draw: &Draw) -> String {
         }
         text += "\n  </keys>";
     }
+    if mode == AuthMode::Oidc {
+        let configuration = include_str!("oidc_configuration.xml").trim_end();
+        text += &configuration.replace("{id}", &draw.id(7).to_string());
+    }
     text
 }
 
-/// Keys exist in App ID mode only, a user key in its own mode.
+/// The requested mode, or the usual one of the action.
 fn mode(action: &str, requested: Option<AuthMode>) -> Result<AuthMode, NoSample> {
-    let implied = match action {
-        "user_key_updated" => Some(AuthMode::UserKey),
-        "key_created" | "key_updated" | "key_deleted" => Some(AuthMode::AppId),
-        _ => None,
+    use AuthMode::{AppId, Oauth, Oidc, UserKey};
+    let modes: &[AuthMode] = match action {
+        "user_key_updated" => &[UserKey],
+        "key_created" | "key_deleted" => &[AppId, Oauth, Oidc],
+        // Fired for a new user key as well, beside `user_key_updated`.
+        "key_updated" => &[AppId, Oauth, Oidc, UserKey],
+        _ => &AuthMode::ALL,
     };
-    match (implied, requested) {
-        (Some(AuthMode::UserKey), Some(AuthMode::AppId | AuthMode::Oauth))
-        | (Some(AuthMode::AppId), Some(AuthMode::UserKey)) => {
-            Err(NoSample::OtherMode(implied.unwrap_or(AuthMode::UserKey)))
-        }
-        _ => Ok(requested.or(implied).unwrap_or(AuthMode::UserKey)),
+    match requested {
+        None => Ok(modes[0]),
+        Some(mode) if modes.contains(&mode) => Ok(mode),
+        Some(_) => Err(NoSample::OtherMode(modes[0])),
     }
 }
 

@@ -10,6 +10,7 @@ fn context(mode: Option<AuthMode>) -> SampleContext {
         now: UnixMs(1_795_255_200_123),
         seed: 6,
         mode,
+        order: ElementOrder::Documented,
     }
 }
 
@@ -56,6 +57,7 @@ fn expected(event_type: &str, action: &str, mode: Option<AuthMode>) -> (String, 
                 AuthMode::UserKey => "user_key provider_verification_key".to_owned(),
                 AuthMode::AppId => format!("application_id{keys}"),
                 AuthMode::Oauth => format!("application_id redirect_url{keys}"),
+                AuthMode::Oidc => format!("application_id redirect_url{keys} oidc_configuration"),
             };
             let rest = if deleted {
                 "plan"
@@ -135,7 +137,7 @@ fn every_documented_event_has_its_fields_in_their_order() {
     });
     assert_eq!(
         seen,
-        16 + 5 * 3 + 1 + 3 * 2,
+        16 + 5 * 4 + 1 + 3 * 3 + 1,
         "each event, and of those of applications each mode that goes with it"
     );
 }
@@ -206,7 +208,13 @@ fn times_are_3scales_and_follow_each_other() {
 #[test]
 fn a_seed_gives_the_same_bytes_and_another_gives_another_object() {
     each(|event_type, action, mode| {
-        let of = |seed| built(event_type, action, &SampleContext::seeded(seed, mode));
+        let of = |seed| {
+            built(
+                event_type,
+                action,
+                &SampleContext::seeded(seed, mode, ElementOrder::Documented),
+            )
+        };
         assert_eq!(of(7), of(7));
         let field = |document: &str, name| {
             let tree = roxmltree::Document::parse(document).unwrap();
@@ -225,7 +233,11 @@ fn a_seed_gives_the_same_bytes_and_another_gives_another_object() {
         }
     });
     for seed in [0, 1, u64::MAX] {
-        let document = built("account", "created", &SampleContext::seeded(seed, None));
+        let document = built(
+            "account",
+            "created",
+            &SampleContext::seeded(seed, None, ElementOrder::Documented),
+        );
         assert!(document.contains("<created_at>2026-"), "{document}");
     }
 }
@@ -234,7 +246,11 @@ fn a_seed_gives_the_same_bytes_and_another_gives_another_object() {
 fn no_two_things_of_a_document_have_one_id() {
     for seed in 0..200 {
         for (event_type, things) in [("account", 3), ("application", 4)] {
-            let document = built(event_type, "updated", &SampleContext::seeded(seed, None));
+            let document = built(
+                event_type,
+                "updated",
+                &SampleContext::seeded(seed, None, ElementOrder::Documented),
+            );
             let tree = roxmltree::Document::parse(&document).unwrap();
             let ids: HashSet<&str> = tree
                 .descendants()
@@ -291,4 +307,41 @@ fn every_sample_is_already_pretty() {
             document
         );
     });
+}
+
+#[test]
+fn running_systems_samples_are_on_one_line() {
+    each(|event_type, action, mode| {
+        let cx = SampleContext {
+            order: ElementOrder::Porta,
+            ..context(mode)
+        };
+        let object = sample(event_type, action, &cx).unwrap();
+        let event = Event::build(event_type, action, &object, cx.order).unwrap();
+        let document = str::from_utf8(event.bytes()).unwrap();
+        let tree = roxmltree::Document::parse(document).unwrap();
+        let text = tree.descendants().filter(|node| node.is_text());
+        assert!(
+            text.clone()
+                .all(|node| !node.text().unwrap().trim().is_empty()),
+            "{document}"
+        );
+        assert!(!document.contains('\n'), "{document}");
+        assert_eq!(
+            document.contains("<annotations/>"),
+            event_type == "account",
+            "{document}"
+        );
+    });
+}
+
+#[test]
+fn key_updated_occurs_in_every_mode() {
+    let is_sampled = |action, mode| sample("application", action, &context(Some(mode))).is_ok();
+    for mode in AuthMode::ALL {
+        assert!(is_sampled("key_updated", mode), "{mode:?}");
+        let has_keys = mode != AuthMode::UserKey;
+        assert_eq!(is_sampled("key_created", mode), has_keys, "{mode:?}");
+        assert_eq!(is_sampled("user_key_updated", mode), !has_keys, "{mode:?}");
+    }
 }
