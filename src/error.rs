@@ -258,6 +258,8 @@ impl From<PlanError> for Failure {
         match error {
             PlanError::Secret(error) => error.into(),
             PlanError::Client(error) => error.into(),
+            PlanError::NotAUrl(_) => Failure::from_error(Kind::Usage, error)
+                .hint("send it elsewhere with `--url URL` or `--endpoint NAME`"),
         }
     }
 }
@@ -350,7 +352,8 @@ fn portal_hints(kind: &PortalErrorKind) -> &'static [&'static str] {
             _ => &[PORTAL_URL_HINT],
         },
         PortalErrorKind::Token { .. } => &[
-            "create a token with read and write access to the Account Management API in the portal's account settings",
+            "the token may be wrong, expired, read-only or without the scope Account Management API; create one in the portal's account settings",
+            "the token's user may be a member without permission for webhooks, or the tenant may be suspended",
             "for a provider key, set `parameter = \"provider_key\"` in `[portal]`",
         ],
         PortalErrorKind::NotFound => &["there is no such API at this address", PORTAL_URL_HINT],

@@ -55,6 +55,8 @@ named_enum! {
         Secret = "secret",
         /// The process ended before a response was recorded.
         Interrupted = "interrupted",
+        /// Imported from a portal that does not report why.
+        Portal = "portal",
     }
 }
 

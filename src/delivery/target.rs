@@ -127,6 +127,29 @@ impl Target {
         })
     }
 
+    /// Takes a URL as a portal lists it. User information is sent as a Basic credential, a fragment is not sent. Text that is
+    /// not a URL is kept: see [`BaseUrl::is_url`].
+    pub fn listed(text: &str) -> Target {
+        let split = || {
+            let (url, credential) = safe_url::split_user_info(text)?;
+            let mut target = Target::from_url(&url).ok()?;
+            let source = credential.map(SecretSource::Literal);
+            let header = source.map(|source| Param::secret("authorization", source));
+            target.headers.extend(header);
+            Some(target)
+        };
+        let unusable = || Target {
+            base: BaseUrl::listed(text),
+            params: Vec::new(),
+            headers: Vec::new(),
+        };
+        match Target::from_url(text) {
+            Ok(target) => target,
+            Err(UrlError::UserInfo | UrlError::Fragment) => split().unwrap_or_else(unusable),
+            Err(_) => unusable(),
+        }
+    }
+
     /// Replaces the query parameter of that name, or appends it.
     pub fn set_param(&mut self, param: Param) {
         set(&mut self.params, param, is_same_name);

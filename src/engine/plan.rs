@@ -72,6 +72,9 @@ pub enum PlanError {
     Secret(#[from] MissingSecret),
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The URL was imported, and a portal accepts any text.
+    #[error("nothing can be sent to `{0}`, which is not a URL")]
+    NotAUrl(String),
 }
 
 /// What makes one HTTP client different from another: options, TLS, and whether proxies are bypassed.
@@ -126,6 +129,9 @@ impl Clients {
         options: &TransportOptions,
         jobs: usize,
     ) -> Result<SendPlan, PlanError> {
+        if !target.base.is_url() {
+            return Err(PlanError::NotAUrl(target.to_string()));
+        }
         let mut resolved = target.resolve(env)?;
         let passwords = proxy_credentials(env, options);
         Arc::make_mut(&mut resolved.redactor).add(&passwords);

@@ -154,11 +154,11 @@ impl Planner<'_> {
     }
 }
 
-/// Whether two URLs differ at most in the values of their queries.
+/// Whether two targets differ at most in the values of their parameters and headers.
 fn has_same_url(one: &Target, other: &Target) -> bool {
     let names = |target: &Target| -> Vec<String> {
-        let params = target.params.iter();
-        params.map(|param| param.name.clone()).collect()
+        let named = target.params.iter().chain(&target.headers);
+        named.map(|param| param.name.clone()).collect()
     };
     one.base == other.base && names(one) == names(other)
 }

@@ -145,6 +145,9 @@ fn last_error(delivery: &Delivery, now: UnixMs) -> String {
     if delivery.status == Status::Interrupted && error.kind != ErrorKind::Interrupted {
         return format!("interrupted; previous attempt: {}", error.message);
     }
+    if error.kind == ErrorKind::Portal {
+        return format!("{} (cause not reported by the portal)", error.message);
+    }
     error.message.clone()
 }
 

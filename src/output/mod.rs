@@ -6,7 +6,6 @@
 
 pub mod capture;
 pub mod capture_json;
-pub mod failures_xml;
 pub mod human;
 pub mod json;
 mod progress;

@@ -13,7 +13,8 @@ use crate::secret::safe_url::{BaseUrl, encode_pair, masked};
 use crate::secret::{Redactor, Secret};
 use crate::time::{UnixMs, parse_http_date};
 
-const FAILURES_PATH: &str = "/admin/api/webhooks/failures.xml";
+const FAILURES_JSON: &str = "/admin/api/webhooks/failures.json";
+const FAILURES_XML: &str = "/admin/api/webhooks/failures.xml";
 /// How much of the portal's message an error quotes.
 const MAX_MESSAGE_CHARS: usize = 200;
 
@@ -58,15 +59,19 @@ impl<'a> PortalClient<'a> {
         self.redactor.add(secrets);
     }
 
-    /// The list of failed deliveries, oldest first.
+    /// The list of failed deliveries, oldest first: in JSON, which has the events as they were sent (XML indents them anew),
+    /// or in XML from a portal without JSON.
     pub fn failures(&self) -> Result<PortalResponse, PortalError> {
-        self.send("GET", FAILURES_PATH, &[], None)
+        match self.send("GET", FAILURES_JSON, &[], None) {
+            Err(e) if e.kind.is_missing() => self.send("GET", FAILURES_XML, &[], None),
+            response => response,
+        }
     }
 
     /// Deletes the failed deliveries up to and including this time, or all of them.
     pub fn delete_failures(&self, time: Option<&str>) -> Result<(), PortalError> {
         let query: Vec<(&str, &str)> = time.map(|time| ("time", time)).into_iter().collect();
-        self.send("DELETE", FAILURES_PATH, &query, None).map(|_| ())
+        self.send("DELETE", FAILURES_XML, &query, None).map(|_| ())
     }
 
     /// An object's XML. `path` is below `/admin/api/`.

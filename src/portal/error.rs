@@ -41,6 +41,17 @@ pub enum PortalErrorKind {
 }
 
 impl PortalErrorKind {
+    /// Whether the portal does not know the path, or not in this format.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            PortalErrorKind::NotFound => true,
+            PortalErrorKind::Html { code, .. } | PortalErrorKind::Status { code, .. } => {
+                matches!(code, 404 | 406)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the portal is overloaded or down: a later request may succeed.
     pub fn is_temporary(&self) -> bool {
         matches!(

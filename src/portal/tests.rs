@@ -88,7 +88,7 @@ fn token_goes_into_the_query_or_the_form() {
     assert_eq!(
         urls,
         [
-            format!("GET {base}/webhooks/failures.xml?{token}"),
+            format!("GET {base}/webhooks/failures.json?{token}"),
             format!("DELETE {base}/webhooks/failures.xml?time=2026-11-20+10%3A00%3A00+UTC&{token}"),
             format!("DELETE {base}/webhooks/failures.xml?{token}"),
             format!("GET {base}/applications/find.xml?application_id=7&{token}"),

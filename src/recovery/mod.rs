@@ -1,10 +1,16 @@
 //! Which of a portal's failed deliveries may be deleted there.
 //!
-//! The portal deletes everything up to a time, inclusive, and its times have a resolution of one second. A failure that was
-//! not delivered therefore keeps its whole second and everything later. Unknown facts about a failure count against
-//! deleting. Everything that is deleted was listed, and was delivered.
+//! The portal deletes everything up to a time, inclusive, and its times have a resolution of one second. A failure that is
+//! still needed there keeps its whole second and everything later. Unknown facts about a failure count against deleting.
+//! Everything that is deleted was listed: a second is deleted only once it has passed on the portal's clock, so that no
+//! failure can be added to it.
+
+use std::time::Duration;
 
 use crate::time::UnixMs;
+
+/// How long ago a second must have ended: a failure may be listed somewhat later than its own time.
+const MARGIN_S: i64 = 2;
 
 /// A failure as the portal lists it.
 #[derive(Clone, Debug)]
@@ -36,46 +42,57 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// What may be deleted, given which uuids were delivered.
-    pub fn deletable(&self, delivered: impl Fn(&str) -> bool) -> Option<Deletable> {
-        let kept_from = self.kept_from(&delivered);
-        let mut count = 0;
-        let mut last: Option<&Listed> = None;
-        for listed in &self.failures {
-            if listed.at.is_some_and(|at| second(at) < kept_from) {
-                count += 1;
-                if last.is_none_or(|last| last.at <= listed.at) {
-                    last = Some(listed);
-                }
-            }
-        }
-        let time = last?.time.clone();
-        Some(Deletable { time, count })
+    /// What may be deleted, given which uuids are not needed on the portal.
+    pub fn deletable(&self, settled: impl Fn(&str) -> bool) -> Option<Deletable> {
+        let kept_from = self.kept_from(&settled);
+        let old = |listed: &&Listed| listed.at.is_some_and(|at| second(at) < kept_from);
+        let deleted = self.failures.iter().filter(old);
+        let last = deleted.clone().max_by_key(|listed| listed.at)?;
+        Some(Deletable {
+            time: last.time.clone(),
+            count: deleted.count(),
+        })
     }
 
-    /// Whether more can be deleted a second later: others may still fail in the last listed second.
-    pub fn is_too_fresh(&self) -> bool {
-        let last = self.failures.iter().filter_map(|listed| listed.at).max();
-        last.zip(self.made_at)
-            .is_some_and(|(last, made_at)| second(last) >= second(made_at))
+    /// How long to wait, on the portal's clock, until the last listed second can be deleted.
+    pub fn wait(&self) -> Option<Duration> {
+        let last = second(self.failures.iter().filter_map(|listed| listed.at).max()?);
+        let left = last + MARGIN_S + 1 - second(self.made_at?);
+        // A time in the portal's future is not waited for.
+        let seconds = left
+            .min(MARGIN_S + 1)
+            .try_into()
+            .ok()
+            .filter(|left| *left > 0)?;
+        Some(Duration::from_secs(seconds))
+    }
+
+    /// The number of failures that could not be read.
+    pub fn unreadable(&self) -> usize {
+        self.failures
+            .iter()
+            .filter(|listed| listed.uuid.is_none())
+            .count()
     }
 
     /// The first second that must stay.
-    fn kept_from(&self, delivered: &impl Fn(&str) -> bool) -> i64 {
-        // Others may still fail in the second in which the list was made.
-        let mut kept_from = self.made_at.map_or(i64::MAX, second);
-        let mut before = i64::MIN;
+    fn kept_from(&self, settled: &impl Fn(&str) -> bool) -> i64 {
+        let mut kept_from = i64::MAX;
+        let mut last = i64::MIN;
         for listed in &self.failures {
-            let stays = !listed.uuid.as_deref().is_some_and(delivered);
+            let stays = !listed.uuid.as_deref().is_some_and(settled);
+            // Without a time of its own it is not older than the one before it.
+            let at = listed.at.map_or(last, second);
             if stays || listed.at.is_none() {
-                // Without a time of its own it is not older than the one before it.
-                kept_from = kept_from.min(listed.at.map_or(before, second));
+                kept_from = kept_from.min(at);
             }
-            before = before.max(listed.at.map_or(before, second));
+            last = last.max(at);
         }
+        let passed = self.made_at.map(|at| second(at) - MARGIN_S);
+        kept_from = kept_from.min(passed.unwrap_or(last));
         // The failures after a cut may share the last second.
         if self.cut {
-            kept_from.min(before)
+            kept_from.min(last)
         } else {
             kept_from
         }
@@ -103,7 +120,7 @@ mod tests {
         Listing {
             failures: listed.collect(),
             cut: false,
-            made_at: None,
+            made_at: Some(UnixMs(60_000)),
         }
     }
 
@@ -162,18 +179,31 @@ mod tests {
     }
 
     #[test]
-    fn current_second_stays() {
+    fn second_stays_until_it_has_passed_on_the_portals_clock() {
         let mut listing = list("a@1000 b@2000");
-        listing.made_at = Some(UnixMs(2999));
-        assert_eq!(
-            (deletable(&listing, "ab"), listing.is_too_fresh()),
-            (upto("t1000", 1), true)
-        );
-        listing.made_at = Some(UnixMs(3000));
-        assert_eq!(
-            (deletable(&listing, "ab"), listing.is_too_fresh()),
-            (upto("t2000", 2), false)
-        );
+        for (made_at, upto, wait) in [
+            (2_000, None, Some(3)),
+            (3_999, None, Some(2)),
+            (4_000, upto("t1000", 1), Some(1)),
+            (4_999, upto("t1000", 1), Some(1)),
+            (5_000, upto("t2000", 2), None),
+            // The portal's clock was set back.
+            (-9_000, None, Some(3)),
+        ] {
+            listing.made_at = Some(UnixMs(made_at));
+            assert_eq!(deletable(&listing, "ab"), upto, "{made_at}");
+            assert_eq!(listing.wait(), wait.map(Duration::from_secs), "{made_at}");
+        }
+    }
+
+    #[test]
+    fn last_second_stays_without_a_clock() {
+        let mut listing = list("a@1000 b@2000 c@2900");
+        listing.made_at = None;
+        assert_eq!(deletable(&listing, "abc"), upto("t1000", 1));
+        assert_eq!(listing.wait(), None);
+        listing.failures.truncate(1);
+        assert_eq!(deletable(&listing, "abc"), None);
     }
 
     #[test]

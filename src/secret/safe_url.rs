@@ -6,6 +6,8 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
 use crate::secret::{MASK, Secret};
@@ -48,7 +50,12 @@ pub enum UrlError {
 
 /// Scheme, host, port and path of an http or https URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseUrl(Url);
+pub struct BaseUrl {
+    /// A placeholder if there is no URL.
+    url: Url,
+    /// Text that a portal lists as a URL and that is none.
+    not_a_url: Option<String>,
+}
 
 /// One `name=value` of a URL's own query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,31 +105,57 @@ impl BaseUrl {
         }
         let pairs = url.query().map(split_query).unwrap_or_default();
         url.set_query(None);
-        Ok((BaseUrl(url), pairs))
+        let base = BaseUrl {
+            url,
+            not_a_url: None,
+        };
+        Ok((base, pairs))
+    }
+
+    /// A URL that a portal lists, or that the journal stores. Text that is not a URL is kept with the secrets in it masked,
+    /// for display: see [`BaseUrl::is_url`].
+    pub fn listed(text: &str) -> BaseUrl {
+        let masked = masked(text);
+        match (BaseUrl::parse(text), BaseUrl::parse(&masked)) {
+            (Ok((base, _)), _) => base,
+            (Err(_), masked_url) => BaseUrl {
+                url: Url::parse("about:invalid").expect("it is a URL"),
+                // What is masked must not become a URL.
+                not_a_url: Some(match masked_url {
+                    Ok(_) => MASK.to_owned(),
+                    Err(_) => masked,
+                }),
+            },
+        }
+    }
+
+    /// Whether requests can be sent to it.
+    pub fn is_url(&self) -> bool {
+        self.not_a_url.is_none()
     }
 
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        self.not_a_url.as_deref().unwrap_or(self.url.as_str())
     }
 
     pub fn is_https(&self) -> bool {
-        self.0.scheme() == "https"
+        self.url.scheme() == "https"
     }
 
     /// An IPv6 address has brackets.
     pub fn host(&self) -> &str {
-        self.0.host_str().unwrap_or_default()
+        self.url.host_str().unwrap_or_default()
     }
 
     /// The scheme's default where the URL has none.
     pub fn port(&self) -> Option<u16> {
-        self.0.port_or_known_default()
+        self.url.port_or_known_default()
     }
 
     /// Whether the host is this machine, in any spelling: `localhost`, `*.localhost`, `127.0.0.0/8`, `::1`, `0.0.0.0`, `::`.
     pub fn is_loopback(&self) -> bool {
         let is_local_v4 = |ip: Ipv4Addr| ip.is_loopback() || ip.is_unspecified();
-        match self.0.host() {
+        match self.url.host() {
             Some(url::Host::Domain(name)) => {
                 let name = name.trim_end_matches('.');
                 LOCAL_NAMES.contains(&name) || name.ends_with(".localhost")
@@ -149,12 +182,12 @@ impl BaseUrl {
 
     /// Whether scheme, host and port are the same.
     pub fn same_origin(&self, other: &BaseUrl) -> bool {
-        self.0.origin() == other.0.origin()
+        self.url.origin() == other.url.origin()
     }
 
     /// `/` where the URL has none.
     pub fn path(&self) -> &str {
-        self.0.path()
+        self.url.path()
     }
 
     /// This server's URL with another path and query, both as written. None if no request can have them: a `#` would end it.
@@ -164,20 +197,20 @@ impl BaseUrl {
             None => path.to_owned(),
         };
         let parsed = target.parse::<http::uri::PathAndQuery>().ok()?;
-        let origin = &self.0[..url::Position::BeforePath];
+        let origin = &self.url[..url::Position::BeforePath];
         (parsed.as_str() == target).then(|| format!("{origin}{target}"))
     }
 
     /// This server's URL with another path and query, percent-encoded.
     pub fn with_path(&self, path: &str, query: Option<&str>) -> Url {
-        let mut url = self.0.clone();
+        let mut url = self.url.clone();
         url.set_path(path);
         url.set_query(query);
         url
     }
 
     pub fn with_query(&self, query: &str) -> Url {
-        let mut url = self.0.clone();
+        let mut url = self.url.clone();
         url.set_query((!query.is_empty()).then_some(query));
         url
     }
@@ -187,6 +220,20 @@ impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// A URL without its user information and fragment, and the user information as the value of a header `Authorization`.
+pub fn split_user_info(text: &str) -> Option<(String, Option<Secret>)> {
+    let mut url = Url::parse(text).ok()?;
+    url.set_fragment(None);
+    let decoded = |part: &str| percent_encoding::percent_decode_str(part).collect::<Vec<u8>>();
+    let (user, password) = (decoded(url.username()), url.password().map(decoded));
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    let given = !user.is_empty() || password.is_some();
+    let pair = [user, b":".to_vec(), password.unwrap_or_default()].concat();
+    let header = given.then(|| Secret::new(format!("Basic {}", STANDARD.encode(pair))));
+    Some((url.into(), header))
 }
 
 /// URL-like text from outside (a `Location` header) with the values of its query masked, without user information and

@@ -4,6 +4,7 @@
 //! inclusive to the second, a wrong token is a 403 and an unreadable time a 400. The webhook settings are kept until the
 //! listener ends, and do not affect anything.
 
+use std::io;
 use std::sync::{Arc, PoisonError};
 
 use axum::Router;
@@ -21,10 +22,10 @@ use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
 use crate::event::catalogue::EVENTS;
-use crate::journal::Query;
+use crate::journal::{Journal, Query};
 use crate::output::OutputError;
-use crate::output::failures_xml::FailuresXml;
-use crate::secret::safe_url::{BaseUrl, decoded_pairs};
+use crate::portal::failures::{FailureEntry, FailuresWriter};
+use crate::secret::safe_url::decoded_pairs;
 use crate::time::{UnixMs, parse_portal_time, rfc3339_seconds};
 
 const XML: &str = "application/xml; charset=utf-8";
@@ -33,8 +34,8 @@ const MAX_URL_CHARACTERS: usize = 255;
 
 pub(super) fn routes() -> Router<Arc<WebState>> {
     Router::new()
-        .route("/api/webhooks/failures.xml", get(list_xml).delete(delete))
-        .route("/api/webhooks/failures.json", get(list_json).delete(delete))
+        .route("/api/webhooks/failures.xml", get(list).delete(delete))
+        .route("/api/webhooks/failures.json", get(list).delete(delete))
         .route("/api/webhooks.json", put(update).patch(update))
         .route("/api/webhooks", put(not_acceptable).patch(not_acceptable))
         .route(
@@ -176,47 +177,41 @@ fn failed_deliveries(before: Option<UnixMs>) -> Query {
     })
 }
 
-async fn list_xml(State(state): Web, parameters: Parameters) -> Response {
-    let listed = state.with_journal(|_, journal| {
-        let mut document = Vec::new();
-        let mut list = FailuresXml::new(&mut document).map_err(OutputError::from)?;
-        journal.interrupt_abandoned()?;
-        journal.each(&failed_deliveries(None), |delivery| {
-            let event = journal.event(delivery.id)?;
-            let time = rfc3339_seconds(delivery.decided_at());
-            list.push(&delivery, &time, &event)
-                .map_err(|e| Failure::from_error(Kind::Journal, e))
-        })??;
-        list.finish().map_err(OutputError::from)?;
-        Ok(([(CONTENT_TYPE, XML)], document).into_response())
+/// The list in the format that the path names, as for errors.
+async fn list(State(state): Web, parameters: Parameters) -> Response {
+    let format = parameters.format;
+    let listed = state.with_journal(move |_, journal| match format {
+        ErrorFormat::Xml => {
+            let mut list = FailuresWriter::new(Vec::new()).map_err(OutputError::from)?;
+            each_failure(journal, |failure| list.push(failure))?;
+            let document = list.finish().map_err(OutputError::from)?;
+            Ok(([(CONTENT_TYPE, XML)], document).into_response())
+        }
+        ErrorFormat::Json => {
+            let mut failures = Vec::new();
+            each_failure(journal, |failure| {
+                failures.push(failure.to_json()?);
+                Ok(())
+            })?;
+            let list = json!({ "webhooks-failures": failures });
+            Ok(json_response(StatusCode::OK, &list))
+        }
     });
     let listed = listed.await;
-    listed.unwrap_or_else(|error| parameters.format.failure(&error))
+    listed.unwrap_or_else(|error| format.failure(&error))
 }
 
-async fn list_json(State(state): Web, parameters: Parameters) -> Response {
-    let listed = state.with_journal(|_, journal| {
-        let mut failures = Vec::new();
-        journal.interrupt_abandoned()?;
-        journal.each(&failed_deliveries(None), |delivery| {
-            let event = journal.event(delivery.id)?;
-            let error = delivery.last_error.as_ref();
-            failures.push(json!({ "webhooks-failure": {
-                "id": delivery.uuid,
-                "time": rfc3339_seconds(delivery.decided_at()),
-                "error": error.map_or("interrupted", |error| &error.message),
-                "url": delivery.target.to_string(),
-                "event": String::from_utf8_lossy(&event),
-            } }));
-            Ok::<(), Failure>(())
-        })??;
-        Ok(json_response(
-            StatusCode::OK,
-            &json!({ "webhooks-failures": failures }),
-        ))
-    });
-    let listed = listed.await;
-    listed.unwrap_or_else(|error| parameters.format.failure(&error))
+fn each_failure(
+    journal: &dyn Journal,
+    mut push: impl FnMut(&FailureEntry<'_>) -> io::Result<()>,
+) -> Result<(), Failure> {
+    journal.interrupt_abandoned()?;
+    journal.each(&failed_deliveries(None), |delivery| {
+        let event = journal.event(delivery.id)?;
+        let time = rfc3339_seconds(delivery.decided_at());
+        push(&FailureEntry::of(&delivery, &time, &event))
+            .map_err(|e| Failure::from_error(Kind::Journal, e))
+    })?
 }
 
 /// Deletes failures up to `time`, all without it. A `time` that cannot be read deletes nothing.
@@ -304,9 +299,16 @@ fn check_url(url: &str) -> Result<(), &'static str> {
     if url.chars().count() > MAX_URL_CHARACTERS {
         return Err("is too long (maximum is 255 characters)");
     }
-    match BaseUrl::parse(url) {
-        Ok(_) => Ok(()),
-        Err(_) => Err("Must be a valid URL such as http://example.com"),
+    // The portal looks for a scheme with something behind it, anywhere in the text.
+    let begins_url = |rest: &str| {
+        rest.trim_start_matches('/')
+            .starts_with(|c: char| !c.is_whitespace())
+    };
+    let mut schemes = ["http:", "https:"].into_iter();
+    if schemes.any(|scheme| url.split(scheme).skip(1).any(begins_url)) {
+        Ok(())
+    } else {
+        Err("Must be a valid URL such as http://example.com")
     }
 }
 

@@ -19,7 +19,12 @@ fn portal_errors_are_reported_without_the_token() {
             1,
             "refuses the token: may only read",
         ),
-        (respond(404), 1, "no such API at this address"),
+        (
+            respond(403),
+            1,
+            "may be a member without permission for webhooks, or the tenant may be suspended",
+        ),
+        (respond(404).times(2), 1, "no such API at this address"),
         (respond(503).body(page.as_str()), 1, "try again later"),
         (respond(302), 1, "the portal redirects without saying where"),
         (
@@ -257,6 +262,33 @@ fn portal_lists_in_json_are_read() {
         (&listed.json()["uuid"], &listed.json()["error"]["kind"]),
         (&json!("id-1"), &json!("timeout"))
     );
+}
+
+#[test]
+fn portal_lists_are_read_in_xml_without_json() {
+    let failures = list([entry(1, 1, "http://h/")]);
+    for missing in [respond(404), respond(406), respond(404).body("<html>")] {
+        let tenant = Server::script(vec![missing, respond(200).body(failures.as_str())]);
+        let env = TestEnv::new();
+        let url = tenant.url();
+        let args = [
+            "portal",
+            "failed",
+            "list",
+            "-o",
+            "ndjson",
+            "--portal-url",
+            &url,
+        ];
+        let list = env.hookfire(args).env("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+        assert_eq!(list.run().assert_code(0).json()["uuid"], "id-1");
+        let paths = tenant.requests().into_iter().map(|request| request.target);
+        let paths: Vec<String> = paths
+            .map(|target| target.split('?').next().unwrap().to_owned())
+            .collect();
+        let list = "/admin/api/webhooks/failures";
+        assert_eq!(paths, [format!("{list}.json"), format!("{list}.xml")]);
+    }
 }
 
 #[test]

@@ -283,7 +283,7 @@ fn portal_proxy_does_not_see_the_token() {
         .run()
         .assert_code(0);
     assert_eq!(tenant.requests(), 2);
-    let asked = format!("GET /admin/api/webhooks/failures.xml?access_token={TOKEN} HTTP/1.1\r\n");
+    let asked = format!("GET /admin/api/webhooks/failures.json?access_token={TOKEN} HTTP/1.1\r\n");
     assert!(
         tenant.last_head().starts_with(&asked),
         "{}",
@@ -350,7 +350,7 @@ fn portal_over_plain_http_through_a_proxy_warns() {
             .contains("407 Proxy Authentication Required: no: ***"),
         "{refused}"
     );
-    let asked = format!("http://{TENANT}/admin/api/webhooks/failures.xml?access_token={TOKEN}");
+    let asked = format!("http://{TENANT}/admin/api/webhooks/failures.json?access_token={TOKEN}");
     assert!(
         proxy
             .requests()

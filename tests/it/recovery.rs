@@ -297,16 +297,200 @@ fn recover_keeps_events_that_fail_before_the_deletion() {
     );
 }
 
+/// The tenant's clock, for lists of [`entry`].
+fn date(second: usize) -> String {
+    format!("Wed, 01 Jan 2020 10:00:{second:02} GMT")
+}
+
+/// What the tenant is asked to delete.
+fn deleted_up_to(tenant: &Server) -> Vec<String> {
+    let requests = tenant.requests();
+    let deletions = requests.iter().filter(|request| request.method == "DELETE");
+    let time = |target: &str| {
+        target
+            .split_once("time=")
+            .unwrap()
+            .1
+            .split_once('&')
+            .unwrap()
+            .0
+            .to_owned()
+    };
+    deletions.map(|request| time(&request.target)).collect()
+}
+
+#[test]
+fn recover_deletes_only_seconds_that_have_passed_at_the_tenant() {
+    let endpoint = Server::script(vec![forever(200)]);
+    let url = format!("{}/hook", endpoint.url());
+    let listed = |failures: &[(usize, usize)]| {
+        list(failures.iter().map(|&(n, second)| entry(n, second, &url)))
+    };
+    let two = listed(&[(1, 1), (2, 2)]);
+    // Without a clock, a failure may still be added to the last listed second.
+    let no_clock = vec![respond(200).body(two.as_str()).times(2), respond(200)];
+    // The last listed second gets a failure after the list was made.
+    let late = vec![
+        respond(200)
+            .header("Date", &date(3))
+            .body(two.as_str())
+            .times(2),
+        respond(200)
+            .header("Date", &date(5))
+            .body(listed(&[(1, 1), (2, 2), (9, 2)])),
+        respond(200),
+    ];
+    for script in [no_clock, late] {
+        let tenant = Server::script(script);
+        let mut env = TestEnv::new();
+        env.set("HOOKFIRE_PORTAL_URL", tenant.url());
+        env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+        let outcome = env.hookfire(["portal", "recover"]).run().assert_code(0);
+        assert!(
+            last_line(&outcome)
+                .starts_with("recovered 2, still failing 0; deleted on the tenant 1,"),
+            "{outcome}"
+        );
+        assert_eq!(deleted_up_to(&tenant), ["2020-01-01+10%3A00%3A01+UTC"]);
+    }
+}
+
+#[test]
+fn recover_imports_unusual_urls_and_is_not_blocked_by_them() {
+    let endpoint = Server::script(vec![forever(200)]);
+    let host = endpoint.url().replace("http://", "");
+    let urls = [
+        "http:://banana".to_owned(),
+        String::new(),
+        format!("http://user:{SECRET}@{host}/hook"),
+        "some words".to_owned(),
+        format!("http://{host}/hook#part"),
+    ];
+    let failures = list((1..).zip(&urls).map(|(n, url)| entry(n, n, url)));
+    let tenant = Server::script(vec![
+        respond(200)
+            .header("Date", &date(30))
+            .body(failures.as_str())
+            .times(3),
+        respond(200),
+    ]);
+    let mut env = TestEnv::new();
+    env.set("HOOKFIRE_PORTAL_URL", tenant.url());
+    env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    let dry = env
+        .hookfire(["portal", "recover", "--dry-run"])
+        .run()
+        .assert_code(0);
+    assert!(
+        dry.stderr().contains(
+            "5 failed deliveries; 2 would be sent, and if all are delivered, 5 deleted there"
+        ),
+        "{dry}"
+    );
+    let recover = ["portal", "recover", "--stop-after", "2"];
+    let outcome = env.hookfire(recover).run().assert_code(2);
+    assert_eq!(
+        last_line(&outcome),
+        "recovered 2, still failing 3; deleted on the tenant 5, left there 0"
+    );
+    assert_eq!(deleted_up_to(&tenant), ["2020-01-01+10%3A00%3A05+UTC"]);
+    assert!(
+        outcome
+            .stderr()
+            .contains("nothing can be sent to `http:://banana`, which is not a URL")
+            && outcome
+                .stderr()
+                .contains("`--url URL` or `--endpoint NAME`"),
+        "{outcome}"
+    );
+    let requests = endpoint.requests();
+    let targets: Vec<&str> = requests
+        .iter()
+        .map(|request| request.target.as_str())
+        .collect();
+    assert_eq!(targets, ["/hook", "/hook"]);
+    assert!(
+        requests[0]
+            .header("authorization")
+            .unwrap()
+            .starts_with("Basic ")
+    );
+    assert_eq!(requests[1].header("authorization"), None);
+
+    let refused = env.hookfire(["retry", "--all"]).run().assert_code(2);
+    assert!(
+        refused
+            .stderr()
+            .contains("`--url URL` or `--endpoint NAME`"),
+        "{refused}"
+    );
+    let elsewhere = env
+        .hookfire(["retry", "--all", "--url", &endpoint.url()])
+        .run()
+        .assert_code(0);
+    assert_eq!(endpoint.requests().len(), 5);
+    env.assert_nowhere(SECRET, &[&dry, &outcome, &refused, &elsewhere]);
+}
+
+#[test]
+fn recover_keeps_a_failure_that_was_refused_elsewhere() {
+    let endpoint = Server::script(vec![respond(503)]);
+    let failures = list([entry(1, 1, "http:://banana"), entry(2, 2, "words")]);
+    let tenant = Server::script(vec![
+        respond(200)
+            .header("Date", &date(30))
+            .body(failures.as_str())
+            .times(2),
+    ]);
+    let mut env = TestEnv::new();
+    env.set("HOOKFIRE_PORTAL_URL", tenant.url());
+    env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    let recover = ["portal", "recover", "--url", &endpoint.url(), "--max", "1"];
+    let outcome = env.hookfire(recover).run().assert_code(3);
+    assert_eq!(
+        last_line(&outcome),
+        "recovered 0, still failing 1; deleted on the tenant 0, left there 2"
+    );
+}
+
+#[test]
+fn recover_sends_events_of_json_lists_byte_for_byte() {
+    let event = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><event> <action>created</action>\r\n<type>account</type>\
+                 <object><account>\u{e9}</account></object></event>\n\n";
+    let endpoint = Server::script(vec![respond(200)]);
+    let failure = json!({ "id": "id-1", "time": "2020-01-01T10:00:01Z", "error": "WebHookWorker::ClientError",
+        "url": format!("{}/hook", endpoint.url()), "event": event });
+    let failures = json!({ "webhooks-failures": [{ "webhooks-failure": failure }] }).to_string();
+    let tenant = Server::script(vec![
+        respond(200)
+            .header("Date", &date(30))
+            .body(failures)
+            .times(2),
+        respond(200),
+    ]);
+    let mut env = TestEnv::new();
+    env.set("HOOKFIRE_PORTAL_URL", tenant.url());
+    env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    env.hookfire(["portal", "recover"]).run().assert_code(0);
+    assert!(
+        tenant.requests()[0]
+            .target
+            .starts_with("/admin/api/webhooks/failures.json?")
+    );
+    assert_eq!(endpoint.requests()[0].body, event.as_bytes());
+}
+
 #[test]
 fn recover_waits_for_the_end_of_the_tenants_second() {
     let endpoint = Server::script(vec![respond(200)]);
     let failures = list([entry(1, 7, &format!("{}/hook", endpoint.url()))]);
-    let at = |second: u32| {
-        let date = format!("Wed, 01 Jan 2020 10:00:{second:02} GMT");
-        respond(200).header("Date", &date).body(failures.as_str())
+    let at = |second| {
+        respond(200)
+            .header("Date", &date(second))
+            .body(failures.as_str())
     };
-    // Listed before sending, after sending, and when that second is over.
-    let tenant = Server::script(vec![at(7), at(7), at(8), respond(200)]);
+    // Listed before sending, after sending, and when that second ended long enough ago.
+    let tenant = Server::script(vec![at(7), at(9), at(10), respond(200)]);
     let env = TestEnv::new();
     let recover = env
         .hookfire(["portal", "recover", "--portal-url", &tenant.url()])
@@ -384,7 +568,11 @@ fn recover_killed_during_deletion_sends_nothing_again() {
     for done in [false, true] {
         let endpoint = Server::script(vec![respond(200)]);
         let failures = list([entry(1, 1, &format!("{}/hook", endpoint.url()))]);
-        let listed = || respond(200).body(failures.as_str());
+        let listed = || {
+            respond(200)
+                .header("Date", &date(9))
+                .body(failures.as_str())
+        };
         let mut steps = vec![listed().times(2), hang()];
         if done {
             steps.push(respond(200).body("<webhooks-failures/>"));
@@ -516,11 +704,17 @@ fn recover_uses_unknown_urls_without_storing_their_secret() {
     let outcome = env
         .hookfire(["portal", "recover", "-vv"])
         .run()
-        .assert_code(0);
+        .assert_code(2);
     // The entry without a time may be as old as the one before it.
     assert_eq!(
         last_line(&outcome),
-        "recovered 1, still failing 0; deleted on the tenant 0, left there 3"
+        "recovered 1, still failing 1; deleted on the tenant 0, left there 3"
+    );
+    assert!(
+        outcome
+            .stderr()
+            .contains("1 listed delivery cannot be read and stays on the tenant"),
+        "{outcome}"
     );
     assert!(
         outcome

@@ -287,6 +287,40 @@ fn import_reads_3scale_json() {
 }
 
 #[test]
+fn unreported_causes_have_their_own_kind() {
+    let env = TestEnv::new();
+    let list = format!(
+        "<webhooks-failures>{}</webhooks-failures>",
+        entry(1, "2026-11-20 10:00:00 UTC")
+            .replace("503 Service Unavailable", "WebHookWorker::ClientError")
+    );
+    env.hookfire(["failed", "import", "-"])
+        .stdin(list)
+        .run()
+        .assert_code(0);
+    let matches = |args: &[&str]| {
+        let list = env.hookfire(["failed", "list", "-o", "json"]).args(args);
+        list.run().assert_code(0).json().as_array().unwrap().len()
+    };
+    assert_eq!(failed(&env)[0]["last_error"]["kind"], "portal");
+    assert_eq!(matches(&["--error", "portal"]), 1);
+    for filter in [
+        ["--error", "status"],
+        ["--error", "protocol"],
+        ["--http-status", "100-599"],
+    ] {
+        assert_eq!(matches(&filter), 0, "{filter:?}");
+    }
+    let shown = env.hookfire(["failed", "list"]).run().assert_code(0);
+    let words: Vec<&str> = shown.stdout().split_whitespace().collect();
+    let words = words.join(" ");
+    assert!(
+        words.contains("cause not reported by the portal"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn import_matches_endpoints_and_drops_query_values() {
     let env = TestEnv::new();
     let server = Server::script(vec![forever(200)]);

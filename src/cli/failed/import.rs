@@ -20,26 +20,28 @@ const MAX_REPORTED_PROBLEMS: usize = 100;
 const EXAMPLES: &str = "\
 Examples:
   Import a list of 3scale's API:
-    $ hookfire failed import failures.xml
-  Import it from a pipe, as JSON:
+    $ hookfire failed import failures.json
+  Import it from a pipe:
     $ curl -s https://acme-admin.3scale.net/admin/api/webhooks/failures.json -G --data-urlencode access_token@token | hookfire failed import -
   Then send the imported events to an endpoint:
     $ hookfire retry --all --endpoint staging";
 
 /// Import 3scale's list of failed deliveries into the failed list
 ///
-/// Reads a response of GET /admin/api/webhooks/failures.xml or failures.json of any length. Each entry becomes a failed
+/// Reads a response of GET /admin/api/webhooks/failures.json or failures.xml of any length. JSON has the events as they were
+/// sent; 3scale's XML indents them anew. Each entry becomes a failed
 /// delivery with its id as uuid, its time, error and event. Entries that are already in the journal are skipped, so you can
 /// import a list twice. Entries that cannot be read are reported with their place; the others are imported, and the exit
 /// code is 2.
 ///
-/// Query values of the URLs are secrets and are not stored; their names are. If a URL, without its query, is that of a
+/// Query values, users and passwords of the URLs are secrets and are not stored; the names of parameters are. Text that is not
+/// a URL, which 3scale accepts, is imported too; such events can be sent only with --endpoint or --url. If a URL, without its query, is that of a
 /// configured endpoint, `hookfire retry` sends the event with the endpoint's secrets. Send the others with
 /// `retry --endpoint`, `--url` or `--secret`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct FailedImportArgs {
-    /// The list, XML or JSON (- = stdin)
+    /// The list, JSON or XML (- = stdin)
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: PathBuf,
     #[command(flatten)]

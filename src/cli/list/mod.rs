@@ -10,9 +10,9 @@ use super::selection;
 use crate::delivery::Delivery;
 use crate::error::{Failure, Kind};
 use crate::journal::{DeliveryList, Journal, Query};
-use crate::output::failures_xml::FailuresXml;
 use crate::output::json::delivery_view;
 use crate::output::{OutputError, RowWriter, human};
+use crate::portal::failures::{FailureEntry, FailuresWriter};
 use crate::time::failures_list_time;
 
 /// Prints the deliveries that match; `empty` is the message for none. Without a journal the list is empty.
@@ -50,19 +50,20 @@ pub fn print(
 }
 
 fn xml(ctx: &Context<'_>, journal: Option<&dyn Journal>, query: &Query) -> Result<(), Failure> {
-    let mut list = FailuresXml::new(ctx.ui.untrusted_writer()).map_err(OutputError::from)?;
+    let mut list = FailuresWriter::new(ctx.ui.untrusted_writer()).map_err(OutputError::from)?;
     each(journal, query, |delivery, journal| {
         let event = journal.event(delivery.id)?;
         // An imported failure keeps the time as 3scale wrote it.
         let listed = delivery.listed_failure_time.clone();
         let time = listed.unwrap_or_else(|| failures_list_time(delivery.decided_at()));
-        list.push(&delivery, &time, &event)
+        list.push(&FailureEntry::of(&delivery, &time, &event))
             .map_err(|e| match e.kind() {
                 ErrorKind::InvalidData => Failure::from_error(Kind::Journal, e),
                 _ => OutputError::from(e).into(),
             })
     })?;
-    Ok(list.finish().map_err(OutputError::from)?)
+    list.finish().map_err(OutputError::from)?;
+    Ok(())
 }
 
 fn each(

@@ -4,7 +4,6 @@
 //! delivered. The journal knows which deliveries were delivered, so the next run continues from there.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use serde_json::json;
@@ -18,21 +17,18 @@ use crate::cli::context::Context;
 use crate::cli::intake::FailureImport;
 use crate::cli::report::{RunReport, Style};
 use crate::cli::retry;
-use crate::delivery::Status;
+use crate::delivery::{Delivery, Status};
+use crate::engine::plan::PlanError;
 use crate::engine::resend::Planner;
 use crate::engine::{Claims, RunLimits, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::DeliveryVersion;
-use crate::journal::Journal;
+use crate::journal::{DeliveryVersion, Journal};
 use crate::output::Format;
 use crate::portal::PortalClient;
 use crate::recovery::Listing;
 use crate::text::count;
 use crate::time::Clock as _;
-
-/// Until a second in which others may still fail is over on the portal.
-const NEXT_SECOND: Duration = Duration::from_millis(1_100);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,11 +45,16 @@ Examples:
 ///
 /// Imports the tenant's failed deliveries into the journal, sends each once, oldest first, with its id as webhook-id, and deletes
 /// them at the tenant up to the last one before the first that still fails. The tenant's times have a precision of one second:
-/// deliveries that failed in the same second as one that still fails stay there, as do those that failed meanwhile. Delivered
-/// events are never sent again, so you can repeat the command after it ended early. The journal knows what was delivered: keep
-/// it until the tenant's list is empty.
+/// deliveries that failed in the same second as one that still fails stay there, as do those that failed meanwhile. A second is
+/// deleted only if it ended more than two seconds ago on the tenant's clock; if the tenant sends no `Date`, the last listed
+/// second stays. Delivered events are never sent again, so you can repeat the command after it ended early. The journal knows
+/// what was delivered: keep it until the tenant's list is empty.
 ///
 /// A delivery is sent to the endpoint that is configured for its URL, else to its URL at the tenant, or to --endpoint or --url.
+/// The tenant accepts any text as a URL. Deliveries whose URL nothing can be sent to are kept in the failed list here, for `hookfire
+/// retry ID --url URL`, and may be deleted at the tenant.
+///
+/// Exits with 2 if a listed delivery cannot be read. It stays at the tenant, with all later ones.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct PortalRecoverArgs {
@@ -84,17 +85,6 @@ pub struct PortalRecoverArgs {
     output: ReportOutput,
 }
 
-#[derive(Default)]
-struct Recovered {
-    sent: Summary,
-    deleted: usize,
-    /// Deleted up to this time, as the portal wrote it.
-    deleted_up_to: Option<String>,
-    /// Failures left on the portal's list, as far as it was read, and whether it goes on.
-    left: usize,
-    and_more: bool,
-}
-
 pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let portal = access::client(&args.portal, &args.transport, ctx)?;
     ctx.catch_interrupts()?;
@@ -115,24 +105,34 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
     let style = Style::OneByOne { retries };
     let mut report = RunReport::new(ctx, Some(&*journal), format, style);
     report.silent = format == Format::Json;
-    let run = Recovery {
+    let mut recovery = Recovery {
         args,
         ctx,
         portal: &portal,
         journal: &*journal,
+        planner,
         report: &report,
+        sent: Summary::default(),
+        unsendable: HashSet::new(),
+        listing: Listing::default(),
+        left: 0,
+        deleted: 0,
+        deleted_up_to: None,
     };
-    let mut recovered = Recovered::default();
-    let result = run.recover(planner, &mut recovered);
-    if let Some(halted) = recovered.sent.halted.take() {
+    let result = recovery.recover();
+    if let Some(halted) = recovery.sent.halted.take() {
         report.halted(halted);
     }
-    let printed = if result.is_ok() || recovered.sent.delivered > 0 {
-        print_totals(args, ctx, &recovered)
+    let printed = if result.is_ok() || recovery.sent.delivered > 0 {
+        recovery.print_totals()
     } else {
         Ok(())
     };
-    let exit = Failure::after_output(printed, report.exit(&recovered.sent))?;
+    let unreadable = recovery.listing.unreadable();
+    if unreadable > 0 {
+        report.failed(unreadable_failures(unreadable));
+    }
+    let exit = Failure::after_output(printed, report.exit(&recovery.sent))?;
     result.map_err(|failure| Failure {
         exit: Some(failure.exit().max(exit)),
         ..failure
@@ -153,67 +153,116 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
     }
 }
 
+fn unreadable_failures(number: usize) -> Failure {
+    let failures = count(
+        number,
+        "listed delivery cannot be read and stays",
+        "listed deliveries cannot be read and stay",
+    );
+    Failure::usage(format!("{failures} on the tenant, with all later ones")).hint(
+        "once you have them, `hookfire portal failed delete --before TIME` deletes them there",
+    )
+}
+
 struct Recovery<'a> {
     args: &'a PortalRecoverArgs,
     ctx: &'a Context<'a>,
     portal: &'a PortalClient<'a>,
     journal: &'a dyn Journal,
+    planner: Planner<'a>,
     report: &'a RunReport<'a>,
+    sent: Summary,
+    /// Deliveries with text instead of a URL.
+    unsendable: HashSet<i64>,
+    /// The latest.
+    listing: Listing,
+    /// Failures left on the portal, as far as its list was read.
+    left: usize,
+    deleted: usize,
+    /// Deleted up to this time, as the portal wrote it.
+    deleted_up_to: Option<String>,
 }
 
 impl Recovery<'_> {
     /// Repeats while the portal's list is longer than one response, and gets shorter.
-    fn recover(&self, mut planner: Planner<'_>, done: &mut Recovered) -> Result<(), Failure> {
-        let max = |number: Option<usize>| number.unwrap_or(usize::MAX);
-        let stop_after = max(self.args.stop_after);
+    fn recover(&mut self) -> Result<(), Failure> {
+        let stop_after = self.args.stop_after.unwrap_or(usize::MAX);
+        let max = self.args.max.unwrap_or(usize::MAX);
         loop {
             let mut urls = Vec::new();
             let mut intake = FailureImport::new(self.journal, self.ctx.config()?);
-            let listing = listing::read(self.ctx, self.portal, true, |failed| {
+            self.listing = listing::read(self.ctx, self.portal, true, |failed| {
                 if !urls.contains(&failed.full_target) {
                     urls.push(failed.full_target.clone());
                 }
                 intake.push(failed)
             })?;
             intake.finish()?;
-            (done.left, done.and_more) = (listing.failures.len(), listing.cut);
-            let room = max(self.args.max).saturating_sub(done.sent.total());
-            let mut rows = to_send(self.journal, &listing)?;
+            self.left = self.listing.failures.len();
+            let cut = self.listing.cut;
+            let room = max.saturating_sub(self.sent.total());
+            let mut rows = self.sendable()?;
             rows.truncate(room);
             let is_last = rows.len() == room;
-            planner.overrides.urls = urls;
+            self.planner.overrides.urls = urls;
             let limits = RunLimits {
-                stop_after: stop_after.saturating_sub(done.sent.failures_in_a_row),
+                stop_after: stop_after.saturating_sub(self.sent.failures_in_a_row),
                 ..RunLimits::new(1, Claims::OneByOne)
             };
-            let sent = retry::resend(self.ctx, self.journal, &planner, rows, limits, self.report)?;
-            done.sent.add_run(sent);
-            if self.ctx.clock.interrupted() || done.sent.halted.is_some() {
+            let sent = retry::resend(
+                self.ctx,
+                self.journal,
+                &self.planner,
+                rows,
+                limits,
+                self.report,
+            )?;
+            self.sent.add_run(sent);
+            if self.ctx.clock.interrupted() || self.sent.halted.is_some() {
                 return Ok(());
             }
-            let deleted = self.delete(done)?;
-            if !listing.cut || deleted == 0 || is_last {
+            let deleted = self.delete()?;
+            if !cut || deleted == 0 || is_last {
                 return Ok(());
             }
         }
     }
 
+    /// Listed failures that are in the failed list here, oldest first, each once. Reports those without a URL.
+    fn sendable(&mut self) -> Result<Vec<DeliveryVersion>, Failure> {
+        let has_destination = self.planner.overrides.destination.is_some();
+        let (mut rows, mut ids) = (Vec::new(), HashSet::new());
+        for delivery in listed_deliveries(self.journal, &self.listing) {
+            let delivery = delivery?;
+            if !delivery.status.in_failed_list() || !ids.insert(delivery.id) {
+                continue;
+            }
+            if delivery.target.base.is_url() || has_destination {
+                rows.push(DeliveryVersion::from(&delivery));
+            } else if self.unsendable.insert(delivery.id) {
+                let error = PlanError::NotAUrl(delivery.target.to_string());
+                let words = format!("#{} is kept in the failed list here", delivery.id);
+                self.report.failed(Failure::from(error).context(words));
+            }
+        }
+        Ok(rows)
+    }
+
     /// Deletes delivered events on the portal, as far as its times allow. Lists again first, to see later failures.
-    fn delete(&self, done: &mut Recovered) -> Result<usize, Failure> {
-        if done.left == 0 {
+    fn delete(&mut self) -> Result<usize, Failure> {
+        if self.listing.failures.is_empty() {
             return Ok(0);
         }
-        let mut listing = listing::read(self.ctx, self.portal, false, |_| Ok(()))?;
-        if listing.is_too_fresh() {
-            self.ctx.clock.wait(NEXT_SECOND);
-            listing = listing::read(self.ctx, self.portal, false, |_| Ok(()))?;
+        self.list_again()?;
+        if let Some(wait) = self.listing.wait() {
+            self.ctx.clock.wait(wait);
+            self.list_again()?;
         }
-        (done.left, done.and_more) = (listing.failures.len(), listing.cut);
-        let delivered = delivered(self.journal, &listing)?;
-        let Some(deletable) = listing.deletable(|uuid| delivered.contains(uuid)) else {
+        let settled = settled(self.journal, &self.listing)?;
+        let Some(deletable) = self.listing.deletable(|uuid| settled.contains(uuid)) else {
             return Ok(0);
         };
-        if done.deleted_up_to.as_ref() == Some(&deletable.time) {
+        if self.deleted_up_to.as_ref() == Some(&deletable.time) {
             self.ctx
                 .ui
                 .warning("the tenant said that it had deleted, and lists the same failures still");
@@ -225,71 +274,79 @@ impl Recovery<'_> {
         self.portal.delete_failures(Some(&deletable.time)).map_err(|e| {
             Failure::from(e).hint("`hookfire portal recover` tries the deletion again; delivered events are not sent again")
         })?;
-        done.deleted += deletable.count;
-        done.left -= deletable.count;
-        done.deleted_up_to = Some(deletable.time);
+        self.deleted += deletable.count;
+        self.left -= deletable.count;
+        self.deleted_up_to = Some(deletable.time);
         Ok(deletable.count)
     }
+
+    fn list_again(&mut self) -> Result<(), Failure> {
+        self.listing = listing::read(self.ctx, self.portal, false, |_| Ok(()))?;
+        self.left = self.listing.failures.len();
+        Ok(())
+    }
+
+    fn print_totals(&self) -> Result<(), Failure> {
+        let sent = &self.sent;
+        let (recovered, skipped) = (sent.delivered, sent.skipped);
+        let failing = sent.failed + sent.interrupted + sent.not_sent + self.unsendable.len();
+        let (deleted, left) = (self.deleted, self.left);
+        let format = self.args.output.format();
+        if format != Format::Text {
+            let view = json!({
+                "recovered": recovered, "still_failing": failing, "skipped": skipped,
+                "deleted": deleted, "left": left, "and_more": self.listing.cut,
+            });
+            self.ctx.ui.line(&format.document(&view))?;
+        } else if recovered + failing + skipped + deleted + left == 0 {
+            self.ctx.ui.status("the tenant has no failed deliveries");
+        } else {
+            let skipped = match skipped {
+                0 => String::new(),
+                _ => format!(", skipped {skipped}"),
+            };
+            let more = if self.listing.cut { " and more" } else { "" };
+            self.ctx.ui.line(&format!(
+                "recovered {recovered}, still failing {failing}{skipped}; deleted on the tenant {deleted}, left there {left}{more}"
+            ))?;
+        }
+        Ok(self.ctx.ui.flush()?)
+    }
 }
 
-/// Listed failures that are in the failed list here, oldest first, each once.
-fn to_send(journal: &dyn Journal, listing: &Listing) -> Result<Vec<DeliveryVersion>, Failure> {
-    let (mut rows, mut ids) = (Vec::new(), HashSet::new());
-    for listed in &listing.failures {
-        let Some(uuid) = &listed.uuid else { continue };
-        let Some(delivery) = journal.delivery_by_uuid(uuid)? else {
-            continue;
-        };
-        if delivery.status.in_failed_list() && ids.insert(delivery.id) {
-            rows.push(DeliveryVersion::from(&delivery));
-        }
-    }
-    Ok(rows)
+/// The deliveries in the journal that the portal lists.
+fn listed_deliveries<'a>(
+    journal: &'a dyn Journal,
+    listing: &'a Listing,
+) -> impl Iterator<Item = Result<Delivery, Failure>> + 'a {
+    let uuids = listing
+        .failures
+        .iter()
+        .filter_map(|listed| listed.uuid.as_deref());
+    uuids.filter_map(|uuid| {
+        journal
+            .delivery_by_uuid(uuid)
+            .map_err(Failure::from)
+            .transpose()
+    })
 }
 
-/// The uuids of listed failures that were delivered, according to the journal.
-fn delivered(journal: &dyn Journal, listing: &Listing) -> Result<HashSet<String>, Failure> {
-    let mut delivered = HashSet::new();
-    for listed in &listing.failures {
-        let Some(uuid) = &listed.uuid else { continue };
-        let found = journal.delivery_by_uuid(uuid)?;
-        if found.is_some_and(|delivery| delivery.status == Status::Delivered) {
-            delivered.insert(uuid.clone());
+/// The uuids of listed failures that the portal need not keep: delivered according to the journal, or never sent because
+/// they have no URL.
+fn settled(journal: &dyn Journal, listing: &Listing) -> Result<HashSet<String>, Failure> {
+    let mut settled = HashSet::new();
+    for delivery in listed_deliveries(journal, listing) {
+        let delivery = delivery?;
+        if is_settled(&delivery) {
+            settled.insert(delivery.uuid);
         }
     }
-    Ok(delivered)
+    Ok(settled)
 }
 
-fn print_totals(
-    args: &PortalRecoverArgs,
-    ctx: &Context<'_>,
-    done: &Recovered,
-) -> Result<(), Failure> {
-    let sent = &done.sent;
-    let (delivered, skipped, not_sent) = (sent.delivered, sent.skipped, sent.not_sent);
-    let failed = sent.failed + sent.interrupted;
-    if args.output.format() == Format::Text {
-        if delivered + failed + not_sent + skipped + done.deleted + done.left == 0 {
-            ctx.ui.status("the tenant has no failed deliveries");
-            return Ok(());
-        }
-        let mut words = format!("recovered {delivered}, still failing {}", failed + not_sent);
-        if skipped > 0 {
-            words.push_str(&format!(", skipped {skipped}"));
-        }
-        let (deleted, left) = (done.deleted, done.left);
-        let more = if done.and_more { " and more" } else { "" };
-        ctx.ui.line(&format!(
-            "{words}; deleted on the tenant {deleted}, left there {left}{more}"
-        ))?;
-    } else {
-        let view = json!({
-            "recovered": delivered, "still_failing": failed + not_sent, "skipped": skipped,
-            "deleted": done.deleted, "left": done.left, "and_more": done.and_more,
-        });
-        ctx.ui.line(&args.output.format().document(&view))?;
-    }
-    Ok(ctx.ui.flush()?)
+fn is_settled(delivery: &Delivery) -> bool {
+    let is_imported_only = delivery.attempt_count <= 1 && delivery.status == Status::Failed;
+    delivery.status == Status::Delivered || !delivery.target.base.is_url() && is_imported_only
 }
 
 /// Prints what would be done; creates no journal.
@@ -301,26 +358,28 @@ fn dry_run(
 ) -> Result<Exit, Failure> {
     let journal = ctx.existing_journal()?;
     let destination = planner.overrides.destination.as_ref();
-    let (mut known, mut lines) = (HashSet::new(), Vec::new());
+    let (mut settled, mut lines) = (HashSet::new(), Vec::new());
     let most = args.max.unwrap_or(usize::MAX);
     let listing = listing::read(ctx, portal, true, |failed| {
-        let here = journal
+        let here = match &journal {
+            Some(journal) => journal.delivery_by_uuid(&failed.uuid)?,
+            None => None,
+        };
+        let to = destination.map_or(&failed.target, |(_, target)| target);
+        let is_delivered = here
             .as_ref()
-            .map(|journal| journal.delivery_by_uuid(&failed.uuid))
-            .transpose()?
-            .flatten();
-        if here.is_some_and(|delivery| delivery.status == Status::Delivered) {
-            known.insert(failed.uuid);
-        } else if lines.len() < most {
-            let to = destination.map_or(&failed.target, |(_, target)| target);
+            .is_some_and(|here| here.status == Status::Delivered);
+        if is_delivered || !to.base.is_url() && here.as_ref().is_none_or(is_settled) {
+            settled.insert(failed.uuid);
+        } else if to.base.is_url() && lines.len() < most {
             let event = format!("{}.{}", failed.event.event_type(), failed.event.action());
             lines.push((failed.uuid.clone(), event, to.to_string()));
-            known.insert(failed.uuid);
+            settled.insert(failed.uuid);
         }
         Ok(())
     })?;
     let would_delete = listing
-        .deletable(|uuid| known.contains(uuid))
+        .deletable(|uuid| settled.contains(uuid))
         .map_or(0, |found| found.count);
     if args.output.format() == Format::Text {
         for (uuid, event, to) in &lines {
@@ -349,5 +408,8 @@ fn dry_run(
         ctx.ui.line(&args.output.format().document(&view))?;
     }
     ctx.ui.flush()?;
-    Ok(Exit::Done)
+    match listing.unreadable() {
+        0 => Ok(Exit::Done),
+        unreadable => Err(unreadable_failures(unreadable)),
+    }
 }

@@ -1,7 +1,8 @@
 //! Lists of failed deliveries, in XML or JSON: read one failure at a time, and written.
 //!
 //! The URLs in such a list are complete, secrets included. [`PortalFailure::target`] has the names of its parameters only;
-//! [`PortalFailure::full_target`] has the values, for sending it again. No message contains them.
+//! [`PortalFailure::full_target`] has the values, for sending it again. No message contains them. A portal accepts any text
+//! as a URL: failures for text that is none are read as well.
 
 #[cfg(test)]
 mod fuzz;
@@ -16,7 +17,7 @@ use std::io::{self, BufRead};
 use crate::delivery::target::{Param, Target, Value};
 use crate::delivery::{ErrorKind, LastError};
 use crate::event::Event;
-use crate::secret::{MASK, Redactor, SecretSource};
+use crate::secret::{MASK, Redactor, Secret, SecretSource, safe_url};
 use crate::time::{UnixMs, parse_list_time};
 
 pub use write::{FailureEntry, FailuresWriter};
@@ -29,7 +30,7 @@ pub struct PortalFailure {
     /// The same as the portal wrote it.
     pub time: String,
     pub error: LastError,
-    /// Without the values of its query.
+    /// Without secret values.
     pub target: Target,
     pub full_target: Target,
     pub event: Event,
@@ -157,13 +158,11 @@ fn build(texts: Texts, uuid: Option<String>, at: Option<UnixMs>) -> Result<Porta
         None if time.is_empty() => return Err("it has no `time`".to_owned()),
         None => return Err("its `time` cannot be read".to_owned()),
     };
-    if url.is_empty() {
-        return Err("it has no `url`".to_owned());
-    }
-    let mut full_target = Target::from_url(&url).map_err(|e| format!("its `url`: {e}"))?;
+    let mut full_target = Target::listed(&url);
     let event = texts.event.ok_or("it has no `event`")?.into_bytes();
     let event = Event::from_document(event).map_err(|e| format!("its `event`: {e}"))?;
-    let (target, values) = without_values(&mut full_target);
+    let (target, mut values) = without_values(&mut full_target);
+    values.add(&url_secrets(&url));
     Ok(PortalFailure {
         uuid,
         at,
@@ -181,21 +180,41 @@ fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 200 && id.bytes().all(plain)
 }
 
-/// The target without the values of its query, and the values. hookfire's own lists have masks instead of values: those
-/// are forgotten in `full_target` too.
+/// The target without its secrets, and the secrets. hookfire's own lists have masks instead of values: those are forgotten
+/// in `full_target` too.
 fn without_values(full_target: &mut Target) -> (Target, Redactor) {
     let (mut target, mut values) = (full_target.clone(), Redactor::default());
-    for (full, param) in full_target.params.iter_mut().zip(&mut target.params) {
-        *param = Param::secret(&full.name, SecretSource::Forgotten);
+    let full = full_target
+        .params
+        .iter_mut()
+        .chain(&mut full_target.headers);
+    let masked = target.params.iter_mut().chain(&mut target.headers);
+    for (full, masked) in full.zip(masked) {
+        *masked = Param::secret(&full.name, SecretSource::Forgotten);
         match &full.value {
             Value::Secret(SecretSource::Literal(value)) if value.expose() != MASK => {
                 values.add([value].into_iter().chain(&full.spelling));
             }
-            _ => *full = param.clone(),
+            _ => *full = masked.clone(),
         }
     }
     (target, values)
 }
+
+/// The secrets in text that may not even be a URL.
+fn url_secrets(text: &str) -> Vec<Secret> {
+    let mut secrets = safe_url::credentials(text);
+    let query = text.split_once(['?', '#']).map_or("", |(_, query)| query);
+    for pair in query.split(['&', '#']) {
+        let value = pair.split_once('=').map_or(pair, |(_, value)| value);
+        secrets.extend([Secret::new(pair), Secret::new(value)]);
+    }
+    secrets.retain(|secret| secret.expose() != MASK);
+    secrets
+}
+
+/// 3scale's own software reports every failure this way, whatever the cause.
+const UNREPORTED_CAUSE: &str = "WebHookWorker::ClientError";
 
 /// Guesses the kind of an error from its message.
 fn last_error(message: String) -> LastError {
@@ -226,6 +245,7 @@ fn last_error(message: String) -> LastError {
     let is_phrase = |phrases: &str| phrases.split('|').any(|phrase| lower.contains(phrase));
     let guessed = PHRASES.iter().find(|(_, phrases)| is_phrase(phrases));
     let kind = match (status, guessed) {
+        _ if message.trim() == UNREPORTED_CAUSE => ErrorKind::Portal,
         (Some(_), _) => ErrorKind::Status,
         (None, Some((kind, _))) => *kind,
         (None, None) => ErrorKind::Protocol,

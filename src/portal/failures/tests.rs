@@ -4,7 +4,16 @@ use std::convert::Infallible;
 use std::io::BufReader;
 
 use super::*;
+use crate::secret::Variables;
 use crate::time::rfc3339;
+
+struct NoVariables;
+
+impl Variables for NoVariables {
+    fn var(&self, _: &str) -> Option<std::ffi::OsString> {
+        None
+    }
+}
 
 const EVENT: &str =
     "<event><action>created</action><type>account</type><object><account/></object></event>";
@@ -85,6 +94,59 @@ fn targets_have_no_secret_values() {
 }
 
 #[test]
+fn unusual_urls_are_read_without_their_secrets() {
+    for (url, stored, full) in [
+        (
+            "http://user:CANARY@h/a?b=CANARY#CANARY",
+            "http://h/a?b=***",
+            Some("http://h/a?b=CANARY"),
+        ),
+        ("https://CANARY@h/", "https://h/", Some("https://h/")),
+        ("http://h/a#CANARY", "http://h/a", Some("http://h/a")),
+        ("http:://banana", "http:://banana", None),
+        ("", "", None),
+        ("  foo http://h/?t=CANARY ", "foo http://h/?t=***", None),
+        (
+            "http:://u:CANARY@banana/?CANARY",
+            "http:://banana/?***",
+            None,
+        ),
+        ("ftp://h/", "ftp://h/", None),
+    ] {
+        let escaped = url.replace('&', "&amp;");
+        let entry = entry("a", "2026-11-20 10:00:00 UTC", &escaped).replace(
+            "503 Service Unavailable",
+            &format!("cannot reach {escaped}"),
+        );
+        let list = format!("<webhooks-failures>{entry}</webhooks-failures>");
+        let (mut found, _) = failures(&list);
+        let failed = found.pop().unwrap().unwrap();
+        assert_eq!(failed.target.to_string(), stored, "{url}");
+        assert_eq!(failed.target.base.is_url(), full.is_some(), "{url}");
+        let (printed, message) = (format!("{failed:?}"), &failed.error.message);
+        assert!(!printed.contains("CANARY"), "{printed}");
+        assert!(message.starts_with("cannot reach "), "{message}");
+        if let Some(full) = full {
+            let resolved = failed.full_target.resolve(&NoVariables).unwrap();
+            assert_eq!(resolved.url.expose(), full);
+        }
+    }
+}
+
+#[test]
+fn user_information_is_sent_as_a_credential() {
+    let list = entry("a", "2026-11-20 10:00:00 UTC", "http://us%20er:p%3Aw@h/");
+    let (mut found, _) = failures(&format!("<webhooks-failures>{list}</webhooks-failures>"));
+    let target = found.pop().unwrap().unwrap().full_target;
+    let headers = target.resolve(&NoVariables).unwrap().headers;
+    let (name, value) = &headers[0];
+    assert_eq!(
+        (name.as_str(), value.expose()),
+        ("authorization", "Basic dXMgZXI6cDp3")
+    );
+}
+
+#[test]
 fn xml_and_json_lists_read_alike() {
     let xml = format!(
         "\u{feff}\n<?xml version=\"1.0\"?><webhooks-failures>{}</webhooks-failures>",
@@ -146,10 +208,7 @@ fn unreadable_failures_have_a_position() {
         words[2],
         "failure 3 (line 4), id `b`: its `time` cannot be read"
     );
-    assert_eq!(
-        words[3],
-        "failure 4 (line 5), id `c`: its `url`: the scheme `ftp:` is not supported; use http or https"
-    );
+    assert_eq!(words[3], "c", "a portal accepts any text as a URL");
     assert_eq!(
         words[4],
         "failure 5 (line 6), id `d`: its `event`: not an event: it has no `action`"
@@ -251,6 +310,7 @@ fn error_kinds_are_guessed_from_messages() {
         ("Connection refused - connect(2)", ErrorKind::Connect, None),
         ("SSL_connect returned=1", ErrorKind::Tls, None),
         ("999 bottles", ErrorKind::Protocol, None),
+        ("WebHookWorker::ClientError", ErrorKind::Portal, None),
         ("", ErrorKind::Protocol, None),
     ] {
         let error = last_error(words.to_owned());

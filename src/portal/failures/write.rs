@@ -1,12 +1,13 @@
 //! Writes the failed list as 3scale's own `<webhooks-failures>` document, one event in memory at a time.
-//!
-//! The caller has masked the URLs.
 
 use std::io::{self, Write};
 
+use crate::delivery::Delivery;
+use serde_json::{Value, json};
+
 use crate::event::{EventError, MAX_DOCUMENT_DEPTH, escape_text, xml};
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FailureEntry<'a> {
     pub id: &'a str,
     /// When it last failed, as it shall be written: `2026-11-20 10:00:00 UTC`.
@@ -14,10 +15,50 @@ pub struct FailureEntry<'a> {
     /// Why, in words: `503 Service Unavailable`.
     pub error: &'a str,
     /// Where it was sent, secrets masked.
-    pub url: &'a str,
+    pub url: String,
     /// The whole event document, in any encoding that
     /// [`Event::from_document`](super::Event::from_document) takes.
     pub event: &'a [u8],
+}
+
+impl<'a> FailureEntry<'a> {
+    /// `time` is that of the delivery's last failure.
+    pub fn of(delivery: &'a Delivery, time: &'a str, event: &'a [u8]) -> FailureEntry<'a> {
+        let error = delivery.last_error.as_ref();
+        FailureEntry {
+            id: &delivery.uuid,
+            time,
+            error: error.map_or("interrupted", |error| &error.message),
+            url: delivery.target.to_string(),
+            event,
+        }
+    }
+
+    /// An element of `webhooks-failures` in JSON. The event is as it was sent, or in UTF-8 if it was not.
+    pub fn to_json(&self) -> io::Result<Value> {
+        let event = match str::from_utf8(self.event) {
+            Ok(event) => event.to_owned(),
+            Err(_) => self.root_element()?,
+        };
+        Ok(json!({ "webhooks-failure": {
+            "id": self.id, "time": self.time, "error": self.error, "url": self.url, "event": event,
+        } }))
+    }
+
+    /// The event's root element as text. Events are checked when they are accepted; a damaged journal may return others.
+    fn root_element(&self) -> io::Result<String> {
+        let read = || {
+            let text = xml::decode_text(self.event)?;
+            let root = xml::parse(&text, MAX_DOCUMENT_DEPTH)?
+                .root_element()
+                .range();
+            Ok(text[root].to_owned())
+        };
+        read().map_err(|error: EventError| {
+            let problem = format!("the event of delivery `{}` is damaged: {error}", self.id);
+            io::Error::new(io::ErrorKind::InvalidData, problem)
+        })
+    }
 }
 
 /// Writes `<webhooks-failures>`, entry by entry. Without [`finish`](FailuresWriter::finish) the
@@ -42,12 +83,7 @@ impl<W: Write> FailuresWriter<W> {
     /// An event that is not a well-formed document is [`io::ErrorKind::InvalidData`]: its entry is left out, and the next
     /// may be pushed.
     pub fn push(&mut self, failure: &FailureEntry<'_>) -> io::Result<()> {
-        let event = root_element(failure.event).map_err(|error| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("the event of delivery `{}` is damaged: {error}", failure.id),
-            )
-        })?;
+        let event = failure.root_element()?;
         if !self.begun {
             self.out.write_all(b"<webhooks-failures>\n")?;
             self.begun = true;
@@ -57,7 +93,7 @@ impl<W: Write> FailuresWriter<W> {
             ("id", failure.id),
             ("time", failure.time),
             ("error", failure.error),
-            ("url", failure.url),
+            ("url", &failure.url),
         ] {
             writeln!(self.out, "    <{name}>{}</{name}>", escape_text(value))?;
         }
@@ -77,27 +113,34 @@ impl<W: Write> FailuresWriter<W> {
     }
 }
 
-/// The root element as text. Events are checked when they are accepted; a damaged journal may return others.
-fn root_element(event: &[u8]) -> Result<String, EventError> {
-    let text = xml::decode_text(event)?;
-    let root = xml::parse(&text, MAX_DOCUMENT_DEPTH)?
-        .root_element()
-        .range();
-    Ok(text[root].to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FAILURE: FailureEntry<'_> = FailureEntry {
-        id: "1fb8ac5c-7ba7-4a1c-9bd3-7a2f3f5a0c11",
-        time: "2026-11-20 10:00:00 UTC",
-        error: "503 Service Unavailable",
-        url: "https://hooks.example.com/3scale?token=***",
-        event: b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n\
-                 <event><type>t</type>\n<object>\xE9&amp;</object></event>\n",
-    };
+    fn failure() -> FailureEntry<'static> {
+        FailureEntry {
+            id: "1fb8ac5c-7ba7-4a1c-9bd3-7a2f3f5a0c11",
+            time: "2026-11-20 10:00:00 UTC",
+            error: "503 Service Unavailable",
+            url: "https://hooks.example.com/3scale?token=***".to_owned(),
+            event: b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n\
+                     <event><type>t</type>\n<object>\xE9&amp;</object></event>\n",
+        }
+    }
+
+    #[test]
+    fn json_has_the_event_as_it_was_sent() {
+        let sent = "<event> <type>\u{e9}</type>\r\n</event>";
+        let event = |event| {
+            FailureEntry { event, ..failure() }.to_json().unwrap()["webhooks-failure"]["event"]
+                .clone()
+        };
+        assert_eq!(event(sent.as_bytes()), sent);
+        assert_eq!(
+            event(failure().event),
+            "<event><type>t</type>\n<object>\u{e9}&amp;</object></event>"
+        );
+    }
 
     fn written(failures: &[FailureEntry<'_>]) -> String {
         let mut writer = FailuresWriter::new(Vec::new()).unwrap();
@@ -129,17 +172,17 @@ mod tests {
   </webhooks-failure>
 </webhooks-failures>
 ";
-        assert_eq!(written(&[FAILURE]), expected);
+        assert_eq!(written(&[failure()]), expected);
     }
 
     #[test]
     fn texts_cannot_break_out() {
         let nasty = FailureEntry {
             error: "</error>&\u{1B}[2J\r",
-            url: "http://a/?x=1&y=<2>",
-            ..FAILURE
+            url: "http://a/?x=1&y=<2>".to_owned(),
+            ..failure()
         };
-        let document = written(&[nasty, FAILURE]);
+        let document = written(&[nasty, failure()]);
         let tree = roxmltree::Document::parse(&document).unwrap();
         let texts = |name| -> Vec<_> {
             tree.descendants()
@@ -147,8 +190,8 @@ mod tests {
                 .filter_map(|n| n.text())
                 .collect()
         };
-        assert_eq!(texts("error"), ["</error>&\u{FFFD}[2J\r", FAILURE.error]);
-        assert_eq!(texts("url"), ["http://a/?x=1&y=<2>", FAILURE.url]);
+        assert_eq!(texts("error"), ["</error>&\u{FFFD}[2J\r", failure().error]);
+        assert_eq!(texts("url"), ["http://a/?x=1&y=<2>", &failure().url]);
     }
 
     #[test]
@@ -160,13 +203,15 @@ mod tests {
             b"<!DOCTYPE event><event/>",
         ] {
             let mut writer = FailuresWriter::new(Vec::new()).unwrap();
-            let error = writer.push(&FailureEntry { event, ..FAILURE }).unwrap_err();
+            let error = writer
+                .push(&FailureEntry { event, ..failure() })
+                .unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-            assert!(error.to_string().contains(FAILURE.id), "{error}");
-            writer.push(&FAILURE).unwrap();
+            assert!(error.to_string().contains(failure().id), "{error}");
+            writer.push(&failure()).unwrap();
             assert_eq!(
                 String::from_utf8(writer.finish().unwrap()).unwrap(),
-                written(&[FAILURE])
+                written(&[failure()])
             );
         }
     }

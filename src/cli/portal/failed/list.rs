@@ -80,7 +80,7 @@ fn document(found: &[PortalFailure]) -> std::io::Result<Vec<u8>> {
             id: &failed.uuid,
             time: &failed.time,
             error: &failed.error.message,
-            url: &failed.target.to_string(),
+            url: failed.target.to_string(),
             event: failed.event.bytes(),
         })?;
     }
