@@ -15,15 +15,13 @@ const MAX_RATE: u32 = 1_000_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     attempts: u32,
-    per: Unit,
+    unit: Unit,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
-    Second,
-    Minute,
-    Hour,
-}
+/// Its letter, and its length in seconds.
+type Unit = (&'static str, u64);
+
+const UNITS: [Unit; 3] = [("s", 1), ("m", 60), ("h", 3600)];
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
@@ -34,11 +32,7 @@ pub struct RateError(String);
 impl Rate {
     /// From one attempt to the next, rounded up.
     fn interval(self) -> Duration {
-        let seconds: u64 = match self.per {
-            Unit::Second => 1,
-            Unit::Minute => 60,
-            Unit::Hour => 3600,
-        };
+        let (_, seconds) = self.unit;
         Duration::from_nanos((seconds * 1_000_000_000).div_ceil(u64::from(self.attempts)))
     }
 
@@ -55,15 +49,10 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Rate, RateError> {
         let (number, unit) = text.trim().split_once('/').unwrap_or((text.trim(), "s"));
         let number = number.trim();
-        let per = match unit.trim() {
-            "s" => Some(Unit::Second),
-            "m" => Some(Unit::Minute),
-            "h" => Some(Unit::Hour),
-            _ => None,
-        };
+        let unit = UNITS.into_iter().find(|(letter, _)| *letter == unit.trim());
         let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
-        match (number.parse(), per) {
-            (Ok(attempts @ 1..=MAX_RATE), Some(per)) if is_plain => Ok(Rate { attempts, per }),
+        match (number.parse(), unit) {
+            (Ok(attempts @ 1..=MAX_RATE), Some(unit)) if is_plain => Ok(Rate { attempts, unit }),
             _ => Err(RateError(text.to_owned())),
         }
     }
@@ -71,12 +60,7 @@ impl FromStr for Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = match self.per {
-            Unit::Second => "s",
-            Unit::Minute => "m",
-            Unit::Hour => "h",
-        };
-        write!(f, "{}/{unit}", self.attempts)
+        write!(f, "{}/{}", self.attempts, self.unit.0)
     }
 }
 

@@ -26,9 +26,7 @@ impl Writer for InlineWriter<'_> {
 
 impl Writer for GroupWriter {
     fn submit(&self, writes: Vec<(Write, Reply)>) {
-        for (write, reply) in writes {
-            GroupWriter::submit(self, write, reply);
-        }
+        self.submit_all(writes);
     }
 }
 
