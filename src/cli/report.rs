@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::context::Context;
+use super::settings;
 use crate::delivery::{Delivery, ErrorKind};
 use crate::engine::{
     Claims, Engine, FinishedAttempt, Halted, Idle, Inbox, InlineWriter, RealTime, RunLimits,
@@ -492,7 +493,7 @@ pub fn single(
         Exit::Interrupted => Kind::Interrupted,
         _ => return Ok(exit),
     };
-    let hints = hints(delivery);
+    let hints = hints(ctx, delivery);
     if format == Format::Text {
         hints.iter().for_each(|hint| ctx.ui.hint(hint));
         return Ok(exit);
@@ -520,7 +521,7 @@ fn print_single(
     Ok(ctx.ui.flush()?)
 }
 
-fn hints(delivery: &Delivery) -> Vec<String> {
+fn hints(ctx: &Context<'_>, delivery: &Delivery) -> Vec<String> {
     let id = delivery.id;
     let Some(error) = &delivery.last_error else {
         return Vec::new();
@@ -536,8 +537,11 @@ fn hints(delivery: &Delivery) -> Vec<String> {
         (ErrorKind::Tls, _) => hints.extend(tls_hint(&error.message)),
         _ => {}
     }
+    let name = delivery.endpoint.as_deref();
+    let endpoint = name.and_then(|name| ctx.config().ok()?.endpoints.get(name));
+    let options = settings::retry_options(&delivery.target, endpoint);
     hints.push(format!(
-        "`hookfire failed show {id}` shows what happened, `hookfire retry {id}` sends it again"
+        "`hookfire failed show {id}` shows what happened, `hookfire retry {id}{options}` sends it again"
     ));
     hints
 }

@@ -39,6 +39,20 @@ impl Selection {
         matches!(self, Selection::Failed(_))
     }
 
+    /// Refuses an endpoint that neither the configuration nor the journal has.
+    pub fn refuse_unknown_endpoint(
+        &self,
+        ctx: &Context<'_>,
+        journal: Option<&dyn Journal>,
+    ) -> Result<(), Failure> {
+        match self {
+            Selection::Failed(filter) => {
+                refuse_unknown_endpoint(ctx, filter.endpoint.as_deref(), journal)
+            }
+            Selection::Ids(_) => Ok(()),
+        }
+    }
+
     /// Hints at words of the filter that name nothing known.
     pub fn hint_at_unknown(&self, ctx: &Context<'_>) {
         if let Selection::Failed(filter) = self {
@@ -210,16 +224,29 @@ pub fn require_bin(journal: &dyn Journal, name: &str) -> Result<(), Failure> {
     Err(Failure::usage(format!("there is no bin `{name}`")).hint(hint))
 }
 
+/// Refuses an endpoint that is not configured, unless the journal has deliveries for it.
+pub fn refuse_unknown_endpoint(
+    ctx: &Context<'_>,
+    name: Option<&str>,
+    journal: Option<&dyn Journal>,
+) -> Result<(), Failure> {
+    let Some(name) = name else {
+        return Ok(());
+    };
+    let Err(unknown) = settings::endpoint(name, ctx.config()?) else {
+        return Ok(());
+    };
+    let mut query = Query::all(None);
+    query.filter.endpoint = Some(name.to_owned());
+    match journal.map_or(Ok(0), |journal| journal.count_up_to(&query, 1))? {
+        0 => Err(unknown),
+        _ => Ok(()),
+    }
+}
+
 /// Hints at words of a filter that name nothing known, after an empty result.
 pub fn hint_at_unknown(ctx: &Context<'_>, filter: &Filter) {
     hint_at_unknown_event(ctx, filter.event_type.as_deref(), filter.action.as_deref());
-    let (Some(name), Ok(config)) = (&filter.endpoint, ctx.config()) else {
-        return;
-    };
-    if let Err(failure) = settings::endpoint(name, config) {
-        ctx.ui.hint(&failure.error.to_string());
-        failure.hints.iter().for_each(|hint| ctx.ui.hint(hint));
-    }
 }
 
 /// Hints at a type or action that is near a documented one.

@@ -10,7 +10,7 @@ use crate::cli::context::Context;
 use crate::config::{self, Config, Endpoint, SettingSource, Settings};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::WebhookSwitches;
-use crate::delivery::target::{Param, Target};
+use crate::delivery::target::{MissingSecret, Param, Target};
 use crate::env::Environment;
 use crate::error::{Failure, Kind};
 use crate::event::{BodyFormat, ElementOrder};
@@ -132,6 +132,22 @@ pub fn from_url(url: &str) -> Result<Chosen<'static>, Failure> {
         }
         Err(e) => Err(Failure::from_error(Kind::Usage, e)),
     }
+}
+
+/// The options with which `hookfire retry` can send to the target of an earlier `fire`, each after a space: secrets that were
+/// given literally are not stored.
+pub fn retry_options(target: &Target, endpoint: Option<&Endpoint>) -> String {
+    let forgotten = target.forgotten_secrets(endpoint.map(|endpoint| &endpoint.target));
+    let mut options: Vec<String> = forgotten
+        .into_iter()
+        .map(|(part, param)| format!(" {}", MissingSecret::forgotten(part, param).flag()))
+        .collect();
+    // A value without a name can only be given with the whole URL.
+    if let Some(url) = options.iter().find(|option| option.starts_with(" --url")) {
+        return url.clone();
+    }
+    options.dedup();
+    options.concat()
 }
 
 /// The configured endpoint of this name, or an error with the nearest name.

@@ -81,6 +81,14 @@ pub struct MissingSecret {
 }
 
 impl MissingSecret {
+    pub fn forgotten(part: Part, param: &Param) -> MissingSecret {
+        MissingSecret {
+            name: param.name.clone(),
+            part,
+            source: SecretError::Forgotten,
+        }
+    }
+
     /// For example ``parameter `token` ``.
     pub fn described(&self) -> String {
         match self.part {
@@ -202,6 +210,22 @@ impl Target {
                 *source = SecretSource::Untrusted(reference);
             }
         }
+    }
+
+    /// The secrets that a later process cannot look up: they have no reference, and `configured` does not have them.
+    pub fn forgotten_secrets(&self, configured: Option<&Target>) -> Vec<(Part, &Param)> {
+        let params = self.params.iter().map(|param| (Part::Query, param));
+        let headers = self.headers.iter().map(|header| (Part::Header, header));
+        let mut secrets: Vec<(Part, &Param)> = params.chain(headers).collect();
+        secrets.retain(|(part, param)| {
+            let configured = configured.map(|target| match part {
+                Part::Query => &target.params,
+                Part::Header => &target.headers,
+            });
+            matches!(&param.value, Value::Secret(source) if source.reference().is_none())
+                && !configured.is_some_and(|list| list.contains(param))
+        });
+        secrets
     }
 
     pub fn has_secrets(&self) -> bool {

@@ -88,7 +88,6 @@ fn failed_list_is_oldest_first_and_filtered() {
         (vec!["--error", "connect"], vec![4]),
         (vec!["--before", second], vec![1, 2]),
         (vec!["--since", second], vec![2, 3, 4]),
-        (vec!["--endpoint", "staging"], vec![]),
         (vec!["--limit", "2"], vec![1, 2]),
     ] {
         assert_eq!(ids(&list(&env, &args)), expected, "{args:?}");
@@ -580,4 +579,38 @@ fn journal_lists_newest_first_and_prunes_delivered() {
     let pruned = journal(&["prune", "--older-than", "0s", "--yes"]).assert_code(0);
     assert_eq!(pruned.stdout(), "deleted 2 deliveries\n");
     assert_eq!(ids(&list(&env, &[])), [1], "what failed is kept");
+}
+
+#[test]
+fn unknown_endpoint_in_a_filter_is_an_error() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![repeat(503, 1)]);
+    let configure = |name: &str| {
+        env.write_config(&format!("[endpoints.{name}]\nurl = \"{}\"\n", server.url()));
+    };
+    configure("old");
+    env.hookfire(["fire", "account", "created", "--no-retry", "-e", "old"])
+        .run()
+        .assert_code(3);
+    configure("staging");
+    let commands: [&[&str]; 5] = [
+        &["failed", "list", "--endpoint"],
+        &["journal", "list", "--endpoint"],
+        &["failed", "delete", "--dry-run", "--endpoint"],
+        &["retry", "--dry-run", "-e"],
+        &["journal", "cancel", "-e"],
+    ];
+    for command in commands {
+        let unknown = env.hookfire(command).arg("stagin").run().assert_code(2);
+        assert_eq!(unknown.stdout(), "", "{unknown}");
+        assert!(
+            unknown
+                .stderr()
+                .contains("did you mean `--endpoint staging`?"),
+            "{unknown}"
+        );
+        // Known from a delivery, or from the configuration.
+        env.hookfire(command).arg("old").run().assert_code(0);
+        env.hookfire(command).arg("staging").run().assert_code(0);
+    }
 }

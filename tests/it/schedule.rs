@@ -402,7 +402,7 @@ fn cancel_moves_scheduled_deliveries_to_the_failed_list() {
     assert_eq!(all.json(), serde_json::json!({ "cancelled": 1 }));
     assert_eq!(all.stdout(), "{\n  \"cancelled\": 1\n}\n");
     let none = env
-        .hookfire(["journal", "cancel", "-e", "gone", "-o", "ndjson"])
+        .hookfire(["journal", "cancel", "--all", "-o", "ndjson"])
         .run()
         .assert_code(0);
     assert_eq!(none.stdout(), "{\"cancelled\":0}\n");

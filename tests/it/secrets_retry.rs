@@ -219,6 +219,36 @@ fn retry_sends_the_others_if_one_secret_is_missing() {
 }
 
 #[test]
+fn hint_after_a_literal_secret_is_a_command_that_works() {
+    let answers = vec![respond(503), repeat(503, 2), respond(200), repeat(200, 2)];
+    let (mut env, server) = (TestEnv::new(), Server::script(answers));
+    env.set("VARIABLE", "given-again");
+    let url = format!("{}/hook?token=in-the-url", server.url());
+    let one = fire(&env, &["--url", &url, "-H", "X-Key: in-a-header"]);
+    env.write_file(
+        "two",
+        "{\"type\":\"user\",\"action\":\"created\"}\n".repeat(2),
+    );
+    let batch = ["fire", "--batch", "two", "--no-retry", "--url", &url];
+    let many = env.hookfire(batch).run().assert_code(3);
+    for (outcome, options) in [
+        (
+            one,
+            " --secret token=@env:VARIABLE --header 'X-Key: @env:VARIABLE'` ",
+        ),
+        (many, " --secret token=@env:VARIABLE` "),
+    ] {
+        let hint = outcome.stderr();
+        let (_, command) = hint.split_once("`hookfire retry ").expect("a hint");
+        let (command, _) = command.split_once('`').expect("a hint");
+        assert!(hint.contains(&format!("{options}sends ")), "{outcome}");
+        let typed = format!("'{}' retry {command}", env!("CARGO_BIN_EXE_hookfire"));
+        env.shell(&typed).run().assert_code(0);
+    }
+    assert_eq!(tokens(&server)[3..], ["given-again"; 3]);
+}
+
+#[test]
 fn lost_query_value_asks_for_the_url() {
     let (env, server) = (
         TestEnv::new(),

@@ -43,6 +43,7 @@ pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let filter = args.filter.filter(ctx.now())?;
     let selection = Selection::resolve(&args.ids, filter, args.all, "hookfire failed delete")?;
     let journal = ctx.existing_journal()?;
+    selection.refuse_unknown_endpoint(ctx, journal.as_deref())?;
     let seen = selection.seen(journal.as_deref(), None)?;
     if seen.is_empty() && args.delete.output.format() == Format::Text {
         selection.hint_at_unknown(ctx);

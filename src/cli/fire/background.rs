@@ -5,10 +5,8 @@
 
 use crate::cli::context::Context;
 use crate::cli::settings::FireSettings;
-use crate::config::Endpoint;
-use crate::delivery::target::{MissingSecret, Param, Part, Value};
+use crate::delivery::target::{MissingSecret, Part};
 use crate::error::Failure;
-use crate::secret::SecretError;
 
 /// Options that are not stored with a delivery.
 const CONNECTION_OPTIONS: [&str; 7] = [
@@ -23,44 +21,18 @@ const CONNECTION_OPTIONS: [&str; 7] = [
 
 /// Refuses a secret whose value is neither stored as a reference nor configured.
 pub fn refuse_literal_secrets(settings: &FireSettings<'_>) -> Result<(), Failure> {
-    let configured = settings.endpoint.map(|(_, endpoint)| endpoint);
-    let target = &settings.target;
-    for (list, part) in [
-        (&target.params, Part::Query),
-        (&target.headers, Part::Header),
-    ] {
-        for param in list {
-            if is_forgotten(param, part, configured) {
-                return Err(refusal(param, part));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn is_forgotten(param: &Param, part: Part, configured: Option<&Endpoint>) -> bool {
-    let Value::Secret(source) = &param.value else {
-        return false;
+    let configured = settings.endpoint.map(|(_, endpoint)| &endpoint.target);
+    let forgotten = settings.target.forgotten_secrets(configured);
+    let Some(&(part, param)) = forgotten.first() else {
+        return Ok(());
     };
-    let is_configured = configured.is_some_and(|endpoint| match part {
-        Part::Query => endpoint.target.params.contains(param),
-        Part::Header => endpoint.target.headers.contains(param),
-    });
-    source.reference().is_none() && !is_configured
-}
-
-fn refusal(param: &Param, part: Part) -> Failure {
-    let missing = MissingSecret {
-        name: param.name.clone(),
-        part,
-        source: SecretError::Forgotten,
-    };
+    let missing = MissingSecret::forgotten(part, param);
     let failure = Failure::usage(format!(
         "`--background` cannot send the secret {} again later: a value that is given literally is not kept",
         missing.described()
     ));
     let in_url = part == Part::Query && param.spelling.is_some();
-    if in_url && param.name.is_empty() {
+    Err(if in_url && param.name.is_empty() {
         failure.hint("leave it out of the URL, or name a configured endpoint with that URL")
     } else if in_url {
         failure
@@ -77,7 +49,7 @@ fn refusal(param: &Param, part: Part) -> Failure {
             "give it as `{}` or from a file with `@file:PATH`",
             missing.flag()
         ))
-    }
+    })
 }
 
 /// Mentions connection options that `retry --due` will not know.

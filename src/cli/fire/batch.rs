@@ -317,15 +317,25 @@ impl<'a> Batch<'a> {
             background::hint_at_connection_options(ctx);
         }
         if self.args.output.format() == Format::Text && summary.failed > 0 {
-            ctx.ui.hint(
-                "`hookfire failed list` shows the failed deliveries, `hookfire retry --all` sends them again",
-            );
+            ctx.ui.hint(&format!(
+                "`hookfire failed list` shows the failed deliveries, `{}` sends them again",
+                self.retry_command()
+            ));
         }
         report.finish(
             &summary,
             &format!("not all were delivered: {totals}"),
             Some("`hookfire failed list` shows the failed deliveries"),
         )
+    }
+
+    fn retry_command(&self) -> String {
+        let settings = self.default_route.as_ref().map(|route| &route.0.settings);
+        let options = settings.map(|settings| {
+            let endpoint = settings.endpoint.map(|(_, endpoint)| endpoint);
+            settings::retry_options(&settings.target, endpoint)
+        });
+        format!("hookfire retry --all{}", options.unwrap_or_default())
     }
 
     /// Adds how to go on after a batch that ended early, and the worse exit code.
@@ -339,7 +349,10 @@ impl<'a> Batch<'a> {
             failure.exit = None;
         }
         if summary.failed + summary.interrupted > 0 {
-            failure = failure.hint("`hookfire retry --all` sends the failed deliveries again");
+            failure = failure.hint(format!(
+                "`{}` sends the failed deliveries again",
+                self.retry_command()
+            ));
         }
         if !self.reached_end || self.report.not_accepted().is_some() {
             failure = failure.hint(format!(

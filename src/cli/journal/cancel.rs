@@ -52,6 +52,7 @@ pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, F
         "-e staging",
     )?;
     let journal = ctx.existing_journal()?;
+    selection::refuse_unknown_endpoint(ctx, args.endpoint.as_deref(), journal.as_deref())?;
     let seen = seen(
         named.as_deref(),
         args.endpoint.as_deref(),

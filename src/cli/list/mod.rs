@@ -23,6 +23,7 @@ pub fn print(
     format: Format,
     empty: &str,
 ) -> Result<(), Failure> {
+    selection::refuse_unknown_endpoint(ctx, query.filter.endpoint.as_deref(), journal)?;
     if format == Format::Xml {
         xml(ctx, journal, query)?;
         return Ok(ctx.ui.flush()?);

@@ -293,6 +293,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let names_secrets = !has_destination && ctx.is_flag("secret");
     let planner = args.planner(ctx)?;
     let journal = ctx.existing_journal()?;
+    selection.refuse_unknown_endpoint(ctx, journal.as_deref())?;
     // A secret may be for a delivery beyond `--max`: all are searched for it.
     let max = args.max;
     let read_max = max.filter(|_| !names_secrets);
