@@ -4,6 +4,8 @@
 //! [`Redactor`] masks known secrets in text from outside.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -16,6 +18,9 @@ use crate::text::nearest;
 mod redactor;
 pub mod safe_url;
 pub use redactor::Redactor;
+
+/// The size of a file with a secret. A stored reference may name a file without an end, such as `/dev/zero`.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// Shown in place of a secret.
 pub const MASK: &str = "***";
@@ -177,7 +182,16 @@ impl SecretSource {
 }
 
 fn read_secret_file(path: &Path) -> Result<Secret, SecretError> {
-    let bytes = std::fs::read(path).map_err(|e| SecretError::File(path.to_owned(), e))?;
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|e| SecretError::File(path.to_owned(), e))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(SecretError::Content(
+            path.to_owned(),
+            "is larger than 64 KiB",
+        ));
+    }
     let text = String::from_utf8(bytes)
         .map_err(|_| SecretError::Content(path.to_owned(), "is not UTF-8"))?;
     let value = text.strip_suffix('\n').unwrap_or(&text);
@@ -321,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn secret_file_loses_one_trailing_newline() {
+    fn secret_file_is_short_text_without_its_final_newline() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         for (content, expected) in [
@@ -336,8 +350,11 @@ mod tests {
                 .anchored(dir.path());
             assert_eq!(source.resolve(&Vars(vec![])).unwrap().expose(), expected);
         }
-        std::fs::write(&path, "\n").unwrap();
-        assert!(SecretSource::File(path).resolve(&Vars(vec![])).is_err());
+        for unusable in ["\n".to_owned(), "x".repeat(65_537)] {
+            std::fs::write(&path, unusable).unwrap();
+            let source = SecretSource::File(path.clone());
+            assert!(source.resolve(&Vars(vec![])).is_err());
+        }
     }
 
     #[test]

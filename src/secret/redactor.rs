@@ -18,6 +18,7 @@ const MIN_PREFIX_BYTES: usize = 4;
 /// The same in base64 or hexadecimal.
 const MIN_PREFIX_ENCODED: usize = 6;
 
+const ESCAPE_STARTS: &[u8] = b"%+\\&";
 /// How often percent-encoding may have been applied.
 const MAX_PERCENT_LEVEL: usize = 3;
 /// The longest escape of one byte, such as `&#x00000A;`.
@@ -79,34 +80,26 @@ impl Redactor {
     pub fn redact_bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len());
         let mut masked_end = 0;
+        // Where each pattern's last match ended: no match of the same pattern begins before.
+        let mut ends = vec![0; self.patterns.len()];
         for (at, byte) in bytes.iter().enumerate() {
-            if let Some(length) = self.find(bytes, at) {
-                if at >= masked_end {
-                    out.extend_from_slice(MASK.as_bytes());
+            let escapes = escapes(&bytes[at..]);
+            for (pattern, end) in self.patterns.iter().zip(&mut ends) {
+                if at >= *end
+                    && let Some(length) = pattern.find(bytes, at, &escapes)
+                {
+                    *end = at + length;
+                    if at >= masked_end {
+                        out.extend_from_slice(MASK.as_bytes());
+                    }
+                    masked_end = masked_end.max(*end);
                 }
-                masked_end = masked_end.max(at + length);
             }
             if at >= masked_end {
                 out.push(*byte);
             }
         }
         out
-    }
-
-    /// The number of bytes at `at` that spell a secret. A short one must be a whole word.
-    fn find(&self, text: &[u8], at: usize) -> Option<usize> {
-        let rest = &text[at..];
-        let escapes = escapes(rest);
-        let begin = self
-            .patterns
-            .iter()
-            .filter(|pattern| pattern.begins(rest, &escapes));
-        let found = begin.filter_map(|pattern| {
-            let length = pattern.spelled(rest).whole?;
-            let is_long = pattern.text.expose().len() >= WHOLE_WORD_BELOW_BYTES;
-            (is_long || stands_alone(text, at, length)).then_some(length)
-        });
-        found.max()
     }
 
     /// For text that was cut off: also masks the beginning of a secret at its end.
@@ -123,6 +116,17 @@ impl Redactor {
 }
 
 impl Pattern {
+    /// The number of bytes at `at` that spell this. A short one must be a whole word.
+    fn find(&self, text: &[u8], at: usize, escapes: &[Escape]) -> Option<usize> {
+        let rest = &text[at..];
+        if !self.begins(rest, escapes) {
+            return None;
+        }
+        let length = self.spelled(rest).whole?;
+        let is_long = self.text.expose().len() >= WHOLE_WORD_BELOW_BYTES;
+        (is_long || stands_alone(text, at, length)).then_some(length)
+    }
+
     /// Whether `tail` is the beginning of this; it may end within an escape.
     fn is_cut(&self, tail: &[u8]) -> bool {
         let least = match self.is_encoded {
@@ -145,8 +149,17 @@ impl Pattern {
     fn spelled(&self, text: &[u8]) -> Spelled {
         let value = self.text.expose().as_bytes();
         let mut spelled = Spelled::default();
+        // Usually the bytes stand for themselves.
+        let plain = text.iter().zip(value).take_while(|(given, wanted)| {
+            self.is_byte(**given, **wanted) && !ESCAPE_STARTS.contains(given)
+        });
+        let plain = plain.count();
+        let next = text.get(plain).filter(|_| plain < value.len());
+        if next.is_some_and(|byte| !ESCAPE_STARTS.contains(byte) && !is_line_break(byte)) {
+            return spelled;
+        }
         // Pairs of positions in the pattern and in the text that have the same bytes before them.
-        let mut positions = BTreeSet::from([(0, 0)]);
+        let mut positions = BTreeSet::from([(plain, plain)]);
         while let Some((at, end)) = positions.pop_first() {
             let (wanted, rest) = (&value[at..], &text[end..]);
             if wanted.is_empty() {
