@@ -4,16 +4,16 @@
 //! inclusive to the second, a wrong token is a 403 and an unreadable time a 400. The webhook settings are kept until the
 //! listener ends, and do not affect anything.
 
-use std::io;
 use std::sync::{Arc, PoisonError};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Map, Value, json};
 
 use super::auth::{Authorization, authorization};
@@ -22,15 +22,19 @@ use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
 use crate::event::catalogue::EVENTS;
-use crate::journal::{Journal, Query};
+use crate::journal::{Cursor, Journal, Query};
 use crate::output::OutputError;
-use crate::portal::failures::{FailureEntry, FailuresWriter};
+use crate::portal::failures::{FailureEntry, FailuresWriter, ListFormat};
 use crate::secret::safe_url::decoded_pairs;
 use crate::time::{UnixMs, parse_portal_time, rfc3339_seconds};
 
 const XML: &str = "application/xml; charset=utf-8";
 const TOKEN_PARAMETERS: [&str; 2] = ["access_token", "provider_key"];
 const MAX_URL_CHARACTERS: usize = 255;
+
+/// A list is sent in parts of about this many failures or bytes.
+const PAGE_SIZE: usize = 100;
+const PART_BYTES: usize = 256 * 1024;
 
 pub(super) fn routes() -> Router<Arc<WebState>> {
     Router::new()
@@ -49,33 +53,30 @@ pub(super) fn routes() -> Router<Arc<WebState>> {
 struct Parameters {
     /// Those of the body after those of the query; the last of a name wins.
     pairs: Vec<(String, Value)>,
-    format: ErrorFormat,
+    format: ResponseFormat,
 }
 
-/// What errors are written in.
+/// The format of lists and errors.
 #[derive(Clone, Copy)]
-enum ErrorFormat {
-    Xml,
-    Json,
-}
+struct ResponseFormat(ListFormat);
 
-impl ErrorFormat {
-    fn of(uri: &Uri) -> ErrorFormat {
-        match uri.path().ends_with(".xml") {
-            true => ErrorFormat::Xml,
-            false => ErrorFormat::Json,
-        }
+impl ResponseFormat {
+    fn of(uri: &Uri) -> ResponseFormat {
+        ResponseFormat(match uri.path().ends_with(".xml") {
+            true => ListFormat::Xml,
+            false => ListFormat::Json,
+        })
     }
 
     fn error(self, status: StatusCode, message: &str) -> Response {
-        match self {
-            ErrorFormat::Xml => {
+        match self.0 {
+            ListFormat::Xml => {
                 let document = format!(
                     "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>{message}</error>\n"
                 );
                 (status, [(CONTENT_TYPE, XML)], document).into_response()
             }
-            ErrorFormat::Json => json_response(status, &json!({ "error": message })),
+            ListFormat::Json => json_response(status, &json!({ "error": message })),
         }
     }
 
@@ -92,7 +93,7 @@ impl FromRequest<Arc<WebState>> for Parameters {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &Arc<WebState>) -> Result<Self, Response> {
-        let format = ErrorFormat::of(request.uri());
+        let format = ResponseFormat::of(request.uri());
         let mut pairs = text_pairs(request.uri().query().unwrap_or_default());
         let headers = request.headers().clone();
         let body = Bytes::from_request(request, state)
@@ -177,41 +178,70 @@ fn failed_deliveries(before: Option<UnixMs>) -> Query {
     })
 }
 
+/// A list that is being sent, part by part. A client that reads slowly holds neither the journal nor the whole list.
+struct SentList {
+    writer: FailuresWriter<Vec<u8>>,
+    after: Option<Cursor>,
+}
+
 /// The list in the format that the path names, as for errors.
 async fn list(State(state): Web, parameters: Parameters) -> Response {
     let format = parameters.format;
-    let listed = state.with_journal(move |_, journal| match format {
-        ErrorFormat::Xml => {
-            let mut list = FailuresWriter::new(Vec::new()).map_err(OutputError::from)?;
-            each_failure(journal, |failure| list.push(failure))?;
-            let document = list.finish().map_err(OutputError::from)?;
-            Ok(([(CONTENT_TYPE, XML)], document).into_response())
-        }
-        ErrorFormat::Json => {
-            let mut failures = Vec::new();
-            each_failure(journal, |failure| {
-                failures.push(failure.to_json()?);
-                Ok(())
-            })?;
-            let list = json!({ "webhooks-failures": failures });
-            Ok(json_response(StatusCode::OK, &list))
-        }
+    let begun = Arc::clone(&state).with_journal(move |_, journal| {
+        journal.interrupt_abandoned()?;
+        let writer = FailuresWriter::new(Vec::new(), format.0).map_err(OutputError::from)?;
+        next_part(
+            journal,
+            SentList {
+                writer,
+                after: None,
+            },
+        )
     });
-    let listed = listed.await;
-    listed.unwrap_or_else(|error| format.failure(&error))
+    let content_type = match format.0 {
+        ListFormat::Xml => XML,
+        ListFormat::Json => "application/json",
+    };
+    let body = match begun.await {
+        Err(error) => return format.failure(&error),
+        Ok((only, None)) => Body::from(only),
+        Ok((first, rest)) => {
+            let rest = stream::try_unfold(rest, move |rest| {
+                let state = Arc::clone(&state);
+                async move {
+                    let Some(list) = rest else { return Ok(None) };
+                    let part = state.with_journal(move |_, journal| next_part(journal, list));
+                    part.await.map(Some)
+                }
+            });
+            let parts = stream::iter([Ok(first)]).chain(rest);
+            Body::from_stream(parts.map_err(|failure: Failure| failure.error))
+        }
+    };
+    ([(CONTENT_TYPE, content_type)], body).into_response()
 }
 
-fn each_failure(
+/// Some of the list, and the rest of it if there is one.
+fn next_part(
     journal: &dyn Journal,
-    mut push: impl FnMut(&FailureEntry<'_>) -> io::Result<()>,
-) -> Result<(), Failure> {
-    journal.interrupt_abandoned()?;
-    journal.each(&failed_deliveries(None), |delivery| {
+    mut list: SentList,
+) -> Result<(Vec<u8>, Option<SentList>), Failure> {
+    let page = journal.page(&failed_deliveries(None), list.after, PAGE_SIZE)?;
+    for delivery in &page {
         let event = journal.event(delivery.id)?;
         let time = rfc3339_seconds(delivery.decided_at());
-        push(&FailureEntry::of(&delivery, &time, &event))
-            .map_err(|e| Failure::from_error(Kind::Journal, e))
-    })?
+        let pushed = list.writer.push(&FailureEntry::of(delivery, &time, &event));
+        pushed.map_err(|e| Failure::from_error(Kind::Journal, e))?;
+        list.after = Some(Cursor::after(delivery));
+        if list.writer.out().len() > PART_BYTES {
+            return Ok((std::mem::take(list.writer.out()), Some(list)));
+        }
+    }
+    if page.len() == PAGE_SIZE {
+        return Ok((std::mem::take(list.writer.out()), Some(list)));
+    }
+    let end = list.writer.finish().map_err(OutputError::from)?;
+    Ok((end, None))
 }
 
 /// Deletes failures up to `time`, all without it. A `time` that cannot be read deletes nothing.

@@ -445,6 +445,27 @@ fn portal_webhooks_in_xml_are_read_like_json() {
 }
 
 #[test]
+fn emulator_sends_long_lists_in_parts() {
+    let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[]);
+    let event = "x".repeat(100_000);
+    let large = |n: usize| entry(n, n % 60, "http://h/").replace("<id>1", &format!("<id>{event}"));
+    let failures = list((1..=250).map(large));
+    let import = story.tenant.hookfire(["failed", "import", "-"]);
+    import.stdin(failures).run().assert_code(0);
+    let listed = story
+        .env
+        .hookfire(["portal", "failed", "list", "-o", "ndjson"]);
+    assert_eq!(listed.run().assert_code(0).ndjson().len(), 250);
+    let request = format!(
+        "GET /admin/api/webhooks/failures.xml?access_token={TOKEN} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
+    );
+    let response = story.listener.send(request);
+    let tree = roxmltree::Document::parse(response.text()).unwrap();
+    let entries = tree.root_element().children();
+    assert_eq!(entries.filter(|node| node.is_element()).count(), 250);
+}
+
+#[test]
 fn emulator_responds_like_the_portal() {
     let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[1, 2, 3]);
     let token = format!("access_token={TOKEN}");

@@ -12,7 +12,7 @@ use crate::error::{Failure, Kind};
 use crate::journal::{DeliveryList, Journal, Query};
 use crate::output::json::delivery_view;
 use crate::output::{OutputError, RowWriter, human};
-use crate::portal::failures::{FailureEntry, FailuresWriter};
+use crate::portal::failures::{FailureEntry, FailuresWriter, ListFormat};
 use crate::time::failures_list_time;
 
 /// Prints the deliveries that match; `empty` is the message for none. Without a journal the list is empty.
@@ -51,7 +51,8 @@ pub fn print(
 }
 
 fn xml(ctx: &Context<'_>, journal: Option<&dyn Journal>, query: &Query) -> Result<(), Failure> {
-    let mut list = FailuresWriter::new(ctx.ui.untrusted_writer()).map_err(OutputError::from)?;
+    let mut list = FailuresWriter::new(ctx.ui.untrusted_writer(), ListFormat::Xml)
+        .map_err(OutputError::from)?;
     each(journal, query, |delivery, journal| {
         let event = journal.event(delivery.id)?;
         // An imported failure keeps the time as 3scale wrote it.

@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::secret::{MASK, Redactor, Secret, SecretSource, safe_url};
 use crate::time::{UnixMs, parse_list_time};
 
-pub use write::{FailureEntry, FailuresWriter};
+pub use write::{FailureEntry, FailuresWriter, ListFormat};
 
 /// A failed delivery as the portal lists it.
 #[derive(Debug)]

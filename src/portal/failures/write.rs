@@ -1,11 +1,13 @@
-//! Writes the failed list as 3scale's own `<webhooks-failures>` document, one event in memory at a time.
+//! Writes the failed list as 3scale's own document, in XML or JSON, one event in memory at a time.
 
 use std::io::{self, Write};
 
-use crate::delivery::Delivery;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::delivery::Delivery;
 use crate::event::{EventError, MAX_DOCUMENT_DEPTH, escape_text, xml};
+
+const JSON_START: &str = "{\"webhooks-failures\":[";
 
 #[derive(Debug, Clone)]
 pub struct FailureEntry<'a> {
@@ -34,15 +36,32 @@ impl<'a> FailureEntry<'a> {
         }
     }
 
-    /// An element of `webhooks-failures` in JSON. The event is as it was sent, or in UTF-8 if it was not.
-    pub fn to_json(&self) -> io::Result<Value> {
+    /// The texts are escaped, with U+FFFD for what XML forbids; the event's root element is spliced in as UTF-8, not escaped,
+    /// without its declaration.
+    fn to_xml(&self) -> io::Result<String> {
+        let event = self.root_element()?;
+        let mut entry = "  <webhooks-failure>\n".to_owned();
+        for (name, value) in [
+            ("id", self.id),
+            ("time", self.time),
+            ("error", self.error),
+            ("url", &self.url),
+        ] {
+            entry += &format!("    <{name}>{}</{name}>\n", escape_text(value));
+        }
+        Ok(entry + &format!("    {event}\n  </webhooks-failure>\n"))
+    }
+
+    /// The event is as it was sent, or in UTF-8 if it was not.
+    fn to_json(&self) -> io::Result<String> {
         let event = match str::from_utf8(self.event) {
             Ok(event) => event.to_owned(),
             Err(_) => self.root_element()?,
         };
-        Ok(json!({ "webhooks-failure": {
+        let failure = json!({
             "id": self.id, "time": self.time, "error": self.error, "url": self.url, "event": event,
-        } }))
+        });
+        Ok(json!({ "webhooks-failure": failure }).to_string())
     }
 
     /// The event's root element as text. Events are checked when they are accepted; a damaged journal may return others.
@@ -61,53 +80,62 @@ impl<'a> FailureEntry<'a> {
     }
 }
 
-/// Writes `<webhooks-failures>`, entry by entry. Without [`finish`](FailuresWriter::finish) the
-/// document has no end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListFormat {
+    Xml,
+    Json,
+}
+
+/// Writes the list, entry by entry. Without [`finish`](FailuresWriter::finish) the document has no end.
 #[must_use = "the document is complete only after `finish`"]
 #[derive(Debug)]
 pub struct FailuresWriter<W: Write> {
     out: W,
+    format: ListFormat,
     /// Only now is it known that the list is not the empty element.
     begun: bool,
 }
 
 impl<W: Write> FailuresWriter<W> {
-    pub fn new(mut out: W) -> io::Result<Self> {
-        out.write_all(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")?;
-        Ok(FailuresWriter { out, begun: false })
+    pub fn new(mut out: W, format: ListFormat) -> io::Result<Self> {
+        if format == ListFormat::Xml {
+            out.write_all(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")?;
+        }
+        Ok(FailuresWriter {
+            out,
+            format,
+            begun: false,
+        })
     }
 
-    /// Writes one entry. The texts are escaped, with U+FFFD for what XML forbids; the event's root
-    /// element is spliced in as UTF-8, not escaped, without its declaration.
-    ///
-    /// An event that is not a well-formed document is [`io::ErrorKind::InvalidData`]: its entry is left out, and the next
-    /// may be pushed.
+    /// Writes one entry. An event that is not a well-formed document is [`io::ErrorKind::InvalidData`]: its entry is left
+    /// out, and the next may be pushed.
     pub fn push(&mut self, failure: &FailureEntry<'_>) -> io::Result<()> {
-        let event = failure.root_element()?;
-        if !self.begun {
-            self.out.write_all(b"<webhooks-failures>\n")?;
-            self.begun = true;
-        }
-        writeln!(self.out, "  <webhooks-failure>")?;
-        for (name, value) in [
-            ("id", failure.id),
-            ("time", failure.time),
-            ("error", failure.error),
-            ("url", &failure.url),
-        ] {
-            writeln!(self.out, "    <{name}>{}</{name}>", escape_text(value))?;
-        }
-        writeln!(self.out, "    {event}\n  </webhooks-failure>")
+        let entry = match self.format {
+            ListFormat::Xml => failure.to_xml()?,
+            ListFormat::Json => failure.to_json()?,
+        };
+        let before = match (self.format, std::mem::replace(&mut self.begun, true)) {
+            (ListFormat::Xml, false) => "<webhooks-failures>\n",
+            (ListFormat::Xml, true) => "",
+            (ListFormat::Json, false) => JSON_START,
+            (ListFormat::Json, true) => ",",
+        };
+        write!(self.out, "{before}{entry}")
+    }
+
+    pub fn out(&mut self) -> &mut W {
+        &mut self.out
     }
 
     /// Ends the document, flushes, and returns the writer.
     pub fn finish(mut self) -> io::Result<W> {
-        let end: &[u8] = if self.begun {
-            b"</webhooks-failures>\n"
-        } else {
-            b"<webhooks-failures/>\n"
-        };
-        self.out.write_all(end)?;
+        match (self.format, self.begun) {
+            (ListFormat::Xml, false) => writeln!(self.out, "<webhooks-failures/>")?,
+            (ListFormat::Xml, true) => writeln!(self.out, "</webhooks-failures>")?,
+            (ListFormat::Json, false) => write!(self.out, "{JSON_START}]}}")?,
+            (ListFormat::Json, true) => write!(self.out, "]}}")?,
+        }
         self.out.flush()?;
         Ok(self.out)
     }
@@ -131,19 +159,25 @@ mod tests {
     #[test]
     fn json_has_the_event_as_it_was_sent() {
         let sent = "<event> <type>\u{e9}</type>\r\n</event>";
-        let event = |event| {
-            FailureEntry { event, ..failure() }.to_json().unwrap()["webhooks-failure"]["event"]
-                .clone()
-        };
-        assert_eq!(event(sent.as_bytes()), sent);
+        let entry = |event| FailureEntry { event, ..failure() };
+        let mut writer = FailuresWriter::new(Vec::new(), ListFormat::Json).unwrap();
+        let events = [sent.as_bytes(), failure().event];
+        for event in events {
+            writer.push(&entry(event)).unwrap();
+        }
+        let list: serde_json::Value = serde_json::from_slice(&writer.finish().unwrap()).unwrap();
+        let event = |n: usize| &list["webhooks-failures"][n]["webhooks-failure"]["event"];
+        assert_eq!(event(0), sent);
         assert_eq!(
-            event(failure().event),
+            event(1),
             "<event><type>t</type>\n<object>\u{e9}&amp;</object></event>"
         );
+        let empty = FailuresWriter::new(Vec::new(), ListFormat::Json).unwrap();
+        assert_eq!(empty.finish().unwrap(), br#"{"webhooks-failures":[]}"#);
     }
 
     fn written(failures: &[FailureEntry<'_>]) -> String {
-        let mut writer = FailuresWriter::new(Vec::new()).unwrap();
+        let mut writer = FailuresWriter::new(Vec::new(), ListFormat::Xml).unwrap();
         for failure in failures {
             writer.push(failure).unwrap();
         }
@@ -202,7 +236,7 @@ mod tests {
             b"<event>\xFF</event>",
             b"<!DOCTYPE event><event/>",
         ] {
-            let mut writer = FailuresWriter::new(Vec::new()).unwrap();
+            let mut writer = FailuresWriter::new(Vec::new(), ListFormat::Xml).unwrap();
             let error = writer
                 .push(&FailureEntry { event, ..failure() })
                 .unwrap_err();

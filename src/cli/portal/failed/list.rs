@@ -74,7 +74,7 @@ fn view(failed: &PortalFailure) -> serde_json::Value {
 }
 
 fn document(found: &[PortalFailure]) -> std::io::Result<Vec<u8>> {
-    let mut writer = failures::FailuresWriter::new(Vec::new())?;
+    let mut writer = failures::FailuresWriter::new(Vec::new(), failures::ListFormat::Xml)?;
     for failed in found {
         writer.push(&failures::FailureEntry {
             id: &failed.uuid,
