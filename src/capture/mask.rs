@@ -272,7 +272,10 @@ mod tests {
     fn secret_headers_and_referer_queries_are_hidden() {
         for (name, value, shown) in [
             ("X-Api-Key", "k", "***"),
-            ("X-Hub-Signature-256", "sha256=1", "***"),
+            ("X-Hub-Signature-256", "sha256=1", "sha256=1"),
+            ("Stripe-Signature", "t=1,v1=2", "t=1,v1=2"),
+            ("webhook-signature", "v1,aaa=", "v1,aaa="),
+            ("X-Auth-Signature", "aaa", "aaa"),
             ("X-Custom", "Bearer k", "***"),
             ("X-Source", "ci", "ci"),
             (

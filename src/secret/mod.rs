@@ -211,9 +211,10 @@ pub fn contains_reference(value: &str) -> bool {
     found.any(|at| at > 0)
 }
 
-/// Whether the header's name or value looks like a credential, so that its value is treated as a secret.
+/// Whether the header's name or value looks like a credential, so that its value is treated as a secret. A signature is not
+/// one: it is valid for one body only.
 pub fn header_is_secret(name: &str, value: &str) -> bool {
-    const TELLTALES: [&str; 12] = [
+    const TELLTALES: [&str; 11] = [
         "auth",
         "token",
         "secret",
@@ -222,14 +223,14 @@ pub fn header_is_secret(name: &str, value: &str) -> bool {
         "password",
         "passwd",
         "credential",
-        "signature",
         "session",
         "jwt",
         "bearer",
     ];
     const SCHEMES: [&str; 4] = ["basic ", "bearer ", "digest ", "token "];
     let (name, value) = (name.to_ascii_lowercase(), value.to_ascii_lowercase());
-    TELLTALES.iter().any(|telltale| name.contains(telltale))
+    let is_named = TELLTALES.iter().any(|telltale| name.contains(telltale));
+    is_named && !name.contains("signature")
         || SCHEMES.iter().any(|scheme| value.starts_with(scheme))
 }
 
