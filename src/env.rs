@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use etcetera::base_strategy::{BaseStrategy, Xdg};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::exit::Exit;
 use crate::secret::Variables;
@@ -101,6 +101,14 @@ impl Default for SystemClock {
     }
 }
 
+/// Whether the process was started with this signal ignored. Unknown except on Linux.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
 /// How soon a wait notices Ctrl-C.
 const INTERRUPT_POLL: Duration = Duration::from_millis(50);
 
@@ -127,6 +135,24 @@ impl SystemClock {
             )?;
             signal_hook::flag::register(signal, Arc::clone(&self.interrupted))?;
         }
+        Ok(())
+    }
+
+    /// As [`SystemClock::catch_interrupts`], for SIGHUP and SIGQUIT too. `end` runs before a second signal ends the process.
+    pub fn catch_all_signals(&self, end: impl Fn() + Send + 'static) -> std::io::Result<()> {
+        let mut caught = vec![SIGINT, SIGTERM, SIGQUIT];
+        // `nohup` ignores it.
+        caught.extend((!is_ignored(SIGHUP)).then_some(SIGHUP));
+        let mut signals = signal_hook::iterator::Signals::new(caught)?;
+        let interrupted = Arc::clone(&self.interrupted);
+        std::thread::spawn(move || {
+            for _ in &mut signals {
+                if interrupted.swap(true, Ordering::Relaxed) {
+                    end();
+                    signal_hook::low_level::exit(i32::from(Exit::Interrupted.code()));
+                }
+            }
+        });
         Ok(())
     }
 

@@ -60,15 +60,12 @@ fn send(port: u16, head: &str, body: &str) -> u16 {
 
 /// Waits until the process with the id in the file has ended.
 fn wait_until_gone(file: &Path) {
-    let pid = std::fs::read_to_string(file)
-        .unwrap()
-        .trim()
-        .parse()
-        .ok()
-        .and_then(Pid::from_raw)
-        .unwrap();
+    let text = std::fs::read_to_string(file).unwrap();
+    let pid = text.trim().parse().ok().and_then(Pid::from_raw).unwrap();
     let limit = Instant::now() + Duration::from_secs(10);
-    while test_kill_process(pid).is_ok() {
+    let stat = format!("/proc/{}/stat", text.trim());
+    let is_zombie = || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z "));
+    while test_kill_process(pid).is_ok() && !is_zombie() {
         assert!(Instant::now() < limit, "{pid:?} is still there");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -396,6 +393,32 @@ fn ctrl_c_ends_it_with_its_command() {
         "{outcome}"
     );
     wait_until_gone(&env.work_dir().join("pid"));
+}
+
+#[test]
+fn every_signal_ends_the_process_group_of_the_command() {
+    use rustix::process::Signal;
+    let obedient = "";
+    // The first signal gives the command two seconds; the second does not wait.
+    let deaf = "trap '' INT TERM HUP QUIT; ";
+    for (trap, signals) in [
+        (obedient, &[Signal::HUP][..]),
+        (obedient, &[Signal::QUIT]),
+        (deaf, &[Signal::INT, Signal::TERM]),
+        (deaf, &[Signal::TERM, Signal::HUP]),
+    ] {
+        let env = TestEnv::new();
+        let line = format!("{trap}sleep 60 & echo $! > below; echo $$ > pid; echo begun; wait");
+        let mut running = expect_of_shell(&env, &["--within", "60s"], &line).spawn();
+        running.wait_for_stderr("begun");
+        for signal in signals {
+            running.signal(*signal);
+        }
+        running.wait().assert_code(130);
+        for file in ["pid", "below"] {
+            wait_until_gone(&env.work_dir().join(file));
+        }
+    }
 }
 
 #[test]

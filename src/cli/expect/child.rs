@@ -4,7 +4,8 @@
 //! terminal's process group, so that it can read from it and receives Ctrl-C. Otherwise it gets a process group of its own,
 //! which is signalled as a whole, including background processes that outlive the command.
 //!
-//! A process that has been waited for is never signalled, and its group only while it has members.
+//! A process that has been waited for is never signalled, and its group only while it has members. A second signal to
+//! `expect` kills the command through its [`RunningCommand`].
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal as _};
@@ -12,6 +13,7 @@ use std::num::NonZeroU8;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{self, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::env::{Ending, end_process, exit_code, group_is_left};
@@ -27,13 +29,47 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 pub struct Child {
     process: process::Child,
     own_group: bool,
+    running: RunningCommand,
     is_stopped: bool,
+}
+
+/// What is left of the command, shared with the thread that handles signals.
+#[derive(Clone, Default)]
+pub struct RunningCommand(Arc<Mutex<Option<Target>>>);
+
+#[derive(Clone, Copy)]
+struct Target {
+    pid: u32,
+    /// Signal the process group, rather than the process.
+    is_group: bool,
+}
+
+impl RunningCommand {
+    pub fn kill(&self) {
+        self.signal(Ending::Forced);
+    }
+
+    fn set(&self, target: Option<Target>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = target;
+    }
+
+    fn signal(&self, ending: Ending) {
+        let target = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Target { pid, is_group }) = *target {
+            // Fails if it ended just now.
+            let _ = end_process(pid, is_group, ending);
+        }
+    }
 }
 
 impl Child {
     /// Starts a command with `url` in its environment. Errors have the exit codes of a shell: 127 if the program does not
     /// exist, 126 if it cannot be run.
-    pub fn start(words: &[OsString], url: Option<&str>) -> Result<Option<Child>, Failure> {
+    pub fn start(
+        words: &[OsString],
+        url: Option<&str>,
+        running: &RunningCommand,
+    ) -> Result<Option<Child>, Failure> {
         let Some((program, arguments)) = words.split_first() else {
             return Ok(None);
         };
@@ -52,14 +88,19 @@ impl Child {
         if own_group {
             command.process_group(0);
         }
-        match command.spawn() {
-            Ok(process) => Ok(Some(Child {
-                process,
-                own_group,
-                is_stopped: false,
-            })),
-            Err(error) => Err(cannot_run(Path::new(program), error)),
-        }
+        let process = command
+            .spawn()
+            .map_err(|e| cannot_run(Path::new(program), e))?;
+        running.set(Some(Target {
+            pid: process.id(),
+            is_group: own_group,
+        }));
+        Ok(Some(Child {
+            process,
+            own_group,
+            running: running.clone(),
+            is_stopped: false,
+        }))
     }
 
     /// Ends the command and the other processes of its own group, with SIGTERM and, if they do not end in time, SIGKILL.
@@ -70,14 +111,17 @@ impl Child {
         }
         let was_running = self.is_running();
         if was_running || self.own_group {
-            self.signal(Ending::Asked);
+            self.running.signal(Ending::Asked);
         }
         let limit = Instant::now() + TERMINATION_TIMEOUT;
         while self.is_running() && Instant::now() < limit {
             std::thread::sleep(POLL_INTERVAL);
         }
         if self.is_running() {
-            self.signal(Ending::Forced);
+            self.running.signal(Ending::Forced);
+        }
+        if !self.own_group {
+            self.running.set(None);
         }
         // SIGKILL cannot be ignored.
         let _ = self.process.wait();
@@ -86,8 +130,9 @@ impl Child {
             std::thread::sleep(POLL_INTERVAL);
         }
         if is_left() {
-            self.signal(Ending::Forced);
+            self.running.signal(Ending::Forced);
         }
+        self.running.set(None);
         was_running
     }
 
@@ -99,11 +144,6 @@ impl Child {
 
     fn is_running(&self) -> bool {
         self.exit_code().is_ok_and(|code| code.is_none())
-    }
-
-    fn signal(&self, ending: Ending) {
-        // Fails if it ended just now.
-        let _ = end_process(self.process.id(), self.own_group, ending);
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use self::child::Child;
+use self::child::{Child, RunningCommand};
 use self::criteria::Criteria;
 use self::junit::JunitFile;
 use self::report::WaitReport;
@@ -128,11 +128,13 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
                 .hint("`--bin` watches the captures of another listener"),
         );
     }
-    ctx.catch_interrupts()?;
+    let command = RunningCommand::default();
+    let ended_with_us = command.clone();
+    ctx.clock.catch_all_signals(move || ended_with_us.kill())?;
     let started = ctx.clock.elapsed();
     let ended = match &args.bin {
-        Some(bin) => watch_bin(args, bin, ctx, &watch, &mut report),
-        None => listen(args, ctx, &watch, &mut report),
+        Some(bin) => watch_bin(args, bin, ctx, &watch, &command, &mut report),
+        None => listen(args, ctx, &watch, &command, &mut report),
     };
     let ended = report.finish(ended);
     let Some(junit) = junit else { return ended };
@@ -153,6 +155,7 @@ fn listen(
     args: &ExpectArgs,
     ctx: &Context<'_>,
     watch: &Watch<'_>,
+    command: &RunningCommand,
     report: &mut WaitReport<'_>,
 ) -> Result<Exit, Failure> {
     let addr = args.listen.unwrap_or_default().or_port(0);
@@ -183,7 +186,7 @@ fn listen(
     let mut feed = feed;
     let url = listener.url();
     report.listening(&url, listener.addr().port(), has_command)?;
-    let child = Child::start(&args.command, Some(&url))?;
+    let child = Child::start(&args.command, Some(&url), command)?;
     let deadline = ctx.clock.elapsed().saturating_add(args.within);
     let (waited, stopped) = wait(watch, &mut feed, child, report);
     drop(feed);
@@ -222,6 +225,7 @@ fn watch_bin(
     bin: &str,
     ctx: &Context<'_>,
     watch: &Watch<'_>,
+    command: &RunningCommand,
     report: &mut WaitReport<'_>,
 ) -> Result<Exit, Failure> {
     let since = args.since.as_deref();
@@ -235,7 +239,7 @@ fn watch_bin(
         Some(_) => None,
     };
     report.waiting(&format!("in bin `{bin}`"));
-    let child = Child::start(&args.command, None)?;
+    let child = Child::start(&args.command, None, command)?;
     let query = CaptureQuery {
         bin: Some(bin.to_owned()),
         since,

@@ -302,7 +302,7 @@ impl Running {
     }
 
     /// Sends the signal unless the process has been waited for: then its id may belong to another one.
-    fn signal(&mut self, signal: Signal) {
+    pub fn signal(&mut self, signal: Signal) {
         if self.status.is_none() {
             kill_process(Pid::from_child(&self.child), signal)
                 .expect("a signal to a child process");
