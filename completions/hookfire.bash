@@ -58,6 +58,9 @@ _hookfire() {
             hookfire,retry)
                 cmd="hookfire__subcmd__retry"
                 ;;
+            hookfire__subcmd__captured,bins)
+                cmd="hookfire__subcmd__captured__subcmd__bins"
+                ;;
             hookfire__subcmd__captured,delete)
                 cmd="hookfire__subcmd__captured__subcmd__delete"
                 ;;
@@ -75,6 +78,9 @@ _hookfire() {
                 ;;
             hookfire__subcmd__captured,show)
                 cmd="hookfire__subcmd__captured__subcmd__show"
+                ;;
+            hookfire__subcmd__captured__subcmd__help,bins)
+                cmd="hookfire__subcmd__captured__subcmd__help__subcmd__bins"
                 ;;
             hookfire__subcmd__captured__subcmd__help,delete)
                 cmd="hookfire__subcmd__captured__subcmd__help__subcmd__delete"
@@ -225,6 +231,9 @@ _hookfire() {
                 ;;
             hookfire__subcmd__help,retry)
                 cmd="hookfire__subcmd__help__subcmd__retry"
+                ;;
+            hookfire__subcmd__help__subcmd__captured,bins)
+                cmd="hookfire__subcmd__help__subcmd__captured__subcmd__bins"
                 ;;
             hookfire__subcmd__help__subcmd__captured,delete)
                 cmd="hookfire__subcmd__help__subcmd__captured__subcmd__delete"
@@ -488,7 +497,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__captured)
-            opts="-q -v -h -V --config --journal --quiet --verbose --color --help --version list show delete replay diff help"
+            opts="-q -v -h -V --config --journal --quiet --verbose --color --help --version list show bins delete replay diff help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -535,8 +544,64 @@ _hookfire() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hookfire__subcmd__captured__subcmd__bins)
+            opts="-o -q -v -h -V --output --config --journal --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson csv" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --journal)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hookfire__subcmd__captured__subcmd__delete)
-            opts="-y -o -q -v -h -V --all --bin --method --type --action --since --dry-run --yes --output --config --journal --quiet --verbose --color --help --version"
+            opts="-y -o -q -v -h -V --all --bin --method --type --action --since --with-bin --dry-run --yes --output --config --journal --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -683,8 +748,22 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__captured__subcmd__help)
-            opts="list show delete replay diff help"
+            opts="list show bins delete replay diff help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__captured__subcmd__help__subcmd__bins)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2868,8 +2947,22 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__help__subcmd__captured)
-            opts="list show delete replay diff"
+            opts="list show bins delete replay diff"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__help__subcmd__captured__subcmd__bins)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -256,21 +256,22 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s q -l quiet -
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s q -l quiet -d 'Print only errors to stderr'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "list" -d 'List captured requests, newest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "show" -d 'Show a captured request: head, formatted body, and response'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "delete" -d 'Delete captured requests from the journal'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "replay" -d 'Send captured requests again'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "list" -d 'List captured requests, newest first'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "show" -d 'Show a captured request: head, formatted body, and response'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "bins" -d 'List the bins of captured requests'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "delete" -d 'Delete captured requests from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "replay" -d 'Send captured requests again'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l limit -d 'List at most N' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l bin -d 'Only captures in this bin' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l method -d 'Only requests with this method, such as POST, in any case' -r -f
@@ -310,6 +311,19 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from bins" -s o -l output -d 'Output format' -r -f -a "text\t''
+json\t''
+ndjson\t''
+csv\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from bins" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from bins" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from bins" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from bins" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from bins" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from bins" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from bins" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l bin -d 'Only captures in this bin' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l method -d 'Only requests with this method, such as POST, in any case' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l type -d 'Only requests whose body is an event of this type' -r -f
@@ -324,6 +338,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l all -d 'All captures'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l with-bin -d 'Delete the bin of --bin too, with all its captures'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l dry-run -d 'Show what would be deleted, and delete nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Do not ask for confirmation'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Print only errors to stderr'
@@ -367,6 +382,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "list" -d 'List captured requests, newest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a captured request: head, formatted body, and response'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "bins" -d 'List the bins of captured requests'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete captured requests from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "replay" -d 'Send captured requests again'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
@@ -878,6 +894,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "import" -d 'Import 3scale\'s list of failed deliveries into the failed list'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "list" -d 'List captured requests, newest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "show" -d 'Show a captured request: head, formatted body, and response'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "bins" -d 'List the bins of captured requests'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "delete" -d 'Delete captured requests from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "replay" -d 'Send captured requests again'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'

@@ -197,6 +197,8 @@ pub struct Bin {
     pub private: bool,
     pub created_at: UnixMs,
     pub request_count: u64,
+    /// When the newest of its captures was received.
+    pub last_capture_at: Option<UnixMs>,
 }
 
 /// Sizes only: query, headers and body may contain secrets.

@@ -150,6 +150,8 @@ pub trait Captures {
     fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError>;
     /// Creates a bin unless it exists; returns it.
     fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError>;
+    /// Deletes a bin without captures; returns false if it has some or does not exist.
+    fn delete_bin(&self, name: &str) -> Result<bool, JournalError>;
 }
 
 /// How many deliveries [`Deliveries::page`] reads at a time here; no transaction is open between two pages.

@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::rows::optional;
-use super::{Column, Tone, Ui};
+use super::{Column, Tone, Ui, optional};
 use crate::capture::diff;
 use crate::capture::{Body, Capture, Caught, Mask, header_text};
 use crate::http::status_text;

@@ -22,7 +22,7 @@ use anstyle::{AnsiColor, Style};
 
 use progress::Bar;
 pub use progress::Progress;
-pub use rows::{Column, Format, RowWriter, rows};
+pub use rows::{Column, Format, RowWriter, optional, rows};
 
 use crate::env::{self, Terminals};
 use crate::sanitize;

@@ -150,6 +150,7 @@ mod tests {
             private: true,
             created_at: UnixMs(0),
             request_count: 2,
+            last_capture_at: None,
         };
         let view = |name: &str| bin_view(&bin(name));
         assert_eq!(view("a"), view("a"));

@@ -26,6 +26,9 @@ const MAX_REQUESTS: usize = 1000;
 /// The size of a list, unless its first request alone is longer.
 const MAX_LIST_BYTES: usize = 8 * 1024 * 1024;
 
+/// Bins of the journal beyond which the API creates no more.
+const MAX_BINS: usize = 1_000;
+
 const NAME_LENGTH: usize = 8;
 const NAME_CHARACTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -65,6 +68,11 @@ pub(super) fn routes() -> Router<Arc<WebState>> {
 async fn create(State(state): Web, body: Bytes) -> BinResult {
     let private = wants_private(&body);
     let created = state.respond(move |_, journal| {
+        if journal.bins()?.len() >= MAX_BINS {
+            return Err(Failure::usage(format!(
+                "there are {MAX_BINS} bins already; `hookfire captured delete --bin NAME --with-bin` deletes one"
+            )));
+        }
         let mut name = random_name();
         while journal.bin(&name)?.is_some() {
             name = random_name();

@@ -105,6 +105,67 @@ fn captured_list_is_newest_first_and_filtered() {
 }
 
 #[test]
+fn bins_are_listed_and_deleted_with_their_captures() {
+    let env = TestEnv::new();
+    let outcome = captured(&env, &["bins"]).assert_code(0);
+    assert_eq!((outcome.stdout(), outcome.stderr()), ("", "no bins yet\n"));
+    let requests = [post("/orders/a", "", EVENT), post("/orders/b", "", "x")];
+    catch(&env, &["--bin", "inbox", "--bin", "orders"], &requests);
+    let bins = captured(&env, &["bins", "-o", "json"])
+        .assert_code(0)
+        .json();
+    assert_eq!(
+        (
+            &bins[0]["name"],
+            &bins[0]["captures"],
+            &bins[0]["last_capture_at"]
+        ),
+        (&json!("inbox"), &json!(0), &json!(null))
+    );
+    assert_eq!(
+        (&bins[1]["name"], &bins[1]["captures"]),
+        (&json!("orders"), &json!(2))
+    );
+    let last = captured(&env, &["show", "2", "-o", "json"]).json();
+    assert_eq!(bins[1]["last_capture_at"], last["received_at"]);
+    let csv = captured(&env, &["bins", "-o", "csv"]).assert_code(0);
+    assert!(
+        csv.stdout()
+            .starts_with("name,captures,last_capture_at,created_at,private\ninbox,0,,"),
+        "{csv}"
+    );
+    let table = captured(&env, &["bins"]).assert_code(0);
+    assert!(table.stdout().contains("orders"), "{table}");
+
+    let delete = |args: &[&str]| captured(&env, &[&["delete"], args].concat());
+    let words = "2 captures and the bin `orders`";
+    let outcome = delete(&["--bin", "orders", "--with-bin", "--dry-run"]).assert_code(0);
+    assert!(
+        outcome
+            .stderr()
+            .contains(&format!("{words} would be deleted")),
+        "{outcome}"
+    );
+    delete(&["--bin", "orders", "--with-bin"]).assert_code(2);
+    for wrong in [
+        &["--with-bin", "--all", "--yes"][..],
+        &["--bin", "orders", "--with-bin", "--method", "PUT", "--yes"],
+        &["1", "--with-bin", "--yes"],
+        &["--bin", "oders", "--with-bin", "--yes"],
+    ] {
+        delete(wrong).assert_code(2);
+    }
+    let outcome = delete(&["--bin", "orders", "--with-bin", "--yes"]).assert_code(0);
+    assert_eq!(outcome.stdout(), format!("deleted {words}\n"));
+    let outcome = delete(&["--bin", "inbox", "--with-bin", "--yes", "-o", "json"]).assert_code(0);
+    assert_eq!(outcome.json(), json!({ "deleted": 0 }));
+    let left = captured(&env, &["bins", "-o", "json"])
+        .assert_code(0)
+        .json();
+    assert_eq!(left, json!([]));
+}
+
+#[test]
 fn captured_list_prints_the_objects_of_show_without_body() {
     let env = TestEnv::new();
     catch(

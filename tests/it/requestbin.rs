@@ -68,6 +68,36 @@ fn requestbin_client_finds_its_event() {
 }
 
 #[test]
+fn requestbin_api_creates_a_limited_number_of_bins() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    // `inbox` is one of them.
+    for _ in 1..1_000 {
+        assert_eq!(listener.post("/api/v1/bins", "").status, 200);
+    }
+    let refused = listener.post("/api/v1/bins", "");
+    assert_eq!(refused.status, 400);
+    let words = refused.json()["error"].as_str().unwrap().to_owned();
+    assert!(words.starts_with("there are 1000 bins already;"), "{words}");
+    env.hookfire([
+        "captured",
+        "delete",
+        "--bin",
+        "inbox",
+        "--with-bin",
+        "--yes",
+    ])
+    .run()
+    .assert_code(0);
+    assert_eq!(listener.post("/api/v1/bins", "").status, 200);
+    // The listener's bin comes back with the next request.
+    assert_eq!(listener.post("/elsewhere", "x").status, 200);
+    let inbox = listener.get("/api/v1/bins/inbox").json();
+    assert_eq!(inbox["request_count"], 1);
+    listener.stop();
+}
+
+#[test]
 fn allow_origin_permits_other_origins() {
     let env = TestEnv::new();
     let origin = "http://app.example:3000";

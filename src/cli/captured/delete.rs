@@ -8,7 +8,7 @@ use crate::cli::args::{DeleteArgs, Format, parse_id};
 use crate::cli::context::Context;
 use crate::cli::list::deletion;
 use crate::cli::selection;
-use crate::error::Failure;
+use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::CaptureQuery;
 use crate::output::capture_json::CaptureView;
@@ -21,6 +21,8 @@ Examples:
   Show what deleting a bin's captures would delete, then delete them:
     $ hookfire captured delete --bin orders --dry-run
     $ hookfire captured delete --bin orders --yes
+  Delete a bin with its captures:
+    $ hookfire captured delete --bin orders --with-bin --yes
   Delete all captures:
     $ hookfire captured delete --all --yes";
 
@@ -39,6 +41,9 @@ pub struct CapturedDeleteArgs {
     all: bool,
     #[command(flatten)]
     filter: CaptureFilterArgs,
+    /// Delete the bin of --bin too, with all its captures
+    #[arg(long, requires = "bin", conflicts_with_all = ["method", "event_type", "action", "since"])]
+    with_bin: bool,
     #[command(flatten)]
     delete: DeleteArgs,
 }
@@ -79,17 +84,31 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
         list.finish()?;
         Ok(())
     };
-    let delete = || match &journal {
-        Some(journal) => Ok(journal.delete_captures(&ids)?),
-        None => Ok(0),
+    let bin = args.filter.bin.as_deref().filter(|_| args.with_bin);
+    let delete = || {
+        let Some(journal) = &journal else {
+            return Ok(0);
+        };
+        let deleted = journal.delete_captures(&ids)?;
+        match bin {
+            Some(bin) if !journal.delete_bin(bin)? => Err(Failure::new(
+                Kind::Error,
+                format!("the bin `{bin}` was not deleted: it received another request"),
+            )),
+            _ => Ok(deleted),
+        }
     };
-    let names = ("capture", "captures");
+    let words = deletion::Words {
+        one: "capture",
+        many: "captures",
+        bin,
+    };
     let must_confirm = named.is_none();
     deletion::run(
         ctx,
         &args.delete,
         &ids,
-        names,
+        words,
         must_confirm,
         print_table,
         delete,

@@ -1,5 +1,6 @@
 //! `hookfire captured`: stored requests.
 
+mod bins;
 mod delete;
 mod diff;
 mod list;
@@ -25,6 +26,7 @@ use crate::exit::Exit;
 pub enum CapturedCommand {
     List(list::CapturedListArgs),
     Show(show::CapturedShowArgs),
+    Bins(bins::CapturedBinsArgs),
     Delete(delete::CapturedDeleteArgs),
     Replay(replay::CapturedReplayArgs),
     Diff(diff::CapturedDiffArgs),
@@ -35,6 +37,7 @@ impl CapturedCommand {
         match self {
             CapturedCommand::List(args) => list::run(&args, ctx),
             CapturedCommand::Show(args) => show::run(&args, ctx),
+            CapturedCommand::Bins(args) => bins::run(&args, ctx),
             CapturedCommand::Delete(args) => delete::run(&args, ctx),
             CapturedCommand::Replay(args) => replay::run(&args, ctx),
             CapturedCommand::Diff(args) => diff::run(&args, ctx),

@@ -18,7 +18,7 @@ pub fn deliveries(
     journal: Option<&dyn Journal>,
     seen: &[DeliveryVersion],
     statuses: &[Status],
-    names: (&str, &str),
+    (one, many): (&str, &str),
     must_confirm: bool,
 ) -> Result<Exit, Failure> {
     let ids: Vec<i64> = seen.iter().map(|seen| seen.id).collect();
@@ -34,20 +34,44 @@ pub fn deliveries(
         Ok(())
     };
     let delete = || Ok(journal.map_or(Ok(0), |journal| journal.delete(seen, statuses))?);
-    run(ctx, args, &ids, names, must_confirm, print_table, delete)
+    let words = Words {
+        one,
+        many,
+        bin: None,
+    };
+    run(ctx, args, &ids, words, must_confirm, print_table, delete)
 }
 
-/// Deletes rows: `names` are the singular and plural of what they are, and `delete` returns how many still existed.
+/// What is deleted.
+pub struct Words<'a> {
+    pub one: &'a str,
+    pub many: &'a str,
+    /// A bin that is deleted with its captures.
+    pub bin: Option<&'a str>,
+}
+
+impl Words<'_> {
+    /// ``2 captures and the bin `orders` ``
+    fn count(&self, number: usize) -> String {
+        let rows = count(number, self.one, self.many);
+        match self.bin {
+            Some(bin) => format!("{rows} and the bin `{bin}`"),
+            None => rows,
+        }
+    }
+}
+
+/// Deletes rows; `delete` returns how many still existed.
 pub fn run(
     ctx: &Context<'_>,
     args: &DeleteArgs,
     ids: &[i64],
-    (one, many): (&str, &str),
+    words: Words<'_>,
     must_confirm: bool,
     print_table: impl FnOnce() -> Result<(), Failure>,
     delete: impl FnOnce() -> Result<usize, Failure>,
 ) -> Result<Exit, Failure> {
-    let what = count(ids.len(), one, many);
+    let what = words.count(ids.len());
     let format = args.output.format();
     let (message, view) = if args.dry_run {
         if format == Format::Text && !ids.is_empty() {
@@ -56,7 +80,7 @@ pub fn run(
         let message = format!("{what} would be deleted (--dry-run)");
         let view = serde_json::json!({ "would_delete": ids.len(), "ids": ids });
         (message, view)
-    } else if ids.is_empty() {
+    } else if ids.is_empty() && words.bin.is_none() {
         (
             format!("deleted {what}"),
             serde_json::json!({ "deleted": 0 }),
@@ -66,7 +90,7 @@ pub fn run(
         return Ok(Exit::Done);
     } else {
         let deleted = delete()?;
-        let message = format!("deleted {}", count(deleted, one, many));
+        let message = format!("deleted {}", words.count(deleted));
         (message, serde_json::json!({ "deleted": deleted }))
     };
     match format {

@@ -13,8 +13,8 @@ const CAPTURE_COLUMNS: &str = "captures.id, bins.name, captures.received_at, rem
      response_status, response_duration_ms, response_note, body_size, head";
 
 /// The columns that [`bin`] reads.
-const BIN_COLUMNS: &str =
-    "name, private, created_at, (SELECT count(*) FROM captures WHERE bin_id = bins.id)";
+const BIN_COLUMNS: &str = "name, private, created_at, (SELECT count(*) FROM captures WHERE bin_id = bins.id), \
+     (SELECT received_at FROM captures WHERE bin_id = bins.id ORDER BY id DESC LIMIT 1)";
 
 impl Captures for SqliteJournal {
     fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError> {
@@ -77,6 +77,18 @@ impl Captures for SqliteJournal {
         self.write(|tx| {
             insert_bin(tx, name, private, now)?;
             bin_named(tx, name)
+        })
+    }
+
+    fn delete_bin(&self, name: &str) -> Result<bool, JournalError> {
+        self.write(|tx| {
+            let deleted = tx
+                .prepare_cached(
+                    "DELETE FROM bins WHERE name = ?1
+                         AND NOT EXISTS (SELECT * FROM captures WHERE bin_id = bins.id)",
+                )?
+                .execute([name])?;
+            Ok(deleted > 0)
         })
     }
 }
@@ -167,5 +179,6 @@ fn bin(row: &Row<'_>) -> rusqlite::Result<Bin> {
         private: row.get(1)?,
         created_at: row.get(2)?,
         request_count: row.get(3)?,
+        last_capture_at: row.get(4)?,
     })
 }
