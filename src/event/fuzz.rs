@@ -103,7 +103,7 @@ fn fuzzed_events_and_objects() {
                 second_parser::text(object.as_str()).is_ok(),
                 "another parser refuses the object"
             );
-            if object.set("org_name", "a<b>&\"'").is_ok() {
+            if object.set_all(&[("org_name", "a<b>&\"'")]).is_ok() {
                 let changed = Object::parse(object.as_str().as_bytes());
                 assert!(changed.is_ok(), "a change made it {}", object.as_str());
             }
@@ -139,7 +139,7 @@ fn fuzzed_paths_into_documents() {
         |input| {
             let typed = String::from_utf8_lossy(input);
             let mut object = Object::parse(DOCUMENT).expect("an object");
-            if object.set(&typed, "v").is_ok() {
+            if object.set_all(&[(&typed, "v")]).is_ok() {
                 assert!(
                     second_parser::text(object.as_str()).is_ok(),
                     "{}",

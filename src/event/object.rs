@@ -55,22 +55,22 @@ impl Object {
         &self.text
     }
 
-    /// Changes one field, and no byte outside it.
+    /// Sets fields in turn, each a path and a value, and changes no byte outside them.
     ///
-    /// `path` leads from the root element's children down: `org_name`, `plan/name`,
+    /// A path leads from the root element's children down: `org_name`, `plan/name`,
     /// `users/user[2]/email`; `[n]` counts from 1 among siblings of that name, and is 1 where it is
     /// left out. A last step `@name` is an attribute: `plan/@default`. Names are compared as
     /// written, prefix included.
     ///
-    /// `value` is plain text and is escaped here. It replaces everything in the element; an empty
+    /// A value is plain text and is escaped here. It replaces everything in the element; an empty
     /// value leaves the element empty. If only the last step is missing, the element (or attribute)
     /// is added at the end of its parent, on a line of its own if its siblings are; `a[3]` is added
     /// only where there are two.
     ///
     /// Fails with [`EventError::Set`], and changes nothing, for an unreadable path, a missing step, a child for an element
     /// that contains text, a character that XML forbids, and a result that would not be well-formed.
-    pub fn set(&mut self, path: &str, value: &str) -> Result<(), EventError> {
-        self.text = super::edit::set(&self.text, path, value)?;
+    pub fn set_all(&mut self, changes: &[(&str, &str)]) -> Result<(), EventError> {
+        self.text = super::edit::set_all(&self.text, changes)?;
         Ok(())
     }
 }

@@ -184,7 +184,7 @@ proptest! {
         let target = *pick.get(&elements);
 
         let mut object = Object::parse(before.as_bytes()).unwrap();
-        object.set(&path_to(target), &value).unwrap();
+        object.set_all(&[(&path_to(target), &value)]).unwrap();
         let after = object.as_str();
 
         prop_assert!(after.starts_with(&before[..target.range().start]));
@@ -206,7 +206,7 @@ proptest! {
         let before = xml(&tree);
         let mut object = Object::parse(before.as_bytes()).unwrap();
         let path = if attribute { "@zzz" } else { "zzz" };
-        match object.set(path, &value) {
+        match object.set_all(&[(path, &value)]) {
             Ok(()) => {
                 let parsed = roxmltree::Document::parse(object.as_str()).unwrap();
                 let root = parsed.root_element();

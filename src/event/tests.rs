@@ -188,7 +188,7 @@ fn depth_is_limited_without_recursion() {
     assert!(
         deepest
             .clone()
-            .set(&path, "")
+            .set_all(&[(&path, "")])
             .unwrap_err()
             .to_string()
             .ends_with("elements nested more than 1000 deep")

@@ -1,6 +1,6 @@
 //! Sends one request with a deadline.
 
-use std::io::Read;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use super::errors::{Failed, is_timeout};
 use super::options::{ClientError, TransportOptions};
 use super::proxy::Proxies;
-use super::{Cut, Memory, Request, Response, SendError, direct, options, tls};
+use super::{Arriving, Cut, Memory, Request, Response, SendError, direct, options, tls};
 use crate::delivery::ErrorKind;
 use crate::secret::safe_url::BaseUrl;
 use crate::time::compact;
@@ -33,15 +33,6 @@ struct Inner {
     timeout: Duration,
     connect_timeout: Duration,
     interrupted: Arc<AtomicBool>,
-}
-
-/// A response whose body has not been read.
-pub struct Arriving {
-    pub status: u16,
-    pub headers: HeaderMap,
-    /// The length of the body, if it is known.
-    pub length: Option<u64>,
-    pub body: Box<dyn Read>,
 }
 
 impl From<blocking::Response> for Arriving {

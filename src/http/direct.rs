@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout_at};
 use url::Position;
 
-use super::client::Arriving;
+use super::Arriving;
 use super::errors::{Failed, FailurePoint};
 use super::options::MAX_HEADERS;
 

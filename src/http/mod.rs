@@ -8,11 +8,12 @@
 //! failures, `outcome` masks and judges a delivery's response, and `replay` turns captured requests into requests.
 
 use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::USER_AGENT;
+use reqwest::header::{HeaderMap, USER_AGENT};
 
 use crate::delivery::ErrorKind;
 use crate::delivery::target::Resolved;
@@ -119,6 +120,15 @@ impl Response {
         let found = headers.find(|(given, _)| given == name);
         found.map(|(_, value)| value.as_slice())
     }
+}
+
+/// A response whose body has not been read.
+struct Arriving {
+    status: u16,
+    headers: HeaderMap,
+    /// The length of the body, if it is known.
+    length: Option<u64>,
+    body: Box<dyn Read>,
 }
 
 /// Why a response's body is incomplete. Its text follows "the response body".

@@ -1,5 +1,6 @@
 //! One line of a batch: the event it describes.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -67,18 +68,16 @@ impl BatchLine {
                 sample.object(ctx, event_type, action, order, SamplePurpose::Line(number))?
             }
         };
-        for (path, value) in &self.set {
-            let value = match value {
-                Value::String(text) => text.clone(),
-                Value::Number(_) | Value::Bool(_) => value.to_string(),
-                _ => {
-                    return Err(Failure::usage(format!(
-                        "the value of `{path}` in `set` is not a text, number, true or false"
-                    )));
-                }
-            };
-            object.set(path, &value)?;
-        }
+        let changes = self.set.iter().map(|(path, value)| match value {
+            Value::String(text) => Ok((path.as_str(), Cow::Borrowed(text.as_str()))),
+            Value::Number(_) | Value::Bool(_) => Ok((path.as_str(), Cow::Owned(value.to_string()))),
+            _ => Err(Failure::usage(format!(
+                "the value of `{path}` in `set` is not a text, number, true or false"
+            ))),
+        });
+        let changes: Vec<_> = changes.collect::<Result<_, _>>()?;
+        let changes: Vec<(&str, &str)> = changes.iter().map(|(p, v)| (*p, &**v)).collect();
+        object.set_all(&changes)?;
         Ok(Event::build(event_type, action, &object, order)?)
     }
 }

@@ -352,12 +352,11 @@ fn event(args: &FireArgs, ctx: &Context<'_>, compat: ElementOrder) -> Result<Eve
             .sample
             .object(ctx, event_type, action, compat, SamplePurpose::Fire)?,
     };
-    for change in &args.set {
-        let (path, value) = change
-            .split_once('=')
-            .ok_or_else(|| Failure::usage(format!("`--set` takes PATH=VALUE, not `{change}`")))?;
-        object.set(path, value)?;
-    }
+    let changes = args.set.iter().map(|change| {
+        let parts = change.split_once('=');
+        parts.ok_or_else(|| Failure::usage(format!("`--set` takes PATH=VALUE, not `{change}`")))
+    });
+    object.set_all(&changes.collect::<Result<Vec<_>, _>>()?)?;
     Ok(Event::build(event_type, action, &object, compat)?)
 }
 
