@@ -144,10 +144,10 @@ impl Failure {
 
     /// The causes, outermost first, without those that the message before them already contains.
     pub fn causes(&self) -> Vec<String> {
-        let mut previous = self.error.to_string();
+        let mut previous = self.message();
         let mut causes = Vec::new();
         for cause in self.error.chain().skip(1) {
-            let cause = cause.to_string();
+            let cause = without_error_numbers(&cause.to_string());
             if !previous.contains(&cause) {
                 previous.clone_from(&cause);
                 causes.push(cause);
@@ -156,24 +156,43 @@ impl Failure {
         causes
     }
 
+    pub fn message(&self) -> String {
+        without_error_numbers(&self.error.to_string())
+    }
+
     pub fn message_with_causes(&self) -> String {
         self.lines().join(": ")
     }
 
     /// The message and its causes, a line each.
     pub fn lines(&self) -> Vec<String> {
-        let message = std::iter::once(self.error.to_string());
-        message.chain(self.causes()).collect()
+        std::iter::once(self.message()).chain(self.causes()).collect()
     }
 
     pub fn print(&self, ui: &Ui) {
         ui.failure(&ErrorReport {
             kind: self.kind.as_str(),
-            message: &self.error.to_string(),
+            message: &self.message(),
             causes: &self.causes(),
             hints: &self.hints,
         });
     }
+}
+
+/// Removes what Rust and the crate `tempfile` add to the description of a system error: its number, and the path of a
+/// temporary file.
+fn without_error_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.split_once(')').map_or("", |(_, rest)| rest);
+        let rest = match rest.strip_prefix(" at path \"") {
+            Some(path) => path.split_once('"').map_or("", |(_, rest)| rest),
+            None => rest,
+        };
+        plain.push_str(rest);
+    }
+    plain
 }
 
 impl From<OutputError> for Failure {

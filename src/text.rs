@@ -40,6 +40,16 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// `; did you mean …?` or `; known are …`, to follow a message about an unknown word.
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None if known.is_empty() => String::new(),
+        None => format!("; known are {}", listed(known)),
+    }
+}
+
 /// 0 to 1. One typing error in a short word counts as much as a common beginning.
 fn similarity(word: &str, candidate: &str) -> f64 {
     let one_error = word.len() > 2 && strsim::osa_distance(word, candidate) == 1;

@@ -67,6 +67,8 @@ pub enum TimeError {
     Time(String),
     #[error("cannot read `{0}` as a duration; write 500ms, 60s or 1m30s")]
     Duration(String),
+    #[error("`{0}` has no unit; write {0}s, {0}m or {0}ms")]
+    NoUnit(String),
     #[error("`{0}` is not a timeout; it must be more than zero and at most 365d")]
     Timeout(String),
     #[error("`{0}` is negative; a duration must be zero or more")]
@@ -171,6 +173,9 @@ pub fn parse_duration(input: &str) -> Result<Duration, TimeError> {
     let unreadable = || TimeError::Duration(input.to_owned());
     if text.starts_with('-') || text.ends_with("ago") {
         return Err(TimeError::Negative(input.to_owned()));
+    }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(TimeError::NoUnit(text.to_owned()));
     }
     if !text.starts_with(|c: char| c.is_ascii_digit()) || text.contains(':') {
         return Err(unreadable());

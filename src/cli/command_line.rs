@@ -40,9 +40,18 @@ Examples:
 
 /// The clap definition of the whole command line.
 pub fn definition() -> clap::Command {
-    map_args(Cli::command(), |arg| arg.hide_env_values(true))
+    map_args(Cli::command(), common_settings)
         .after_help(EXAMPLES)
         .after_long_help(format!("{EXAMPLES}\n\n{}", exit_codes()))
+}
+
+/// Values of variables are never shown. A negative number is a value, which the option then refuses in its own words.
+fn common_settings(arg: clap::Arg) -> clap::Arg {
+    let range = arg.get_num_args();
+    let takes_value =
+        arg.get_action().takes_values() && range.is_none_or(|range| range.takes_values());
+    arg.hide_env_values(true)
+        .allow_negative_numbers(takes_value)
 }
 
 /// Changes every argument of a command and its subcommands.

@@ -47,7 +47,8 @@ pub fn report(error: &clap::Error, arguments: &[OsString]) -> Exit {
     if structured {
         let message = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
         let (message, _) = message.split_once("\n\n").unwrap_or((message, ""));
-        Failure::usage(message.replace('\n', " "))
+        let words: Vec<&str> = message.split_whitespace().collect();
+        Failure::usage(words.join(" "))
             .hint("`--help` after the command explains its options")
             .print(&ui);
     } else {

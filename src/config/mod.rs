@@ -95,6 +95,7 @@ const PORTAL_KEYS: &[&str] = &["url", "token", "parameter"];
 const ENDPOINT_FORM: &str = "a table such as `[endpoints.staging]` with `url`";
 const PORTAL_FORM: &str = "a table such as `[portal]` with `url` and `token`";
 const RETRY_FORM: &str = "a table such as `retry = { retries = 5, interval = \"60s\" }`";
+const SECRETS_FORM: &str = "a table such as `secrets = { token = { env = \"HOOK_TOKEN\" } }`";
 const SECRET_FORM: &str = "text, { env = \"VARIABLE\" } or { file = \"PATH\" }";
 
 impl Config {
@@ -133,7 +134,7 @@ impl Config {
             match entry.name() {
                 "default_endpoint" => default = Some(entry),
                 "endpoints" => {
-                    for entry in entry.entries("a table")? {
+                    for entry in entry.entries(ENDPOINT_FORM)? {
                         let endpoint = entry.endpoint()?;
                         config.endpoints.insert(entry.name().to_owned(), endpoint);
                     }
@@ -145,7 +146,7 @@ impl Config {
         if let Some(entry) = default {
             let name = entry.text()?;
             if !config.endpoints.contains_key(name) {
-                let near = did_you_mean(name, config.endpoints.keys().map(String::as_str));
+                let near = text::did_you_mean(name, config.endpoints.keys().map(String::as_str));
                 let problem = format!("`default_endpoint` is not an endpoint of this file{near}");
                 return Err(entry.error(problem));
             }
@@ -188,7 +189,12 @@ impl<'a> ConfigFile<'a> {
     fn syntax_error(self, error: &toml::de::Error) -> ConfigError {
         let span = error.span().unwrap_or_default();
         let problem = match self.unquoted_value(span.start) {
-            Some(key) => format!("the value of `{key}` needs quotes: `{key} = \"…\"`"),
+            Some((key, "")) => format!("`{key}` has no value"),
+            Some((key @ ("active" | "provider_actions" | "insecure"), _)) => {
+                format!("`{key}` must be `true` or `false`")
+            }
+            Some(("retry", _)) => format!("`retry` must be {RETRY_FORM}"),
+            Some((key, _)) => format!("the value of `{key}` needs quotes: `{key} = \"…\"`"),
             None => error
                 .message()
                 .lines()
@@ -199,16 +205,17 @@ impl<'a> ConfigFile<'a> {
         self.error(span, problem)
     }
 
-    /// The key of a value that should have been in quotes, such as `timeout = 30s`.
-    fn unquoted_value(self, offset: usize) -> Option<&'a str> {
+    /// A key and its value, if that is missing or should have been in quotes, such as `timeout = 30s`.
+    fn unquoted_value(self, offset: usize) -> Option<(&'a str, &'a str)> {
         let before = self.text.get(..offset)?;
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         let equals = line_start + before[line_start..].rfind('=')?;
         let key = self.text[line_start..equals].trim_end();
         let key = key.rsplit([' ', '\t', '{', ',']).next()?;
         let value = self.text[equals + 1..].lines().next()?.trim();
-        let is_unquoted = !value.is_empty() && !value.starts_with(['"', '\'', '[', '{', '#']);
-        is_unquoted.then_some(key)
+        let is_unquoted = !value.starts_with(['"', '\'', '[', '{']);
+        let is_key = !key.is_empty();
+        (is_unquoted && is_key).then_some((key, value.split('#').next()?))
     }
 
     /// The folder at which relative paths start. Absolute, because the journal keeps references to secret files for later
@@ -249,7 +256,7 @@ impl<'a> ConfigEntry<'a> {
     }
 
     fn unknown(self, known: &[&[&str]]) -> ConfigError {
-        let near = did_you_mean(self.name(), known.concat());
+        let near = text::did_you_mean(self.name(), known.concat());
         self.key_error(format!("unknown key `{}`{near}", self.name()))
     }
 
@@ -260,7 +267,12 @@ impl<'a> ConfigEntry<'a> {
     fn text(self) -> Result<&'a str, ConfigError> {
         match self.value.get_ref() {
             DeValue::String(text) => Ok(text),
-            _ => Err(self.must_be("text in quotes")),
+            _ => Err(self.must_be(match self.name() {
+                "timeout" | "connect_timeout" | "interval" => "text in quotes, such as \"30s\"",
+                "success" => "text in quotes, such as \"200-207\"",
+                "events" => "a list of texts in quotes, such as `events = [\"account.*\"]`",
+                _ => "text in quotes",
+            })),
         }
     }
 
@@ -279,7 +291,10 @@ impl<'a> ConfigEntry<'a> {
     }
 
     fn path(self) -> Result<PathBuf, ConfigError> {
-        Ok(self.file.folder().join(self.text()?))
+        match self.text()? {
+            "" => Err(self.error(format!("`{}` is empty", self.name()))),
+            path => Ok(self.file.folder().join(path)),
+        }
     }
 
     fn one_of<T: Copy>(self, all: &[T], name: fn(T) -> &'static str) -> Result<T, ConfigError> {
@@ -314,7 +329,7 @@ impl<'a> ConfigEntry<'a> {
             match entry.name() {
                 "url" => url = Some(entry.parsed(Target::from_url)?),
                 "secrets" => {
-                    for entry in entry.entries("a table")? {
+                    for entry in entry.entries(SECRETS_FORM)? {
                         if entry.name().is_empty() {
                             return Err(entry.key_error("a secret of this endpoint has no name"));
                         }
@@ -322,13 +337,17 @@ impl<'a> ConfigEntry<'a> {
                     }
                 }
                 "params" => {
-                    for entry in entry.entries("a table")? {
+                    for entry in
+                        entry.entries("a table such as `params = { tenant = \"acme\" }`")?
+                    {
                         let param = public_param(entry.name(), entry.text()?);
                         params.push(param.map_err(|e| entry.error(e))?);
                     }
                 }
                 "headers" => {
-                    for entry in entry.entries("a table")? {
+                    for entry in
+                        entry.entries("a table such as `headers = { X-Source = \"test\" }`")?
+                    {
                         let header = header(entry.name(), entry.secret_source()?);
                         headers.push(header.map_err(|e| entry.key_error(e))?);
                     }
@@ -339,7 +358,7 @@ impl<'a> ConfigEntry<'a> {
                 "provider_actions" => settings.provider_actions = Some(entry.boolean()?),
                 "events" => {
                     let DeValue::Array(values) = entry.value.get_ref() else {
-                        return Err(entry.must_be("a list in `[` and `]`"));
+                        return Err(entry.must_be("a list such as `events = [\"account.*\"]`"));
                     };
                     let entries = values.iter().map(|value| ConfigEntry { value, ..entry });
                     let patterns = entries.map(|entry| entry.parsed(str::parse));
@@ -506,15 +525,6 @@ pub fn header(name: &str, source: SecretSource) -> Result<Param, String> {
             Ok(Param::public(name, value.expose()))
         }
         source => Ok(Param::secret(name, source)),
-    }
-}
-
-fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.into_iter().collect();
-    match text::nearest(word, known.iter().copied()) {
-        Some(near) => format!("; did you mean `{near}`?"),
-        None if known.is_empty() => String::new(),
-        None => format!("; known are {}", text::listed(known)),
     }
 }
 

@@ -96,11 +96,11 @@ fn errors_name_file_line_and_nearest_key() {
         ),
         (
             "[endpoints.a]\nurl = 'https://h/'\nretry = { interval = '60' }",
-            "/etc/hookfire/config.toml:3: cannot read `60` as a duration; write 500ms, 60s or 1m30s",
+            "/etc/hookfire/config.toml:3: `60` has no unit; write 60s, 60m or 60ms",
         ),
         (
             "[endpoints.a]\nurl = 'https://h/'\nretry = { interval = 60 }",
-            "/etc/hookfire/config.toml:3: `interval` must be text in quotes",
+            "/etc/hookfire/config.toml:3: `interval` must be text in quotes, such as \"30s\"",
         ),
         (
             "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = { en = 'X' } }",

@@ -37,6 +37,8 @@ pub enum TlsError {
         path: PathBuf,
         source: Error,
     },
+    #[error("`{}` does not contain {what} in PEM format", path.display())]
+    NotPem { what: &'static str, path: PathBuf },
     #[error("the certificate in `{}` cannot be used with the key in `{}`", cert.display(), key.display())]
     Unusable {
         cert: PathBuf,
@@ -48,10 +50,12 @@ pub enum TlsError {
 impl Tls {
     /// Reads PEM files: a certificate, with its intermediate certificates if there are any, and its private key.
     pub fn load(cert: &Path, key: &Path) -> Result<Tls, TlsError> {
-        let pem_error = |what, path: &Path, source| TlsError::Pem {
-            what,
-            path: path.to_owned(),
-            source,
+        let pem_error = |what, path: &Path, source| {
+            let path = path.to_owned();
+            match source {
+                Error::NoItemsFound => TlsError::NotPem { what, path },
+                source => TlsError::Pem { what, path, source },
+            }
         };
         let chain: Result<Vec<_>, _> =
             CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);

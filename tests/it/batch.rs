@@ -109,7 +109,7 @@ fn batch_sends_each_line_and_reports_broken_ones() {
         .filter(|line| line.starts_with("error: "))
         .collect();
     let expected = [
-        "error: line 4: unknown field `objekt`, expected one of `type`, `action`, `object`, `object_file`, `set`, `endpoint` at column 42",
+        "error: line 4: unknown key `objekt`; did you mean `object`?",
         "error: line 5: not JSON: control character (\\u0000-\\u001F) found while parsing a string at column 33",
         "error: line 6: there is no built-in sample for `nothing` `known`",
         "error: line 7: its `object` cannot be sent",
@@ -249,7 +249,7 @@ fn batch_dry_run_reports_targets_and_sends_nothing() {
     assert!(
         outcome
             .stderr()
-            .contains("error: line 5: missing field `type`"),
+            .contains("error: line 5: `type` is missing"),
         "{outcome}"
     );
     assert!(

@@ -363,7 +363,7 @@ fn errors_name_cause_and_command_to_fix() {
     insta::assert_snapshot!(outcome, @"
     ------- stderr -------
     error: cannot read `none.xml`
-    caused by: No such file or directory (os error 2)
+    caused by: No such file or directory
     [exit code: 1]
     ");
     let outcome = env

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueHint};
 
 use crate::config::Settings;
@@ -138,7 +138,7 @@ pub struct TransportArgs {
     #[arg(long, value_name = "FILE", env = "HOOKFIRE_KEY", value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
     /// Do not verify TLS certificates; recorded with each attempt
-    #[arg(long, env = "HOOKFIRE_INSECURE", num_args = 0, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "HOOKFIRE_INSECURE", num_args = 0, default_missing_value = "true", value_parser = parse_boolean)]
     pub insecure: Option<bool>,
     /// Use this proxy, except for loopback addresses [default: the environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
     #[arg(long, value_name = "URL", env = "HOOKFIRE_PROXY")]
@@ -303,7 +303,10 @@ pub fn whole_number<T: TryFrom<u64>>(
     range: RangeInclusive<u64>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone {
     move |text| {
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        if text.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(format!("`{text}` is not a whole number"));
         }
         let number = text.parse().ok().filter(|number| range.contains(number));
@@ -320,6 +323,14 @@ pub fn whole_number<T: TryFrom<u64>>(
             }
             None => Err(format!("`{text}` is too large")),
         }
+    }
+}
+
+fn parse_boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("it must be true or false".to_owned()),
     }
 }
 

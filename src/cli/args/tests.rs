@@ -91,7 +91,7 @@ fn number_errors_say_what_is_accepted() {
     assert_eq!(of(1..=1000, "7"), Ok(7));
     for (range, text, problem) in [
         (1..=1000, "0x", "`0x` is not a whole number"),
-        (0..=u64::MAX, "", "`` is not a whole number"),
+        (0..=u64::MAX, "", "it is empty"),
         (0..=u64::MAX, "-1", "`-1` is not a whole number"),
         (1..=u64::MAX, "0", "it must be at least 1"),
         (1..=1000, "1001", "it must be from 1 to 1000"),

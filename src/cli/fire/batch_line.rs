@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::cli::context::Context;
 use crate::cli::sample::{SampleArgs, SamplePurpose};
 use crate::error::Failure;
 use crate::event::{ElementOrder, Event, Object};
+use crate::text;
 
 /// `{"type": "account", "action": "created", "set": {"org_name": "Acme"}}`
 #[derive(Deserialize)]
@@ -36,12 +38,14 @@ impl BatchLine {
             );
         }
         serde_json::from_slice(line).map_err(|e| {
-            // Each line is a document of its own for the parser.
-            let message = e.to_string().replace(" at line 1 column ", " at column ");
-            Failure::usage(if e.is_data() {
-                message
-            } else {
-                format!("not JSON: {message}")
+            Failure::usage(match e.classify() {
+                Category::Data => wrong_shape(line),
+                Category::Eof => "not JSON: the line ends too early".to_owned(),
+                Category::Syntax | Category::Io => {
+                    // Each line is a document of its own for the parser.
+                    let problem = e.to_string().replace(" at line 1 column ", " at column ");
+                    format!("not JSON: {problem}")
+                }
             })
         })
     }
@@ -82,51 +86,85 @@ impl BatchLine {
     }
 }
 
+/// What is wrong with a line that is JSON.
+fn wrong_shape(line: &[u8]) -> String {
+    const KEYS: [&str; 6] = ["type", "action", "object", "object_file", "set", "endpoint"];
+    let Ok(Value::Object(members)) = serde_json::from_slice(line) else {
+        return "it must be an object such as {\"type\": \"user\", \"action\": \"created\"}"
+            .to_owned();
+    };
+    for (key, value) in &members {
+        if !KEYS.contains(&key.as_str()) {
+            return format!("unknown key `{key}`{}", text::did_you_mean(key, KEYS));
+        }
+        let (is_valid, form) = match key.as_str() {
+            "set" => (
+                value.is_object(),
+                "an object such as {\"org_name\": \"Acme\"}",
+            ),
+            "type" | "action" => (value.is_string(), "text in double quotes"),
+            _ => (
+                value.is_string() || value.is_null(),
+                "text in double quotes",
+            ),
+        };
+        if !is_valid {
+            return format!("`{key}` must be {form}");
+        }
+    }
+    match ["type", "action"]
+        .iter()
+        .find(|key| !members.contains_key(**key))
+    {
+        Some(key) => format!("`{key}` is missing"),
+        None => "a key occurs twice".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn errors_say_whether_a_line_is_json() {
-        let lines: [(&[u8], &str); 9] = [
-            (b"[", "a JSON array; a batch has one JSON object per line"),
+        let object = "it must be an object such as {\"type\": \"user\", \"action\": \"created\"}";
+        let array = "a JSON array; a batch has one JSON object per line";
+        let lines = [
+            ("[", array),
+            (r#"[{"type":"user"}]"#, array),
+            ("nonsense", "not JSON: expected ident at column 2"),
             (
-                br#"[{"type":"user"}]"#,
-                "a JSON array; a batch has one JSON object per line",
+                r#"{"type":"user","action":"cre"#,
+                "not JSON: the line ends too early",
             ),
-            (b"nonsense", "not JSON: expected ident at column 2"),
             (
-                br#"{"type":"user","action":"cre"#,
-                "not JSON: EOF while parsing a string at column 28",
-            ),
-            (
-                br#"{"type":"user","action":"created"} {}"#,
+                r#"{"type":"user","action":"created"} {}"#,
                 "not JSON: trailing characters at column 36",
             ),
+            ("17", object),
+            ("null", object),
+            (r#"{"type":"user"}"#, "`action` is missing"),
             (
-                b"{\"type\":\"\xff\"}",
-                "not JSON: invalid unicode code point at column 10",
+                r#"{"type":7,"action":"created"}"#,
+                "`type` must be text in double quotes",
             ),
             (
-                b"17",
-                "invalid type: integer `17`, expected an object at column 2",
+                r#"{"type":"user","action":"created","sett":{}}"#,
+                "unknown key `sett`; did you mean `set`?",
             ),
-            (br#"{"type":"user"}"#, "missing field `action` at column 15"),
             (
-                br#"{"type":7,"action":"created"}"#,
-                "invalid type: integer `7`, expected a string at column 9",
+                r#"{"type":"user","action":"created","set":[]}"#,
+                "`set` must be an object such as {\"org_name\": \"Acme\"}",
+            ),
+            (
+                r#"{"type":"user","type":"user","action":"created"}"#,
+                "a key occurs twice",
             ),
         ];
         for (line, expected) in lines {
-            let failure = BatchLine::parse(line)
-                .err()
-                .map(|failure| failure.error.to_string());
-            assert_eq!(
-                failure.as_deref(),
-                Some(expected),
-                "{}",
-                line.escape_ascii()
-            );
+            let failure = BatchLine::parse(line.as_bytes()).err();
+            let message = failure.map(|failure| failure.error.to_string());
+            assert_eq!(message.as_deref(), Some(expected), "{line}");
         }
     }
 }

@@ -266,7 +266,7 @@ fn unusable_certificates_are_errors_with_the_file() {
     assert!(
         matches!(
             no_key,
-            TlsError::Pem {
+            TlsError::NotPem {
                 what: "a private key",
                 ..
             }
