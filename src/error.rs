@@ -166,7 +166,9 @@ impl Failure {
 
     /// The message and its causes, a line each.
     pub fn lines(&self) -> Vec<String> {
-        std::iter::once(self.message()).chain(self.causes()).collect()
+        std::iter::once(self.message())
+            .chain(self.causes())
+            .collect()
     }
 
     pub fn print(&self, ui: &Ui) {

@@ -95,7 +95,9 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, Caught>> {
         Col::csv("remote_addr", |c| c.capture.remote_addr.to_string()),
         Col::new("METHOD", "method", |c| c.capture.method().to_owned()),
         Col::new("TARGET", "target", |c| mask.target(&c.capture)),
-        Col::text("EVENT", |c| event(c).unwrap_or_default()).min_width(60),
+        Col::text("EVENT", |c| event(c).unwrap_or_default())
+            .min_width(70)
+            .whole(),
         Col::csv("type", |c| {
             optional(c.event.as_ref().map(|event| &event.event_type))
         }),
@@ -118,8 +120,10 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, Caught>> {
         Col::csv("duration_ms", |c| {
             c.capture.response.duration_ms.to_string()
         }),
-        Col::text("WHEN", |c| local(c.capture.received_at)).min_width(130),
-        Col::text("AGE", move |c| ago(c.capture.received_at, now)).min_width(60),
+        Col::text("WHEN", |c| local(c.capture.received_at))
+            .min_width(140)
+            .whole(),
+        Col::text("AGE", move |c| ago(c.capture.received_at, now)).min_width(70),
     ]
 }
 

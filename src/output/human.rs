@@ -96,11 +96,10 @@ pub fn columns(with_status: bool, now: UnixMs) -> Vec<Column<'static, Delivery>>
     let status = |d: &Delivery| d.status.as_str().to_owned();
     vec![
         Col::text("ID", |d| format!("#{}", d.id)),
-        Col::text("EVENT", |d| format!("{}.{}", d.event_type, d.action)),
+        Col::text("EVENT", |d| format!("{}.{}", d.event_type, d.action)).whole(),
         Col::text("TO", |d| {
             d.endpoint.clone().unwrap_or_else(|| d.target.to_string())
-        })
-        .min_width(90),
+        }),
         Col::csv("id", |d| d.id.to_string()),
         Col::csv("uuid", |d| d.uuid.clone()),
         Col::csv("type", |d| d.event_type.clone()),
@@ -112,8 +111,10 @@ pub fn columns(with_status: bool, now: UnixMs) -> Vec<Column<'static, Delivery>>
         } else {
             Col::csv("status", status)
         },
-        Col::text("WHEN", |d| local(d.decided_at())).min_width(120),
-        Col::text("AGE", move |d| ago(d.decided_at(), now)).min_width(60),
+        Col::text("WHEN", |d| local(d.decided_at()))
+            .min_width(140)
+            .whole(),
+        Col::text("AGE", move |d| ago(d.decided_at(), now)).min_width(70),
         Col::csv("created_at", |d| rfc3339(d.created_at)),
         Col::csv("finished_at", |d| optional(d.finished_at.map(rfc3339))),
         Col::new("TRIES", "attempt_count", |d| d.attempt_count.to_string()).min_width(75),

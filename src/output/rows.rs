@@ -6,7 +6,7 @@
 
 use std::io;
 
-use comfy_table::{Cell, ContentArrangement, Table, presets};
+use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use serde::Serialize;
 
 use super::{OutputError, Tone, Ui, UntrustedWriter, json};
@@ -15,6 +15,9 @@ use crate::text::named_enum;
 
 /// Rows of a text table that are held in memory and laid out together.
 const TABLE_PAGE_ROWS: usize = 1_000;
+
+/// On a narrower terminal, no cell is kept complete.
+const MIN_WIDTH_FOR_WHOLE_CELLS: u16 = 60;
 
 named_enum! {
     pub enum Format {
@@ -43,6 +46,7 @@ impl Format {
 pub struct Column<'a, T> {
     heading: Option<&'static str>,
     min_width: u16,
+    is_whole: bool,
     csv_name: Option<&'static str>,
     cell: Box<dyn Fn(&T) -> String + 'a>,
 }
@@ -57,6 +61,7 @@ impl<'a, T> Column<'a, T> {
         Column {
             heading: Some(heading),
             min_width: 0,
+            is_whole: false,
             csv_name: Some(csv_name),
             cell: Box::new(cell),
         }
@@ -76,6 +81,13 @@ impl<'a, T> Column<'a, T> {
             heading: None,
             ..Column::new("", csv_name, cell)
         }
+    }
+
+    /// Keeps cells of a text table complete while other columns can be narrower.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.is_whole = true;
+        self
     }
 
     /// Leaves the column out of text tables on terminals with fewer characters per line.
@@ -179,8 +191,7 @@ impl<'a, T> RowWriter<'a, T> {
         if page.is_empty() {
             return Ok(());
         }
-        let headings = self.columns.iter().filter_map(|column| column.heading);
-        self.ui.line(&layout(self.ui, headings.collect(), page))
+        self.ui.line(&layout(self.ui, &self.columns, page))
     }
 }
 
@@ -209,8 +220,9 @@ fn keep<T>(mut columns: Vec<T>, is_kept: impl FnMut(&T) -> bool) -> Vec<T> {
     columns
 }
 
-/// A text table as wide as the terminal, with wrapped cells where it must.
-fn layout(ui: &Ui, headings: Vec<&str>, rows: Vec<Vec<String>>) -> String {
+/// A text table as wide as the terminal. Cells that are too long are cut on a terminal, and wrapped where the output goes
+/// elsewhere.
+fn layout<T>(ui: &Ui, columns: &[Column<'_, T>], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if let Some(width) = ui.width() {
@@ -218,10 +230,24 @@ fn layout(ui: &Ui, headings: Vec<&str>, rows: Vec<Vec<String>>) -> String {
             .set_width(width)
             .set_content_arrangement(ContentArrangement::Dynamic);
     }
-    table.set_header(headings);
-    for row in rows {
-        // comfy-table does not escape control characters.
-        table.add_row(row.iter().map(|cell| Cell::new(visible_line(cell))));
+    // comfy-table does not escape control characters.
+    let row = |cells: Vec<String>| {
+        let mut row = Row::from(cells.iter().map(|cell| Cell::new(visible_line(cell))));
+        if ui.terminals.stdout {
+            row.max_height(1);
+        }
+        row
+    };
+    let headings = columns.iter().filter_map(|column| column.heading);
+    table.set_header(row(headings.map(str::to_owned).collect()));
+    table.add_rows(rows.into_iter().map(row));
+    let has_room = ui
+        .width()
+        .is_none_or(|width| width >= MIN_WIDTH_FOR_WHOLE_CELLS);
+    for (column, layout) in columns.iter().zip(table.column_iter_mut()) {
+        if column.is_whole && has_room {
+            layout.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     if let Some(first) = table.column_mut(0) {
         first.set_padding((0, 1));

@@ -259,7 +259,7 @@ fn narrow_terminal_drops_columns() {
     let header = outcome.stdout().lines().next().unwrap();
     assert_eq!(
         header.split_whitespace().collect::<Vec<_>>(),
-        ["ID", "EVENT", "LAST", "ERROR"],
+        ["ID", "EVENT", "TO", "LAST", "ERROR"],
         "{outcome}"
     );
     assert!(
@@ -273,6 +273,38 @@ fn narrow_terminal_drops_columns() {
         .env("COLUMNS", "1")
         .run()
         .assert_code(0);
+}
+
+#[test]
+fn cells_are_cut_on_a_terminal_and_complete_in_a_pipe() {
+    if !needs("script", &["--version"]) {
+        return;
+    }
+    let env = TestEnv::new();
+    let server = Server::script(vec![forever(503)]);
+    let url = format!("{}/{}", server.url(), "long-path/".repeat(9));
+    let event = ["application", "user_key_updated"];
+    env.hookfire(["fire", event[0], event[1], "--no-retry", "--url", &url])
+        .run()
+        .assert_code(3);
+    for width in [60, 80, 120] {
+        let shown = env
+            .hookfire_on_terminal(&["failed", "list", "--color", "never"])
+            .env("COLUMNS", width.to_string())
+            .run();
+        let lines: Vec<&str> = shown.stdout().lines().map(str::trim_end).collect();
+        assert_eq!(lines.len(), 2, "{shown}");
+        assert!(
+            lines.iter().all(|line| line.chars().count() <= width),
+            "{shown}"
+        );
+        let is_shown = |word| lines.iter().any(|line| line.contains(word));
+        for word in [" TO ", "application.user_key_updated", "http://127", "…"] {
+            assert!(is_shown(word), "{word} at {width}: {shown}");
+        }
+    }
+    let piped = env.hookfire(["failed", "list"]).env("COLUMNS", "250").run();
+    assert!(piped.stdout().contains(&url), "{piped}");
 }
 
 #[test]
