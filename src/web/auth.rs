@@ -193,10 +193,15 @@ fn names_this_machine(request: &Parts, bound: SocketAddr) -> bool {
 }
 
 fn is_this_machine(host: &str, bound: SocketAddr) -> bool {
-    let name = match host.trim().parse::<Authority>() {
-        Ok(authority) if !host.contains('@') => authority.host().to_ascii_lowercase(),
-        _ => return false,
+    let Ok(authority) = host.trim().parse::<Authority>() else {
+        return false;
     };
+    let name = authority.host().to_ascii_lowercase();
+    // No user, and no port that is not a number.
+    let is_strict = authority.as_str() == authority.host() || authority.port().is_some();
+    if host.contains('@') || !is_strict {
+        return false;
+    }
     let address = name.trim_start_matches('[').trim_end_matches(']');
     if let Ok(ip) = address.parse::<IpAddr>() {
         let ip = ip.to_canonical();
@@ -324,6 +329,8 @@ mod tests {
             "[::]:8080",
             "",
             "localhost:8080:1",
+            "localhost:x",
+            "x@localhost",
         ] {
             assert_eq!(called(foreign), 403, "{foreign}");
         }
