@@ -54,7 +54,7 @@ const MAX_RELEASED_AT_ONCE: usize = 500;
 struct Waiting {
     /// Attempts of this run so far.
     made: u32,
-    lease_until: UnixMs,
+    lease_until: Duration,
 }
 
 /// An attempt that is claimed, or whose claim is being committed.
@@ -65,9 +65,10 @@ struct ClaimedAttempt {
     plan: Arc<SendPlan>,
     /// Attempts before this one: of this run, or of all runs for a scheduled delivery.
     made: u32,
-    /// By the clock that other processes compare leases with.
-    leased_at: UnixMs,
-    /// When the claim was committed, on the monotonic clock.
+    /// Before its lease was taken or renewed, on the monotonic clock: no step of the clock moves it, and it counts the time
+    /// that the machine is suspended.
+    leased_at: Duration,
+    /// When the claim was committed.
     claimed_at: Duration,
     /// When the senders got the request.
     handed_over_at: Duration,
@@ -145,7 +146,7 @@ pub struct EventLoop<'r> {
     /// When to ask the source again, if it said so.
     ask_at: Option<Duration>,
     renewing: bool,
-    renew_at: UnixMs,
+    renew_at: Duration,
     has_more: bool,
     stopping: bool,
 }
@@ -178,7 +179,7 @@ impl<'r> EventLoop<'r> {
             rate_allows_at: None,
             ask_at: None,
             renewing: false,
-            renew_at: engine.clock.now().plus(RENEW_INTERVAL),
+            renew_at: engine.clock.elapsed() + RENEW_INTERVAL,
             has_more: true,
             stopping: false,
         }
@@ -408,7 +409,7 @@ impl<'r> EventLoop<'r> {
 
     fn accept(&mut self, delivery: NewDelivery, plan: Arc<SendPlan>, line: u64) -> bool {
         let attempt = self.new_attempt(&plan);
-        let (event, leased_at) = (Arc::clone(&delivery.event), self.now());
+        let (event, leased_at) = (Arc::clone(&delivery.event), self.elapsed());
         self.bytes += event.len();
         self.claiming += 1;
         self.write(Write::Accept(delivery, attempt), move |run, result| {
@@ -494,7 +495,7 @@ impl<'r> EventLoop<'r> {
             event,
             plan,
             made,
-            leased_at: self.now(),
+            leased_at: self.elapsed(),
             claimed_at: Duration::ZERO,
             handed_over_at: Duration::ZERO,
         };
@@ -588,7 +589,7 @@ impl<'r> EventLoop<'r> {
                 return;
             };
             // Another process may own it by now; a renewal tells.
-            if first.leased_at.plus(MAX_LEASE_AGE) <= self.now() {
+            if first.leased_at + MAX_LEASE_AGE <= elapsed {
                 return;
             }
             if let Some(bucket) = &mut self.bucket
@@ -738,7 +739,7 @@ impl<'r> EventLoop<'r> {
             Next::Retry { delay, lease } => {
                 let waiting = Waiting {
                     made: attempt.made,
-                    lease_until: self.now().plus(lease),
+                    lease_until: self.elapsed().saturating_add(lease),
                 };
                 let due = ended_at.saturating_add(delay);
                 self.waiting.insert((due, id), waiting);
@@ -839,12 +840,11 @@ impl<'r> EventLoop<'r> {
     /// Renews the leases of deliveries that wait for a worker, and of retries that are overdue. A low rate or a slow endpoint
     /// can make them wait for longer than a lease lasts; a process that was suspended learns what others took over.
     fn renew_leases(&mut self) {
-        let now = self.now();
-        if self.stopping || self.renewing || now < self.renew_at {
+        let elapsed = self.elapsed();
+        if self.stopping || self.renewing || elapsed < self.renew_at {
             return;
         }
-        self.renew_at = now.plus(RENEW_INTERVAL);
-        let elapsed = self.elapsed();
+        self.renew_at = elapsed + RENEW_INTERVAL;
         let mut ids = Vec::new();
         let mut longest = Duration::ZERO;
         for attempt in &self.ready {
@@ -852,7 +852,7 @@ impl<'r> EventLoop<'r> {
             longest = longest.max(self.longest_request(&attempt.plan));
         }
         for ((due, id), waiting) in &self.waiting {
-            if waiting.lease_until < now.plus(MAX_LEASE_AGE + RENEW_INTERVAL) {
+            if waiting.lease_until < elapsed + MAX_LEASE_AGE + RENEW_INTERVAL {
                 ids.push(*id);
                 longest = longest.max(due.saturating_sub(elapsed));
             }
@@ -869,14 +869,14 @@ impl<'r> EventLoop<'r> {
         self.write(write, move |run, result| {
             run.renewing = false;
             match result {
-                Ok(WriteResult::Renewed(owned)) => run.renewed(&ids, now, lease, &owned),
+                Ok(WriteResult::Renewed(owned)) => run.renewed(&ids, elapsed, lease, &owned),
                 Ok(_) => {}
                 Err(e) => run.halt(e),
             }
         });
     }
 
-    fn renewed(&mut self, asked: &[i64], at: UnixMs, lease: Duration, owned: &[i64]) {
+    fn renewed(&mut self, asked: &[i64], at: Duration, lease: Duration, owned: &[i64]) {
         let asked: HashSet<i64> = asked.iter().copied().collect();
         let owned: HashSet<i64> = owned.iter().copied().collect();
         let is_lost = |id: i64| asked.contains(&id) && !owned.contains(&id);
@@ -899,7 +899,7 @@ impl<'r> EventLoop<'r> {
                 return false;
             }
             if owned.contains(id) {
-                waiting.lease_until = waiting.lease_until.max(at.plus(lease));
+                waiting.lease_until = waiting.lease_until.max(at.saturating_add(lease));
             }
             true
         });

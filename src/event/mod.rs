@@ -1,7 +1,7 @@
 //! Event documents: what hookfire sends, and the checks that come first.
 //!
 //! An event is an XML document: `<event>` with a type, an action and an object. [`Event::build`] makes one around an
-//! [`Object`], [`Event::from_document`] takes a finished one, [`Object::set`] changes single fields, [`catalogue`] lists the
+//! [`Object`], [`Event::from_document`] takes a finished one, [`Object::set_all`] changes single fields, [`catalogue`] lists the
 //! documented events and [`samples`] has objects for them. [`tree()`] reads documents of any kind,
 //! [`extract_xml`] takes a document out of a form.
 //!

@@ -51,7 +51,7 @@ impl Pool {
     pub fn begin(&self, client: Client, request: Request, done: Done) {
         let exchange = Arc::new(Exchange {
             client,
-            state: Mutex::new(Progress {
+            state: Mutex::new(ExchangeState {
                 request: Some(request),
                 begun: None,
                 head: None,
@@ -144,10 +144,10 @@ impl Workers {
 /// A request, shared by the thread that runs it and the one that may abandon it. The first to end it reports.
 struct Exchange {
     client: Client,
-    state: Mutex<Progress>,
+    state: Mutex<ExchangeState>,
 }
 
-struct Progress {
+struct ExchangeState {
     request: Option<Request>,
     begun: Option<Instant>,
     head: Option<Response>,
