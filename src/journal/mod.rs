@@ -73,6 +73,8 @@ pub trait Journal: Deliveries + Schedule + Captures + Send {
     fn foreign_owner(&self) -> Option<u32>;
     /// Two counters: changes by other connections, and by this one. Equal values mean that nothing has changed.
     fn change_counters(&self) -> Result<(i64, i64), JournalError>;
+    /// Returns free space to the file system for a short time. Returns whether there is more.
+    fn reclaim_slice(&self) -> bool;
     /// Verifies the whole file and counts its rows.
     fn check(&self) -> Result<Health, JournalError>;
     /// Copies a snapshot to a new file, which must not exist yet.
@@ -128,6 +130,8 @@ pub trait Schedule {
     fn next_due_at(&self) -> Result<Option<UnixMs>, JournalError>;
     /// Makes a scheduled delivery due after `delay`. Returns false if it was claimed since it was read.
     fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError>;
+    /// How many deliveries are scheduled for a time after `time`, and the latest of these times.
+    fn scheduled_after(&self, time: UnixMs) -> Result<Option<(usize, UnixMs)>, JournalError>;
     /// Moves scheduled deliveries to the failed list, except those that were claimed since they were read.
     fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError>;
     /// Moves deliveries whose owner has died, or whose lease has expired, to the failed list, and schedules those that
@@ -153,6 +157,10 @@ pub trait Captures {
     /// Deletes a bin without captures; returns false if it has some or does not exist.
     fn delete_bin(&self, name: &str) -> Result<bool, JournalError>;
 }
+
+/// The pause between two transactions of a bulk change. SQLite does not queue: a process that waits for the lock tries
+/// again every 1 to 100 ms.
+const SLICE_PAUSE: Duration = Duration::from_millis(25);
 
 /// How many deliveries [`Deliveries::page`] reads at a time here; no transaction is open between two pages.
 const PAGE_SIZE: usize = 500;
@@ -209,35 +217,61 @@ impl dyn Journal + '_ {
         seen: &[DeliveryVersion],
         statuses: &[Status],
     ) -> Result<usize, JournalError> {
-        in_slices(seen, |rest| self.delete_slice(rest, statuses))
+        self.change_all(seen, |rest| self.delete_slice(rest, statuses))
     }
 
     /// As [`Schedule::cancel_slice`], for all of them; returns how many it moved.
     pub fn cancel(&self, seen: &[DeliveryVersion]) -> Result<usize, JournalError> {
-        in_slices(seen, |rest| self.cancel_slice(rest))
+        self.change_all(seen, |rest| self.cancel_slice(rest))
     }
 
     /// Deletes captures; returns how many existed.
     pub fn delete_captures(&self, ids: &[i64]) -> Result<usize, JournalError> {
-        in_slices(ids, |rest| self.delete_captures_slice(rest))
+        self.change_all(ids, |rest| self.delete_captures_slice(rest))
     }
 
     /// Deletes a bin's captures whose ids are at most `until`; returns how many existed.
     pub fn clear_bin(&self, name: &str, until: i64) -> Result<usize, JournalError> {
         self.delete_captures(&self.ids_in_bin(name, until)?)
     }
-}
 
-/// Calls `change` with the items that are left until all are done; returns how many were changed.
-fn in_slices<T>(
-    items: &[T],
-    mut change: impl FnMut(&[T]) -> Result<Slice, JournalError>,
-) -> Result<usize, JournalError> {
-    let (mut rest, mut changed) = (items, 0);
-    while !rest.is_empty() {
-        let slice = change(rest)?;
-        changed += slice.changed;
-        rest = &rest[slice.done..];
+    fn change_all<T>(
+        &self,
+        items: &[T],
+        change: impl FnMut(&[T]) -> Result<Slice, JournalError>,
+    ) -> Result<usize, JournalError> {
+        let (all, result) = self.change_until(items, change, |_| true);
+        result.map(|()| all.changed)
     }
-    Ok(changed)
+
+    /// Calls `change` with the items that are left until all are done, it fails, or `go_on` returns false, which is
+    /// called with the number of items done. Then returns free space to the file system. The result says how far it
+    /// got: what was changed stays changed.
+    pub fn change_until<T>(
+        &self,
+        items: &[T],
+        mut change: impl FnMut(&[T]) -> Result<Slice, JournalError>,
+        mut go_on: impl FnMut(usize) -> bool,
+    ) -> (Slice, Result<(), JournalError>) {
+        let mut all = Slice::default();
+        while all.done < items.len() {
+            match change(&items[all.done..]) {
+                Ok(slice) => {
+                    all.done += slice.done;
+                    all.changed += slice.changed;
+                }
+                Err(error) => return (all, Err(error)),
+            }
+            if !go_on(all.done) {
+                return (all, Ok(()));
+            }
+            if all.done < items.len() {
+                std::thread::sleep(SLICE_PAUSE);
+            }
+        }
+        while all.changed > 0 && self.reclaim_slice() && go_on(all.done) {
+            std::thread::sleep(SLICE_PAUSE);
+        }
+        (all, Ok(()))
+    }
 }

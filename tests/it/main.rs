@@ -21,6 +21,7 @@
 mod audit;
 mod batch;
 mod batch_killed;
+mod bulk;
 mod captured;
 mod concurrency;
 mod config;

@@ -10,7 +10,7 @@ use crate::cli::list::deletion;
 use crate::cli::selection;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::CaptureQuery;
+use crate::journal::{CaptureQuery, Journal};
 use crate::output::capture_json::CaptureView;
 use crate::output::{RowWriter, capture};
 
@@ -85,23 +85,24 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
         Ok(())
     };
     let bin = args.filter.bin.as_deref().filter(|_| args.with_bin);
-    let delete = || {
-        let Some(journal) = &journal else {
-            return Ok(0);
-        };
-        let deleted = journal.delete_captures(&ids)?;
-        match bin {
-            Some(bin) if !journal.delete_bin(bin)? => Err(Failure::new(
-                Kind::Error,
-                format!("the bin `{bin}` was not deleted: it received another request"),
-            )),
-            _ => Ok(deleted),
-        }
-    };
     let words = deletion::Words {
         one: "capture",
         many: "captures",
         bin,
+    };
+    let delete = || {
+        let change = |journal: &dyn Journal, rest: &[_]| journal.delete_captures_slice(rest);
+        let journal = journal.as_deref();
+        let (deleted, mut result) = deletion::change_all(ctx, journal, &ids, words.many, change)?;
+        if let (Ok(()), Some(journal), Some(bin)) = (&result, journal, bin)
+            && !journal.delete_bin(bin)?
+        {
+            result = Err(Failure::new(
+                Kind::Error,
+                format!("the bin `{bin}` was not deleted: it received another request"),
+            ));
+        }
+        Ok((deleted, result))
     };
     let must_confirm = named.is_none();
     deletion::run(

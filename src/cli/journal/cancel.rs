@@ -4,6 +4,7 @@ use clap::{Args, ValueHint};
 
 use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
+use crate::cli::list::deletion::change_all;
 use crate::cli::selection;
 use crate::delivery::Status;
 use crate::delivery::filter::Filter;
@@ -58,14 +59,14 @@ pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, F
         args.endpoint.as_deref(),
         journal.as_deref(),
     )?;
-    let cancelled = journal
-        .as_ref()
-        .map_or(Ok(0), |journal| journal.cancel(&seen))?;
+    let names = ("delivery", "deliveries");
+    let change = |journal: &dyn Journal, rest: &[_]| journal.cancel_slice(rest);
+    let (cancelled, result) = change_all(ctx, journal.as_deref(), &seen, names.1, change)?;
     match args.output.format() {
-        Format::Text => ctx.ui.line(&format!(
-            "cancelled {}",
-            count(cancelled, "delivery", "deliveries")
-        ))?,
+        Format::Text => {
+            let deliveries = count(cancelled, names.0, names.1);
+            ctx.ui.line(&format!("cancelled {deliveries}"))?;
+        }
         format => ctx
             .ui
             .line(&format.document(&serde_json::json!({ "cancelled": cancelled })))?,
@@ -74,7 +75,7 @@ pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, F
     if cancelled > 0 {
         ctx.ui.hint("`hookfire failed list` shows them");
     }
-    Ok(Exit::Done)
+    result.map(|()| Exit::Done)
 }
 
 fn seen(

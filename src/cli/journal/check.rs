@@ -1,5 +1,7 @@
 //! `hookfire journal check`
 
+use std::time::Duration;
+
 use clap::Args;
 
 use crate::cli::args::{Format, ReportOutput};
@@ -7,7 +9,9 @@ use crate::cli::context::Context;
 use crate::config::SettingSource;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
+use crate::journal::Journal;
 use crate::text::count;
+use crate::time::rfc3339;
 
 /// Check the journal for damage, and count its contents
 ///
@@ -36,6 +40,7 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         return Ok(Exit::Done);
     };
     let health = journal.check()?;
+    let far_due = warn_of_far_due(ctx, &*journal)?;
     let path = journal.path().to_string_lossy();
     if args.output.format() == Format::Text {
         let total = health.counts.iter().map(|(_, number)| number).sum();
@@ -62,7 +67,8 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             .collect();
         let view = serde_json::json!({
             "path": path, "sound": health.problems.is_empty(), "deliveries": deliveries,
-            "attempts": health.attempts, "captures": health.captures, "problems": health.problems,
+            "attempts": health.attempts, "captures": health.captures, "far_due": far_due,
+            "problems": health.problems,
         });
         ctx.ui.line(&args.output.format().document(&view))?;
     }
@@ -78,4 +84,21 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         ),
     );
     Err(failure.hint("copy the file first, then try `sqlite3 FILE .recover`"))
+}
+
+/// Warns of deliveries that are scheduled for more than a year from now; returns how many.
+pub fn warn_of_far_due(ctx: &Context<'_>, journal: &dyn Journal) -> Result<usize, Failure> {
+    const YEAR: Duration = Duration::from_secs(366 * 86_400);
+    let Some((number, latest)) = journal.scheduled_after(ctx.now().plus(YEAR))? else {
+        return Ok(0);
+    };
+    let deliveries = count(number, "delivery is", "deliveries are");
+    ctx.ui.warning(&format!(
+        "{deliveries} scheduled for more than a year from now, until {}: the clock was probably wrong",
+        rfc3339(latest)
+    ));
+    ctx.ui.hint(
+        "`hookfire journal list --status pending` lists scheduled deliveries; `hookfire journal cancel ID` moves one to the failed list",
+    );
+    Ok(number)
 }

@@ -1,7 +1,7 @@
 //! `hookfire journal`: all deliveries, and the file that stores them.
 
 mod cancel;
-mod check;
+pub mod check;
 mod export;
 mod list;
 mod path;

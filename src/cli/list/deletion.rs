@@ -4,12 +4,13 @@ use crate::cli::args::{DeleteArgs, Format};
 use crate::cli::context::Context;
 use crate::cli::selection::confirmed;
 use crate::delivery::Status;
-use crate::error::Failure;
+use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::{DeliveryVersion, Journal};
+use crate::journal::{DeliveryVersion, Journal, JournalError, Slice};
 use crate::output::json::delivery_view;
-use crate::output::{RowWriter, human};
+use crate::output::{Progress, RowWriter, human};
 use crate::text::count;
+use crate::time::Clock as _;
 
 /// Deletes deliveries that still have one of `statuses`.
 pub fn deliveries(
@@ -33,7 +34,10 @@ pub fn deliveries(
         list.finish()?;
         Ok(())
     };
-    let delete = || Ok(journal.map_or(Ok(0), |journal| journal.delete(seen, statuses))?);
+    let delete = || {
+        let change = |journal: &dyn Journal, rest: &[_]| journal.delete_slice(rest, statuses);
+        change_all(ctx, journal, seen, many, change)
+    };
     let words = Words {
         one,
         many,
@@ -61,7 +65,48 @@ impl Words<'_> {
     }
 }
 
-/// Deletes rows; `delete` returns how many still existed.
+/// How many rows a bulk change changed, and why it stopped before its end.
+pub type Changed = (usize, Result<(), Failure>);
+
+/// Changes rows until all are done, the user interrupts or the journal fails. Shows progress on a terminal.
+pub fn change_all<T>(
+    ctx: &Context<'_>,
+    journal: Option<&dyn Journal>,
+    items: &[T],
+    many: &str,
+    change: impl Fn(&dyn Journal, &[T]) -> Result<Slice, JournalError>,
+) -> Result<Changed, Failure> {
+    let Some(journal) = journal else {
+        return Ok((0, Ok(())));
+    };
+    ctx.catch_interrupts()?;
+    let total = items.len();
+    let (all, result) = journal.change_until(
+        items,
+        |rest| change(journal, rest),
+        |done| {
+            ctx.ui.progress(&Progress {
+                done: done as u64,
+                of: Some(total as u64),
+                words: many.to_owned(),
+            });
+            !ctx.clock.interrupted()
+        },
+    );
+    ctx.ui.end_progress();
+    let left = format!("{} of {total} {many} left", total - all.done);
+    let result = match result {
+        Err(error) => Err(Failure::from(error).context(format!("stopped with {left}"))),
+        Ok(()) if all.done < total => Err(Failure::new(
+            Kind::Interrupted,
+            format!("interrupted with {left}"),
+        )),
+        Ok(()) => Ok(()),
+    };
+    Ok((all.changed, result))
+}
+
+/// Deletes rows.
 pub fn run(
     ctx: &Context<'_>,
     args: &DeleteArgs,
@@ -69,10 +114,11 @@ pub fn run(
     words: Words<'_>,
     must_confirm: bool,
     print_table: impl FnOnce() -> Result<(), Failure>,
-    delete: impl FnOnce() -> Result<usize, Failure>,
+    delete: impl FnOnce() -> Result<Changed, Failure>,
 ) -> Result<Exit, Failure> {
     let what = words.count(ids.len());
     let format = args.output.format();
+    let mut result = Ok(());
     let (message, view) = if args.dry_run {
         if format == Format::Text && !ids.is_empty() {
             print_table()?;
@@ -89,8 +135,13 @@ pub fn run(
         ctx.ui.status("nothing was deleted");
         return Ok(Exit::Done);
     } else {
-        let deleted = delete()?;
-        let message = format!("deleted {}", words.count(deleted));
+        let deleted;
+        (deleted, result) = delete()?;
+        let what = match result {
+            Ok(()) => words.count(deleted),
+            Err(_) => count(deleted, words.one, words.many),
+        };
+        let message = format!("deleted {what}");
         (message, serde_json::json!({ "deleted": deleted }))
     };
     match format {
@@ -99,5 +150,5 @@ pub fn run(
         format => ctx.ui.line(&format.document(&view))?,
     }
     ctx.ui.flush()?;
-    Ok(Exit::Done)
+    result.map(|()| Exit::Done)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{PlanReport, RetryArgs, dry_run, nothing_to_send};
 use crate::cli::context::Context;
+use crate::cli::journal::check::warn_of_far_due;
 use crate::cli::report::{Blocked, RunReport, Style, run_engine};
 use crate::delivery::Delivery;
 use crate::delivery::target::MissingSecret;
@@ -30,6 +31,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         None if args.watch => ctx.journal()?,
         None => return nothing_due(ctx, args, None),
     };
+    warn_of_far_due(ctx, &*journal)?;
     if args.dry_run {
         plan_once(args, ctx, &*journal)
     } else {

@@ -55,7 +55,7 @@ impl Captures for SqliteJournal {
 
     fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError> {
         self.write(remember_newest)?;
-        self.delete_in_slice(ids, |tx, id| {
+        self.write_slice(ids, |tx, id| {
             tx.prepare_cached("DELETE FROM captures WHERE id = ?1")?
                 .execute([id])
         })

@@ -237,7 +237,7 @@ impl Deliveries for SqliteJournal {
             "DELETE FROM deliveries WHERE id = ?1 AND attempt_count = ?2 AND status IN ({})",
             names.join(", ")
         );
-        self.delete_in_slice(seen, |tx, seen| {
+        self.write_slice(seen, |tx, seen| {
             tx.prepare_cached(&delete)?
                 .execute(params![seen.id, seen.attempts])
         })

@@ -2,17 +2,15 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode};
 use tempfile::NamedTempFile;
 
-use super::SqliteJournal;
 use super::open::io_error;
+use super::{SLICE_TIME, SqliteJournal};
 use crate::delivery::Status;
 use crate::journal::{Health, JournalError};
-
-/// How many free pages one transaction returns to the file system.
-const VACUUM_PAGES: u32 = 500;
 
 impl SqliteJournal {
     /// Copies a snapshot to a new file of mode 0600. `path` exists only once the copy is complete and synced.
@@ -41,19 +39,22 @@ impl SqliteJournal {
             .map_err(fail)
     }
 
-    /// Returns free pages to the file system. Ignores errors: the rows are deleted, and SQLite reuses the pages.
-    pub(super) fn vacuum(&self) {
-        loop {
-            let free = self.write(|tx| {
-                tx.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?
+    /// Returns free pages to the file system until [`SLICE_TIME`] has passed. Returns whether there are more. Ignores
+    /// errors: the rows are deleted, and SQLite reuses the pages.
+    pub(super) fn vacuum(&self) -> bool {
+        let left = self.write(|tx| {
+            let began = Instant::now();
+            loop {
+                tx.prepare_cached("PRAGMA incremental_vacuum(50)")?
                     .query_map([], |_| Ok(()))?
                     .collect::<rusqlite::Result<()>>()?;
-                tx.query_row("PRAGMA freelist_count", [], |row| row.get::<_, u32>(0))
-            });
-            if !free.is_ok_and(|free| free > 0) {
-                return;
+                let free: u32 = tx.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
+                if free == 0 || began.elapsed() >= SLICE_TIME {
+                    return Ok(free);
+                }
             }
-        }
+        });
+        left.is_ok_and(|left| left > 0)
     }
 }
 

@@ -134,19 +134,6 @@ impl SqliteJournal {
         })
     }
 
-    /// As [`SqliteJournal::write_slice`], for deletions.
-    fn delete_in_slice<T>(
-        &self,
-        items: &[T],
-        delete: impl Fn(&Transaction<'_>, &T) -> rusqlite::Result<usize>,
-    ) -> Result<Slice, JournalError> {
-        let slice = self.write_slice(items, delete)?;
-        if slice.done == items.len() {
-            self.vacuum();
-        }
-        Ok(slice)
-    }
-
     fn error(&self, error: rusqlite::Error) -> JournalError {
         error::store_error(&self.path, self.timeout, error)
     }
@@ -209,6 +196,10 @@ impl Journal for SqliteJournal {
                 .query_row([], |row| row.get(0))?;
             Ok((by_others, by_this))
         })
+    }
+
+    fn reclaim_slice(&self) -> bool {
+        self.vacuum()
     }
 
     fn check(&self) -> Result<Health, JournalError> {

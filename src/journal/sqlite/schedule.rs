@@ -75,6 +75,17 @@ impl Schedule for SqliteJournal {
         })
     }
 
+    fn scheduled_after(&self, time: UnixMs) -> Result<Option<(usize, UnixMs)>, JournalError> {
+        let (number, latest): (_, Option<UnixMs>) = self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT count(*), max(next_attempt_at) FROM deliveries
+                 WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND next_attempt_at > ?1",
+            )?
+            .query_row([time], |row| Ok((row.get(0)?, row.get(1)?)))
+        })?;
+        Ok(latest.map(|latest| (number, latest)))
+    }
+
     fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError> {
         self.write(|tx| {
             let rows = tx

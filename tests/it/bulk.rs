@@ -1,0 +1,122 @@
+//! Bulk changes of many rows: they work in slices, show progress, and report what they did when they stop early.
+
+use rusqlite::Connection;
+
+use crate::support::{Server, TestEnv, respond};
+
+const ROWS: i64 = 100_000;
+
+/// A journal with [`ROWS`] delivered deliveries, the first of which was fired.
+fn many_delivered(env: &TestEnv) -> Connection {
+    let server = Server::script(vec![respond(200)]);
+    env.hookfire(["fire", "account", "created", "--url", &server.url()])
+        .run()
+        .assert_code(0);
+    let journal = Connection::open(env.journal_path()).unwrap();
+    let columns = "type, action, url, params, headers, retries, retry_interval_ms, success, status, created_at,
+         finished_at, attempt_count, form, event";
+    journal
+        .execute_batch(&format!(
+            "WITH RECURSIVE ids (id) AS (VALUES (2) UNION ALL SELECT id + 1 FROM ids WHERE id < {ROWS})
+             INSERT INTO deliveries (id, uuid, {columns})
+             SELECT ids.id, printf('uuid %d', ids.id), {columns} FROM deliveries JOIN ids WHERE deliveries.id = 1"
+        ))
+        .unwrap();
+    journal
+}
+
+fn count(journal: &Connection) -> i64 {
+    let count = journal.query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0));
+    count.unwrap()
+}
+
+const PRUNE: [&str; 5] = ["journal", "prune", "--older-than", "0s", "--yes"];
+
+#[test]
+fn an_interrupted_prune_reports_how_much_it_deleted() {
+    let env = TestEnv::new();
+    let journal = many_delivered(&env);
+    let mut pruning = env.hookfire(PRUNE).spawn();
+    while count(&journal) == ROWS {
+        assert!(pruning.is_running());
+    }
+    pruning.interrupt();
+    let outcome = pruning.wait().assert_code(130);
+    let left = count(&journal);
+    assert!(left > 0, "{outcome}");
+    assert_eq!(
+        outcome.stdout(),
+        format!("deleted {} deliveries\n", ROWS - left)
+    );
+    let words = format!("interrupted with {left} of {ROWS} deliveries left");
+    assert!(outcome.stderr().contains(&words), "{outcome}");
+}
+
+#[test]
+fn a_prune_that_fails_in_a_later_slice_reports_what_it_deleted() {
+    let env = TestEnv::new();
+    let journal = many_delivered(&env);
+    // The newest are deleted first.
+    journal
+        .execute_batch(
+            "CREATE TRIGGER fails BEFORE DELETE ON deliveries WHEN OLD.id = 7
+             BEGIN SELECT RAISE(ABORT, 'no more'); END",
+        )
+        .unwrap();
+    let outcome = env
+        .hookfire(PRUNE)
+        .args(["-o", "json"])
+        .run()
+        .assert_code(6);
+    let left = count(&journal);
+    assert!((7..ROWS).contains(&left), "{outcome}");
+    assert_eq!(outcome.json()["deleted"], ROWS - left);
+    let words = format!("stopped with {left} of {ROWS} deliveries left");
+    assert!(outcome.stderr().contains(&words), "{outcome}");
+}
+
+#[test]
+fn a_prune_shows_its_progress_on_a_terminal() {
+    let env = TestEnv::new();
+    let journal = many_delivered(&env);
+    let outcome = env.hookfire_on_terminal(&PRUNE).run().assert_code(0);
+    let shown = outcome.stdout();
+    assert!(
+        shown.contains(&format!(" of {ROWS}"))
+            && shown.contains(&format!("deleted {ROWS} deliveries")),
+        "{outcome}"
+    );
+    assert_eq!(count(&journal), 0);
+}
+
+#[test]
+fn due_times_that_are_years_ahead_are_reported() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(503)]);
+    let fire = [
+        "fire",
+        "account",
+        "created",
+        "--background",
+        "--url",
+        &server.url(),
+    ];
+    env.hookfire(fire).run().assert_code(0);
+    let warning = "1 delivery is scheduled for more than a year from now";
+    let check = || {
+        env.hookfire(["journal", "check", "-o", "json"])
+            .run()
+            .assert_code(0)
+    };
+    let before = check();
+    assert!(!before.stderr().contains(warning), "{before}");
+    assert_eq!(before.json()["far_due"], 0);
+    let journal = Connection::open(env.journal_path()).unwrap();
+    let moved = "UPDATE deliveries SET next_attempt_at = next_attempt_at + 5 * 366 * 86400 * 1000";
+    assert_eq!(journal.execute(moved, []).unwrap(), 1);
+    let after = check();
+    assert!(after.stderr().contains(warning), "{after}");
+    assert_eq!(after.json()["far_due"], 1);
+    let due = env.hookfire(["retry", "--due"]).run().assert_code(0);
+    assert!(due.stderr().contains(warning), "{due}");
+}
