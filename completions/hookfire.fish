@@ -541,7 +541,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-headers
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-buffered -d 'Maximum memory for requests until they are stored, beyond 8 KiB per connection' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l read-timeout -d 'How long a head may take, and then a body (otherwise 408), and how long a response may stay unread' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-connections -d 'Maximum number of connections' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l keep -d 'Keep the newest N captures of each bin' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l keep -d 'Keep the newest N captures of each bin, and up to a hundredth more until they are deleted together' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l exit-after -d 'Exit after N requests (concurrent ones are still captured)' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l for -d 'Exit after this time; with --exit-after, the exit code is 7 if fewer arrived' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l ready-file -d 'Write the URL to this file when ready; removed at exit' -r -F

@@ -21,6 +21,26 @@ use crate::secret::safe_url::masked;
 /// The value of the secret of the demo's endpoint.
 const SECRET: &str = "a-secret-that-no-output-shows";
 
+/// What each step shows, its command, and its exit code.
+const STEPS: [(&str, &str, Exit); 4] = [
+    (
+        "Send an event. It is recorded, sent, refused, and sent once more, as the endpoint's `retry` says.",
+        "fire application created -e demo --set name=Demo",
+        Exit::Refused,
+    ),
+    (
+        "The delivery is in the failed list.",
+        "failed list",
+        Exit::Done,
+    ),
+    (
+        "The endpoint works again. Send all failed deliveries again.",
+        "retry --all",
+        Exit::Done,
+    ),
+    ("The failed list is empty now.", "failed list", Exit::Done),
+];
+
 /// Watch a webhook fail, be kept and be delivered, in seconds and all on this machine
 ///
 /// Starts a listener on loopback that responds 503 twice, sends an event to it, lists the failed delivery, sends it again,
@@ -34,9 +54,7 @@ pub fn run(_: &DemoArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         .prefix("hookfire-demo-")
         .tempdir()
         .map_err(|e| failed("a temporary folder", e))?;
-    let script: Script = "503x2,200"
-        .parse()
-        .map_err(|e| failed("the response script", e))?;
+    let script = "503x2,200".parse::<Script>().map_err(Failure::usage)?;
     let (sender, captures) = mpsc::channel();
     let setup = Setup::new(
         SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -49,39 +67,19 @@ pub fn run(_: &DemoArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
          retry = {{ retries = 1, interval = \"500ms\" }}\n",
         listener.url()
     );
-    let config_path = folder.path().join("config.toml");
-    std::fs::write(&config_path, &config).map_err(|e| failed("the configuration", e))?;
+    std::fs::write(folder.path().join("config.toml"), &config)
+        .map_err(|e| failed("the configuration", e))?;
 
+    let at = listener.url();
     title(
         ctx,
-        &format!(
-            "An endpoint in config.toml, at {}. It will respond 503 twice.",
-            listener.url()
-        ),
+        &format!("An endpoint in config.toml, at {at}. It will respond 503 twice."),
     )?;
-    for line in config.lines() {
-        ctx.ui.line(&format!("    {line}"))?;
-    }
-    let step = |words: &str, command: &str, expected: Exit| -> Result<(), Failure> {
+    indented(ctx, &config)?;
+    for (words, command, expected) in STEPS {
         title(ctx, words)?;
-        hookfire(ctx, folder.path(), command, expected)
-    };
-    step(
-        "Send an event. It is recorded, sent, refused, and sent once more, as the endpoint's `retry` says.",
-        "fire application created -e demo --set name=Demo",
-        Exit::Refused,
-    )?;
-    step(
-        "The delivery is in the failed list.",
-        "failed list",
-        Exit::Done,
-    )?;
-    step(
-        "The endpoint works again. Send all failed deliveries again.",
-        "retry --all",
-        Exit::Done,
-    )?;
-    step("The failed list is empty now.", "failed list", Exit::Done)?;
+        hookfire(ctx, folder.path(), command, expected)?;
+    }
 
     drop(listener);
     let received: Vec<(Capture, Body)> = captures.iter().collect();
@@ -90,24 +88,36 @@ pub fn run(_: &DemoArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         "The endpoint received three requests with the same webhook-id.",
     )?;
     for (capture, _) in &received {
-        ctx.ui.line(&format!("    {}", summary(capture)))?;
+        indented(ctx, &summary(capture))?;
     }
     if let Some((_, body)) = received.last() {
-        let document = pretty(&body.bytes).map_err(|e| failed("the received event", e))?;
         ctx.ui.line("")?;
-        for line in document.lines() {
-            ctx.ui.line(&format!("    {line}"))?;
-        }
+        let document = pretty(&body.bytes).map_err(|e| failed("the received event", e))?;
+        indented(ctx, &document)?;
     }
     ctx.ui.flush()?;
-    check(&received)
+    let responses = received
+        .iter()
+        .map(|(capture, _)| capture.response.status.unwrap_or(0));
+    match responses.collect::<Vec<_>>()[..] {
+        [503, 503, 200] => Ok(Exit::Done),
+        ref other => Err(Failure::new(
+            Kind::Error,
+            format!("unexpected responses {other:?}; expected [503, 503, 200]"),
+        )),
+    }
 }
 
 fn title(ctx: &Context<'_>, words: &str) -> Result<(), Failure> {
-    Ok(ctx.ui.line(&format!(
-        "\n{}",
-        ctx.ui.toned(Tone::Strong, &format!("# {words}"))
-    ))?)
+    let words = ctx.ui.toned(Tone::Strong, &format!("# {words}"));
+    Ok(ctx.ui.line(&format!("\n{words}"))?)
+}
+
+fn indented(ctx: &Context<'_>, text: &str) -> Result<(), Failure> {
+    for line in text.lines() {
+        ctx.ui.line(&format!("    {line}"))?;
+    }
+    Ok(())
 }
 
 /// Prints a command and runs it.
@@ -145,36 +155,12 @@ fn hookfire(
 
 fn summary(capture: &Capture) -> String {
     let id = String::from_utf8_lossy(capture.header("webhook-id").unwrap_or_default());
-    let response = capture
-        .response
-        .status
-        .map_or_else(|| "none".to_owned(), |status| status.to_string());
-    format!(
-        "{} {}  webhook-id: {id}  response {response}",
-        capture.method(),
-        masked(capture.head.target())
-    )
-}
-
-fn check(received: &[(Capture, Body)]) -> Result<Exit, Failure> {
-    let responses: Vec<Option<u16>> = received
-        .iter()
-        .map(|(capture, _)| capture.response.status)
-        .collect();
-    if responses == [Some(503), Some(503), Some(200)] {
-        return Ok(Exit::Done);
-    }
-    Err(Failure::new(
-        Kind::Error,
-        format!("unexpected responses {responses:?}; expected [503, 503, 200]"),
-    ))
+    let (method, target) = (capture.method(), masked(capture.head.target()));
+    let response = capture.response.status.unwrap_or(0);
+    format!("{method} {target}  webhook-id: {id}  response {response}")
 }
 
 fn failed(what: &str, error: impl Into<anyhow::Error>) -> Failure {
-    Failure::from_error(
-        Kind::Error,
-        error
-            .into()
-            .context(format!("the demo cannot continue: {what} failed")),
-    )
+    let context = format!("the demo cannot continue: {what} failed");
+    Failure::from_error(Kind::Error, error.into().context(context))
 }

@@ -3,7 +3,6 @@
 //! A command resolves its settings, calls the module that does the work, and prints through `output`. `command_line` is the
 //! root; `args` has option groups that several commands share; `context` is what every command gets.
 
-pub mod address;
 pub mod args;
 pub mod capture_feed;
 pub mod captured;
@@ -20,6 +19,7 @@ mod intake;
 pub mod journal;
 mod list;
 pub mod listen;
+mod listen_addr;
 pub mod ping;
 pub mod portal;
 mod report;

@@ -40,33 +40,6 @@ pub struct Script {
     last: ScriptStep,
 }
 
-/// Why a text is not a [`Script`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ScriptError {
-    #[error("a step is empty: write a script like `200` or `503x3,200`")]
-    EmptyStep,
-    #[error(
-        "`{0}` is not a step: use a status from 200 to 599, `timeout` or `reset`, with `xN` to repeat it and `@2s` to delay it"
-    )]
-    UnknownStep(String),
-    #[error("`{0}` is not a response status: use 200 to 599")]
-    Status(String),
-    #[error("`{0}` has an invalid count: use a number from 1, as in `503x3`")]
-    Count(String),
-    #[error("`{0}` has an invalid delay: use a duration, as in `200@2s` or `503@500ms`")]
-    Delay(String),
-    #[error("`{0}` has two counts or two delays: use one of each, as in `503x3@1s`")]
-    Twice(String),
-    #[error(
-        "`{0}` delays a response that never comes: use `timeout` alone, or a status such as `200@2s`"
-    )]
-    DelayedTimeout(String),
-    #[error(
-        "`{0}` is the last step, which repeats for ever: omit its count, or add a step, as in `{0},200`"
-    )]
-    CountOnLast(String),
-}
-
 impl Script {
     /// The step for the request with this index, counted from 0.
     pub(super) fn step(&self, index: u64) -> ScriptStep {
@@ -82,9 +55,9 @@ impl Script {
 }
 
 impl FromStr for Script {
-    type Err = ScriptError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, ScriptError> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let mut counted = Vec::new();
         let mut steps = text.split(',').map(str::trim).peekable();
         while let Some(written) = steps.next() {
@@ -92,7 +65,9 @@ impl FromStr for Script {
             if steps.peek().is_some() {
                 counted.push((step, count.unwrap_or(1)));
             } else if count.is_some() {
-                return Err(ScriptError::CountOnLast(written.to_owned()));
+                return Err(format!(
+                    "`{written}` is the last step, which repeats for ever: omit its count, or add a step, as in `{written},200`"
+                ));
             } else {
                 return Ok(Self {
                     counted,
@@ -100,13 +75,13 @@ impl FromStr for Script {
                 });
             }
         }
-        Err(ScriptError::EmptyStep)
+        Err("a script has at least one step, such as `200`".to_owned())
     }
 }
 
-fn parse_step(written: &str) -> Result<(ScriptStep, Option<u64>), ScriptError> {
+fn parse_step(written: &str) -> Result<(ScriptStep, Option<u64>), String> {
     if written.is_empty() {
-        return Err(ScriptError::EmptyStep);
+        return Err("a step is empty: write a script like `200` or `503x3,200`".to_owned());
     }
     // Neither mark occurs in a word, a number or a unit.
     let (what, mut rest) = written.split_at(written.find(['x', '@']).unwrap_or(written.len()));
@@ -116,38 +91,48 @@ fn parse_step(written: &str) -> Result<(ScriptStep, Option<u64>), ScriptError> {
         let end = rest[1..].find(['x', '@']).map_or(rest.len(), |at| at + 1);
         let value = &rest[1..end];
         let is_second = if mark == 'x' {
-            let Some(parsed @ 1..) = parse_digits(value) else {
-                return Err(ScriptError::Count(written.to_owned()));
-            };
-            count.replace(parsed).is_some()
+            let parsed = parse_digits(value).filter(|count| *count > 0);
+            let invalid =
+                || format!("`{written}` has an invalid count: use a number from 1, as in `503x3`");
+            count.replace(parsed.ok_or_else(invalid)?).is_some()
         } else {
-            let Ok(parsed) = parse_duration(value) else {
-                return Err(ScriptError::Delay(written.to_owned()));
+            let invalid = |_| {
+                format!(
+                    "`{written}` has an invalid delay: use a duration, as in `200@2s` or `503@500ms`"
+                )
             };
-            delay.replace(parsed).is_some()
+            delay
+                .replace(parse_duration(value).map_err(invalid)?)
+                .is_some()
         };
         if is_second {
-            return Err(ScriptError::Twice(written.to_owned()));
+            return Err(format!(
+                "`{written}` has two counts or two delays: use one of each, as in `503x3@1s`"
+            ));
         }
         rest = &rest[end..];
     }
     if action == ScriptAction::Timeout && delay.is_some() {
-        return Err(ScriptError::DelayedTimeout(written.to_owned()));
+        return Err(format!(
+            "`{written}` delays a response that never comes: use `timeout` alone, or a status such as `200@2s`"
+        ));
     }
     let delay = delay.unwrap_or_default();
     Ok((ScriptStep { action, delay }, count))
 }
 
-fn parse_action(what: &str, written: &str) -> Result<ScriptAction, ScriptError> {
+fn parse_action(what: &str, written: &str) -> Result<ScriptAction, String> {
     match what {
         "timeout" => Ok(ScriptAction::Timeout),
         "reset" => Ok(ScriptAction::Reset),
         _ => match parse_digits::<u16>(what) {
             Some(status @ 200..=599) => Ok(ScriptAction::Respond(status)),
             _ if what.starts_with(|c: char| c.is_ascii_digit()) => {
-                Err(ScriptError::Status(what.to_owned()))
+                Err(format!("`{what}` is not a response status: use 200 to 599"))
             }
-            _ => Err(ScriptError::UnknownStep(written.to_owned())),
+            _ => Err(format!(
+                "`{written}` is not a step: use a status from 200 to 599, `timeout` or `reset`, with `xN` to repeat it and `@2s` to delay it"
+            )),
         },
     }
 }
@@ -315,35 +300,36 @@ mod tests {
 
     #[test]
     fn invalid_steps_are_named() {
-        use ScriptError::{
-            Count, CountOnLast, Delay, DelayedTimeout, EmptyStep, Status, Twice, UnknownStep,
-        };
-        for (text, error) in [
-            ("", EmptyStep),
-            ("503,,200", EmptyStep),
-            ("503x3,", EmptyStep),
-            ("ok", UnknownStep("ok".into())),
-            ("x3,200", UnknownStep("x3".into())),
-            ("@1s", UnknownStep("@1s".into())),
-            ("Timeout", UnknownStep("Timeout".into())),
-            ("+200", UnknownStep("+200".into())),
-            ("-1", UnknownStep("-1".into())),
-            ("199", Status("199".into())),
-            ("600", Status("600".into())),
-            ("99999", Status("99999".into())),
-            ("503x,200", Count("503x".into())),
-            ("503x0,200", Count("503x0".into())),
-            ("503x+3,200", Count("503x+3".into())),
-            ("503x3x3,200", Twice("503x3x3".into())),
-            ("200@1s@1s", Twice("200@1s@1s".into())),
-            ("200@", Delay("200@".into())),
-            ("200@2", Delay("200@2".into())),
-            ("200@-2s", Delay("200@-2s".into())),
-            ("timeout@2s", DelayedTimeout("timeout@2s".into())),
-            ("503x3", CountOnLast("503x3".into())),
-            ("503x3@1s", CountOnLast("503x3@1s".into())),
+        for (text, expected) in [
+            ("", "a step is empty"),
+            ("503,,200", "a step is empty"),
+            ("503x3,", "a step is empty"),
+            ("ok", "`ok` is not a step"),
+            ("x3,200", "`x3` is not a step"),
+            ("@1s", "`@1s` is not a step"),
+            ("Timeout", "`Timeout` is not a step"),
+            ("+200", "`+200` is not a step"),
+            ("-1", "`-1` is not a step"),
+            ("199", "`199` is not a response status"),
+            ("600", "`600` is not a response status"),
+            ("99999", "`99999` is not a response status"),
+            ("503x,200", "`503x` has an invalid count"),
+            ("503x0,200", "`503x0` has an invalid count"),
+            ("503x+3,200", "`503x+3` has an invalid count"),
+            ("503x3x3,200", "`503x3x3` has two counts or two delays"),
+            ("200@1s@1s", "`200@1s@1s` has two counts or two delays"),
+            ("200@", "`200@` has an invalid delay"),
+            ("200@2", "`200@2` has an invalid delay"),
+            ("200@-2s", "`200@-2s` has an invalid delay"),
+            (
+                "timeout@2s",
+                "`timeout@2s` delays a response that never comes",
+            ),
+            ("503x3", "`503x3` is the last step"),
+            ("503x3@1s", "`503x3@1s` is the last step"),
         ] {
-            assert_eq!(text.parse::<Script>(), Err(error), "{text}");
+            let error = text.parse::<Script>().unwrap_err();
+            assert!(error.starts_with(expected), "{text}: {error}");
         }
     }
 

@@ -9,6 +9,7 @@ mod report;
 mod watch;
 
 use std::ffi::OsString;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +21,10 @@ use self::criteria::Criteria;
 use self::junit::JunitFile;
 use self::report::WaitReport;
 use self::watch::{Arrivals, End, ExitCode, Watch};
-use super::address::{Address, bind_failure};
 use super::args::{Format, ReportOutput, whole_number};
 use super::capture_feed::{BinFeed, CaptureFeed, FeedingStore, ListenerFeed, WhenFull};
 use super::context::Context;
+use super::listen_addr::{ListenAddr, bind_failure};
 use super::selection;
 use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse};
@@ -92,7 +93,7 @@ pub struct ExpectArgs {
     ///
     /// At an address that other machines reach, they can send requests too, but cannot read anything.
     #[arg(long, value_name = "ADDR", env = "HOOKFIRE_LISTEN", help_heading = WAITING)]
-    listen: Option<Address>,
+    listen: Option<ListenAddr>,
     /// Respond with these statuses in turn, or `timeout` or `reset`, such as 503x2,200 or 200@2s; the last one repeats
     #[arg(long, value_name = "SCRIPT", default_value = "200", help_heading = WAITING)]
     respond: Script,
@@ -158,7 +159,7 @@ fn listen(
     command: &RunningCommand,
     report: &mut WaitReport<'_>,
 ) -> Result<Exit, Failure> {
-    let addr = args.listen.unwrap_or_default().or_port(0);
+    let addr = args.listen.unwrap_or_default().or((Ipv4Addr::LOCALHOST, 0));
     let has_command = !args.command.is_empty();
     if !has_command && addr.port() == 0 && args.output.format() == Format::Json {
         return Err(Failure::usage(

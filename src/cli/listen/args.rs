@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, ValueHint};
 
 use crate::capture::{DEFAULT_MAX_HEADERS, MAX_HEADERS, is_bin_name};
-use crate::cli::address::{Address, parse_port};
 use crate::cli::args::{TransportArgs, whole_number};
+use crate::cli::listen_addr::{ListenAddr, parse_port};
 use crate::text::parse_size;
 use crate::time::parse_timeout;
 
@@ -37,7 +37,7 @@ Examples:
 pub struct ListenArgs {
     /// Where to listen: PORT, :PORT or HOST:PORT; port 0 is any free port [default: 127.0.0.1:8080]
     #[arg(value_name = "ADDR", value_hint = ValueHint::Other)]
-    pub addr: Option<Address>,
+    pub addr: Option<ListenAddr>,
     /// The port, if ADDR has none
     #[arg(long, value_name = "N", value_parser = parse_port, env = "HOOKFIRE_PORT")]
     pub port: Option<u16>,
@@ -152,7 +152,7 @@ pub struct LimitArgs {
     /// Maximum number of connections
     #[arg(long, value_name = "N", value_parser = whole_number::<u32>(1..=100_000), env = "HOOKFIRE_MAX_CONNECTIONS")]
     pub max_connections: Option<u32>,
-    /// Keep the newest N captures of each bin
+    /// Keep the newest N captures of each bin, and up to a hundredth more until they are deleted together
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = whole_number::<u32>(1..=u64::MAX), env = "HOOKFIRE_KEEP")]
     pub keep: u32,
 }

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempPath;
 
-use super::address::bind_failure;
 use super::capture_feed::{ListenerFeed, WhenFull};
 use super::context::Context;
+use super::listen_addr::bind_failure;
 use super::settings;
 use crate::config::SettingSource;
 use crate::engine::plan::Clients;

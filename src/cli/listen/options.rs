@@ -1,13 +1,13 @@
 //! The options of `listen`, validated before anything is bound or written.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::args::ListenArgs;
 use super::forward::Forwarder;
 use crate::capture::{INBOX, Mask};
-use crate::cli::address::DEFAULT_PORT;
 use crate::cli::context::Context;
+use crate::cli::listen_addr::DEFAULT_PORT;
 use crate::cli::settings;
 use crate::error::{Failure, Kind};
 use crate::listener::{ListenerLimits, Script, Tls, Upstream as _};
@@ -54,8 +54,7 @@ impl ListenOptions {
             refuse_loop(addr, forwarder)?;
         }
         let script = args.responses.respond.parse::<Script>().map_err(|e| {
-            Failure::from_error(Kind::Usage, e)
-                .context("invalid value of `--respond`".to_owned())
+            Failure::usage(format!("invalid value of `--respond`: {e}"))
                 .hint("for example `--respond 503x3,200`: three times 503, then always 200")
         })?;
         let require_secret = required_secrets(&args.responses.require_secret, ctx)?;
@@ -104,18 +103,16 @@ impl ListenOptions {
 }
 
 fn listen_addr(args: &ListenArgs) -> Result<SocketAddr, Failure> {
-    let mut typed = args
-        .addr
-        .unwrap_or_default()
-        .with_port(args.port)
-        .ok_or_else(|| {
-            Failure::usage("ADDR and `--port` both give a port")
-                .hint(format!("the default is 127.0.0.1:{DEFAULT_PORT}"))
-        })?;
-    if args.expose {
-        typed = typed.or_all_hosts();
+    let typed = args.addr.unwrap_or_default();
+    if typed.port.is_some() && args.port.is_some() {
+        return Err(Failure::usage("ADDR and `--port` both give a port")
+            .hint(format!("the default is 127.0.0.1:{DEFAULT_PORT}")));
     }
-    let addr = typed.or_port(DEFAULT_PORT);
+    let host = match args.expose {
+        true => Ipv4Addr::UNSPECIFIED,
+        false => Ipv4Addr::LOCALHOST,
+    };
+    let addr = typed.or((host, args.port.unwrap_or(DEFAULT_PORT)));
     if !addr.ip().is_loopback() && !args.expose {
         return Err(
             Failure::usage(format!("other machines can reach `{addr}`: pass `--expose` to allow it"))

@@ -13,6 +13,9 @@ use crate::journal::{CaptureRules, StoredCapture};
 /// How many captures of a bin one transaction deletes, so that it stays short after `--keep` was lowered.
 const MAX_PRUNED: i64 = 5_000;
 
+/// A full bin may have this fraction of its limit more captures.
+const PRUNED_FRACTION: i64 = 100;
+
 /// The newest id and the counts after the last commit.
 #[derive(Default)]
 pub struct CaptureCache {
@@ -66,12 +69,12 @@ impl CaptureCache {
         Ok((id, bin))
     }
 
-    /// Deletes the oldest captures of full bins.
+    /// Deletes the oldest captures of full bins, once there are enough: each deletion writes several pages.
     pub fn prune(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
         let limit = i64::from(self.rules.keep_per_bin.max(1));
         for (bin_id, count) in &mut self.counts {
             let excess = (*count - limit).min(MAX_PRUNED);
-            if excess > 0 {
+            if excess > limit / PRUNED_FRACTION {
                 tx.prepare_cached(
                     "DELETE FROM captures WHERE id IN
                          (SELECT id FROM captures WHERE bin_id = ?1 ORDER BY id LIMIT ?2)",
