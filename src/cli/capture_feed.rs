@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::capture::{Body, Capture, CapturedResponse, Caught};
 use crate::journal::Journal;
 use crate::journal::{
-    CaptureQuery, CaptureStore, JournalError, NewCapture, SharedCapture, StoreReply, StoredCapture,
+    CaptureQuery, CaptureStore, JournalError, SharedCapture, StoreReply, StoredCapture,
 };
 
 const MAX_QUEUED_BYTES: usize = 2 * 1024 * 1024;
@@ -193,9 +193,8 @@ impl QueueState {
     }
 }
 
-impl<S> FeedingStore<S> {
-    /// Feeds a capture once it is stored.
-    fn feeding(&self, (capture, body, done): NewCapture) -> NewCapture {
+impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
         let awaits_response =
             self.forwards && !capture.malformed && capture.response.status.is_none();
         let (queue, when_full) = (Arc::clone(&self.queue), self.when_full);
@@ -210,19 +209,7 @@ impl<S> FeedingStore<S> {
             queue.push(entry, when_full, move || done(result));
             drop(in_progress);
         };
-        (capture, body, Box::new(stored))
-    }
-}
-
-impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
-    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
-        let (capture, body, done) = self.feeding((capture, body, done));
-        self.store.store(capture, body, done);
-    }
-
-    fn store_all(&self, captures: Vec<NewCapture>) {
-        let captures = captures.into_iter().map(|new| self.feeding(new));
-        self.store.store_all(captures.collect());
+        self.store.store(capture, body, Box::new(stored));
     }
 
     fn set_response(&self, id: i64, response: CapturedResponse, done: StoreReply<()>) {

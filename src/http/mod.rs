@@ -35,6 +35,7 @@ pub use errors::tls_hint;
 pub use options::{ClientError, TransportOptions};
 pub use outcome::{MAX_STORED_BODY, outcome};
 pub use pool::{Done, Pool};
+pub use tls::is_encrypted;
 
 /// The most of a response's body that is returned when it is not a delivery's.
 pub const MAX_RESPONSE_BODY: usize = 16 * 1024 * 1024;

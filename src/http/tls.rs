@@ -72,6 +72,11 @@ fn trusted(
     Ok((roots, Vec::new()))
 }
 
+/// Whether it is a key with `BEGIN ENCRYPTED PRIVATE KEY`, or with `Proc-Type: 4,ENCRYPTED` in the older form.
+pub fn is_encrypted(pem: &[u8]) -> bool {
+    pem.windows(9).any(|word| word == b"ENCRYPTED")
+}
+
 type ClientIdentity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// The client's certificates and key.
@@ -87,10 +92,7 @@ fn identity(options: &TransportOptions) -> Result<Option<ClientIdentity>, Client
     let pem = read("key", path)?;
     match PrivateKeyDer::from_pem_slice(&pem) {
         Ok(key) if !chain.is_empty() => Ok(Some((chain, key))),
-        // `BEGIN ENCRYPTED PRIVATE KEY`, or `Proc-Type: 4,ENCRYPTED` in the older form.
-        Err(_) if pem.windows(9).any(|word| word == b"ENCRYPTED") => {
-            Err(ClientError::EncryptedKey { path: path.clone() })
-        }
+        Err(_) if is_encrypted(&pem) => Err(ClientError::EncryptedKey { path: path.clone() }),
         _ => Err(ClientError::Pem {
             what: "certificate with its key",
             path: path.clone(),

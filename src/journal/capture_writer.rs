@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    CaptureRules, CaptureStore, GroupWriter, Journal, JournalError, NewCapture, Reply,
-    SharedCapture, StoreReply, StoredCapture, Write, WriteResult,
+    CaptureRules, CaptureStore, GroupWriter, Journal, JournalError, SharedCapture, StoreReply,
+    StoredCapture, Write, WriteResult,
 };
 use crate::capture::{Body, Capture, CapturedResponse, EventName};
 use crate::event::{self, Event};
@@ -32,12 +32,23 @@ impl JournalCaptureStore {
 
 impl CaptureStore for JournalCaptureStore {
     fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
-        self.store_all(vec![(capture, body, done)]);
-    }
-
-    fn store_all(&self, captures: Vec<NewCapture>) {
-        self.writer
-            .submit_all(captures.into_iter().map(write).collect());
+        // Not on the writer's thread: parsing there would delay the writes of other threads.
+        let event = event_name(&body.bytes);
+        let new = Arc::new(StoredCapture::new(0, "", event, capture, body));
+        let write = Write::Capture(Arc::clone(&new));
+        let reply = move |result: Result<WriteResult, Arc<JournalError>>| {
+            done(result.and_then(|result| match result {
+                WriteResult::Rejected(error) => Err(error),
+                WriteResult::Captured { id, bin } => {
+                    // Does not copy: the writer has dropped its own reference.
+                    let mut stored = Arc::unwrap_or_clone(new);
+                    (stored.caught.id, stored.caught.bin) = (id, bin);
+                    Ok(Arc::new(stored))
+                }
+                _ => Ok(new),
+            }));
+        };
+        self.writer.submit(write, Box::new(reply));
     }
 
     fn set_response(&self, id: i64, response: CapturedResponse, done: StoreReply<()>) {
@@ -46,26 +57,6 @@ impl CaptureStore for JournalCaptureStore {
             Box::new(move |result| done(result.map(drop))),
         );
     }
-}
-
-fn write((capture, body, done): NewCapture) -> (Write, Reply) {
-    // Not on the writer's thread: parsing there would delay the writes of other threads.
-    let event = event_name(&body.bytes);
-    let new = Arc::new(StoredCapture::new(0, "", event, capture, body));
-    let write = Write::Capture(Arc::clone(&new));
-    let reply = move |result: Result<WriteResult, Arc<JournalError>>| {
-        done(result.and_then(|result| match result {
-            WriteResult::Rejected(error) => Err(error),
-            WriteResult::Captured { id, bin } => {
-                // Does not copy: the writer has dropped its own reference.
-                let mut stored = Arc::unwrap_or_clone(new);
-                (stored.caught.id, stored.caught.bin) = (id, bin);
-                Ok(Arc::new(stored))
-            }
-            _ => Ok(new),
-        }));
-    };
-    (write, Box::new(reply))
 }
 
 /// Type and action of a body that begins like an event.

@@ -54,19 +54,9 @@ pub type SharedCapture = Arc<StoredCapture>;
 /// Called with the result of a write, on any thread.
 pub type StoreReply<T> = Box<dyn FnOnce(Result<T, Arc<JournalError>>) + Send>;
 
-/// A capture to store, and what to call once it is stored.
-pub type NewCapture = (Capture, Body, StoreReply<SharedCapture>);
-
 pub trait CaptureStore: Send + Sync {
     /// Stores a capture in the bin that its path names; returns at once.
     fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>);
-
-    /// Stores captures that arrived together.
-    fn store_all(&self, captures: Vec<NewCapture>) {
-        for (capture, body, done) in captures {
-            self.store(capture, body, done);
-        }
-    }
 
     /// Replaces the response of a stored capture; returns at once.
     fn set_response(&self, id: i64, response: CapturedResponse, done: StoreReply<()>);

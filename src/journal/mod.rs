@@ -21,9 +21,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use capture_writer::JournalCaptureStore;
-pub use captures::{
-    CaptureQuery, CaptureStore, NewCapture, Order, SharedCapture, StoreReply, StoredCapture,
-};
+pub use captures::{CaptureQuery, CaptureStore, Order, SharedCapture, StoreReply, StoredCapture};
 pub use error::JournalError;
 pub use group_writer::{CommitRetry, GroupWriter, Reply};
 pub use host::Processes;

@@ -1,8 +1,8 @@
 //! Writes captures and publishes them.
 //!
-//! A request is responded to only after the commit of its capture. Captures that arrive in one turn of the event loop are
-//! submitted together, and the results of a commit are received together: to wake the other thread for each of them
-//! would cost more than to store it.
+//! Each capture is submitted at once, and its request is responded to only after the commit. The journal's writer commits
+//! everything that arrives during one commit with the next one. Its results come back through one channel: to wake the
+//! listener's thread for each of them would cost more than to store it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,12 +12,16 @@ use tokio::sync::oneshot;
 
 use super::notifier::Notifier;
 use crate::capture::{Body, Capture, CapturedResponse};
-use crate::journal::{CaptureStore, JournalError, NewCapture, SharedCapture};
+use crate::journal::{CaptureStore, JournalError, SharedCapture};
 
-/// Captures that are submitted at a time, and results that are received at a time.
-const MAX_TOGETHER: usize = 256;
+/// Results that are returned at a time.
+const MAX_RETURNED: usize = 256;
 
-type Reply = oneshot::Sender<Option<SharedCapture>>;
+/// The result of a write, and where to return it: `None` if the write failed.
+pub(super) type Stored = (
+    oneshot::Sender<Option<SharedCapture>>,
+    Option<SharedCapture>,
+);
 
 /// Writes captures. Clones write to the same place.
 #[derive(Clone)]
@@ -25,66 +29,37 @@ pub(super) struct CaptureWriter {
     captures: Arc<dyn CaptureStore>,
     notifier: Notifier,
     pending: Arc<AtomicUsize>,
-    new: UnboundedSender<NewCapture>,
-    stored: UnboundedSender<(Reply, Option<SharedCapture>)>,
-}
-
-/// What a [`CaptureWriter`] has to write, and what was written.
-pub(super) struct CaptureQueues {
-    captures: Arc<dyn CaptureStore>,
-    notifier: Notifier,
-    new: UnboundedReceiver<NewCapture>,
-    stored: UnboundedReceiver<(Reply, Option<SharedCapture>)>,
-}
-
-impl CaptureQueues {
-    /// Must run as long as captures are written.
-    pub(super) async fn run(mut self) {
-        let (mut new, mut stored) = (Vec::new(), Vec::new());
-        loop {
-            tokio::select! {
-                _ = self.new.recv_many(&mut new, MAX_TOGETHER) => {
-                    self.captures.store_all(std::mem::take(&mut new));
-                }
-                _ = self.stored.recv_many(&mut stored, MAX_TOGETHER) => {
-                    for (reply, capture) in stored.drain(..) {
-                        self.publish(reply, capture);
-                    }
-                }
-            }
-        }
-    }
-
-    fn publish(&self, reply: Reply, capture: Option<SharedCapture>) {
-        if let Some(stored) = &capture {
-            self.notifier.captured(stored.caught.id, &stored.caught.bin);
-        }
-        // The connection may have ended meanwhile.
-        let _ = reply.send(capture);
-    }
+    stored: UnboundedSender<Stored>,
 }
 
 impl CaptureWriter {
+    /// The results must be returned with [`CaptureWriter::return_results`].
     pub(super) fn new(
         captures: Arc<dyn CaptureStore>,
         notifier: Notifier,
-    ) -> (CaptureWriter, CaptureQueues) {
-        let (new, new_captures) = mpsc::unbounded_channel();
-        let (stored, stored_captures) = mpsc::unbounded_channel();
-        let queues = CaptureQueues {
-            captures: Arc::clone(&captures),
-            notifier: notifier.clone(),
-            new: new_captures,
-            stored: stored_captures,
-        };
+    ) -> (CaptureWriter, UnboundedReceiver<Stored>) {
+        let (stored, results) = mpsc::unbounded_channel();
         let writer = CaptureWriter {
             captures,
             notifier,
             pending: Arc::default(),
-            new,
             stored,
         };
-        (writer, queues)
+        (writer, results)
+    }
+
+    /// Publishes stored captures, and lets their requests go on. Must run as long as there are connections.
+    pub(super) async fn return_results(self, mut results: UnboundedReceiver<Stored>) {
+        let mut together = Vec::new();
+        while results.recv_many(&mut together, MAX_RETURNED).await > 0 {
+            for (reply, capture) in together.drain(..) {
+                if let Some(stored) = &capture {
+                    self.notifier.captured(stored.caught.id, &stored.caught.bin);
+                }
+                // The connection may have ended meanwhile.
+                let _ = reply.send(capture);
+            }
+        }
     }
 
     /// Writes a capture; returns after its commit. `None` if that failed: then the request must not be acknowledged.
@@ -97,7 +72,7 @@ impl CaptureWriter {
             // The listener may have ended meanwhile.
             let _ = results.send((reply, result.ok()));
         };
-        let _ = self.new.send((capture, body, Box::new(done)));
+        self.captures.store(capture, body, Box::new(done));
         replied.await.ok()?
     }
 

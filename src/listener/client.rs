@@ -44,7 +44,7 @@ pub(super) struct ClientConnection {
     pub recorder: Rc<RefCell<RequestRecorder>>,
     pub activity: Rc<Activity>,
     /// Gone when hyper has ended.
-    pub stream: Weak<RefCell<HttpStream>>,
+    pub stream: Weak<RefCell<Box<dyn HttpStream>>>,
     pub remote_addr: SocketAddr,
     pub end: Cell<ConnectionEnd>,
     /// While the script's response is sent: the id of the capture, the status, and the start of the request.

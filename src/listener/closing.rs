@@ -152,7 +152,7 @@ impl Closing<'_> {
 
 /// Writes `message`, and closes so that the client can read it although it is still sending: to close with unread bytes would
 /// reset the connection, and the client could lose the message.
-async fn linger(mut stream: HttpStream, message: &[u8], stop: &Stop) {
+async fn linger(mut stream: Box<dyn HttpStream>, message: &[u8], stop: &Stop) {
     let lingering = async {
         let sent = timeout(CLIENT_PAUSE, send_last(&mut stream, message)).await;
         if sent.is_ok_and(|sent| sent.is_ok()) {
@@ -163,12 +163,12 @@ async fn linger(mut stream: HttpStream, message: &[u8], stop: &Stop) {
 }
 
 /// Writes `message` to a client that sends nothing, and closes at once. TLS has a closing message of its own.
-async fn close(mut stream: HttpStream, message: &[u8]) {
+async fn close(mut stream: Box<dyn HttpStream>, message: &[u8]) {
     let _ = timeout(CLOSE_WRITE_LIMIT, send_last(&mut stream, message)).await;
 }
 
 /// Sends nothing until the client closes its side, the connection is needed, or the listener stops.
-async fn hold(mut stream: HttpStream, activity: &Activity, stop: &Stop) {
+async fn hold(mut stream: Box<dyn HttpStream>, activity: &Activity, stop: &Stop) {
     activity.begin_client_wait();
     let held = async {
         let mut buffer = vec![0; DISCARD_BUFFER_BYTES];
@@ -179,7 +179,7 @@ async fn hold(mut stream: HttpStream, activity: &Activity, stop: &Stop) {
 }
 
 /// Closes with a TCP reset.
-fn reset(stream: HttpStream) {
+fn reset(stream: Box<dyn HttpStream>) {
     // If this failed, which no platform is known to do, the client would see an ordinary close.
     let _ = stream.tcp().set_zero_linger();
     drop(stream);
@@ -195,7 +195,7 @@ async fn discard_until_pause(stream: &mut (impl AsyncRead + Unpin), wanted: impl
     {}
 }
 
-async fn send_last(stream: &mut HttpStream, message: &[u8]) -> std::io::Result<()> {
+async fn send_last(stream: &mut Box<dyn HttpStream>, message: &[u8]) -> std::io::Result<()> {
     stream.write_all(message).await?;
     stream.shutdown().await
 }

@@ -59,9 +59,9 @@ async fn open(
     handler: &Handler,
     activity: &Activity,
     stop: &Stop,
-) -> Option<HttpStream> {
+) -> Option<Box<dyn HttpStream>> {
     let Some(tls) = &handler.tls else {
-        return Some(HttpStream::Plain(stream));
+        return Some(Box::new(stream));
     };
     let mut hello = Vec::new();
     let start = RequestStart::now();
@@ -87,14 +87,14 @@ async fn open(
 }
 
 async fn serve_http(
-    stream: HttpStream,
+    stream: Box<dyn HttpStream>,
     remote_addr: SocketAddr,
     handler: Rc<Handler>,
     activity: Rc<Activity>,
     stop: Stop,
 ) {
     let limits = handler.limits;
-    let is_plain_on_tls_port = handler.tls.is_some() && matches!(stream, HttpStream::Plain(_));
+    let is_plain_on_tls_port = handler.tls.is_some() && !stream.is_encrypted();
     let stream = Rc::new(RefCell::new(stream));
     activity.set_stream(&stream);
     let recorder = Rc::new(RefCell::new(RequestRecorder::new(

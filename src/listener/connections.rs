@@ -9,6 +9,7 @@ use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
+use tokio::io::Interest;
 use tokio::sync::Notify;
 
 use super::stream::HttpStream;
@@ -17,26 +18,32 @@ use super::stream::HttpStream;
 pub(super) const EVICTABLE_AFTER: Duration = Duration::from_millis(20);
 
 /// What one connection is doing, as far as eviction is concerned. Shared by the tasks of the listener's thread.
-#[derive(Default)]
 pub(super) struct Activity {
     /// While the listener waits for the client: when the client last sent or read something.
     silent_since: Cell<Option<Instant>>,
+    awaited: Cell<Interest>,
     /// Whether the client waits for a response that is not due yet.
     awaits_response: Cell<bool>,
     holds_memory: Cell<bool>,
     evicted: Cell<bool>,
     changed: Notify,
-    stream: RefCell<Weak<RefCell<HttpStream>>>,
+    stream: RefCell<Weak<RefCell<Box<dyn HttpStream>>>>,
 }
 
 impl Activity {
     /// Names the stream that tells whether the client has hung up.
-    pub(super) fn set_stream(&self, stream: &Rc<RefCell<HttpStream>>) {
+    pub(super) fn set_stream(&self, stream: &Rc<RefCell<Box<dyn HttpStream>>>) {
         *self.stream.borrow_mut() = Rc::downgrade(stream);
     }
 
     /// From now on the listener waits for the client.
     pub(super) fn begin_client_wait(&self) {
+        self.begin_wait_until(Interest::READABLE);
+    }
+
+    /// From now on the listener waits until the client sends, or reads, something.
+    pub(super) fn begin_wait_until(&self, interest: Interest) {
+        self.awaited.set(interest);
         self.silent_since.set(Some(Instant::now()));
         if self.evicted.get() {
             self.changed.notify_waiters();
@@ -104,7 +111,14 @@ impl Activity {
     /// Since when this client is silent, if that is at least `silence` and it is not evicted yet.
     fn evictable_since(&self, silence: Duration) -> Option<Instant> {
         let since = self.silent_since.get()?;
-        (since.elapsed() >= silence && !self.evicted.get()).then_some(since)
+        if since.elapsed() < silence || self.evicted.get() {
+            return None;
+        }
+        // On a busy machine it may be this thread that is late.
+        let stream = self.stream.borrow().upgrade();
+        let is_ready =
+            stream.is_some_and(|stream| stream.borrow().ready(self.awaited.get()).is_some());
+        (!is_ready).then_some(since)
     }
 
     fn is_abandoned(&self) -> bool {
@@ -124,7 +138,15 @@ pub(super) struct Connections {
 impl Connections {
     /// Adds a connection, and waits for its client.
     pub(super) fn open(&self) -> Rc<Activity> {
-        let activity = Rc::new(Activity::default());
+        let activity = Rc::new(Activity {
+            silent_since: Cell::default(),
+            awaited: Cell::new(Interest::READABLE),
+            awaits_response: Cell::default(),
+            holds_memory: Cell::default(),
+            evicted: Cell::default(),
+            changed: Notify::new(),
+            stream: RefCell::default(),
+        });
         activity.begin_client_wait();
         self.open.borrow_mut().push(Rc::clone(&activity));
         activity

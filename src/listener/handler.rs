@@ -9,11 +9,12 @@ use std::time::Duration;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::auth;
-use super::capture_writer::{CaptureQueues, CaptureWriter};
+use super::capture_writer::{CaptureWriter, Stored};
 use super::client::{ClientConnection, ConnectionEnd, NoResponse};
 use super::connections::EVICTABLE_AFTER;
 use super::forward::{self, ForwardHandler, MAX_FORWARDS, MAX_HOPS};
@@ -25,7 +26,7 @@ use super::response::{self, ResponseBody};
 use super::script::{HeaderError, ResponseScript, ScriptAction, ScriptStep};
 use super::setup::{Bound, Setup};
 use super::tls::Tls;
-use super::web::{MAX_WEB_CALLS, WebHandler};
+use super::web::{MAX_CHANGES, MAX_READS, WebHandler};
 use crate::capture::{Capture, CapturedResponse};
 use crate::secret::Secret;
 
@@ -52,7 +53,7 @@ impl Handler {
     pub(super) fn new(
         setup: Setup,
         addr: SocketAddr,
-    ) -> Result<(Handler, CaptureQueues), HeaderError> {
+    ) -> Result<(Handler, UnboundedReceiver<Stored>), HeaderError> {
         let limits = setup.limits;
         let response_memory = MemoryLimit::new(limits.buffered_bytes, UNREAD_RESPONSE_EVICTION);
         let forwarder = setup.upstream.map(|upstream| {
@@ -70,10 +71,11 @@ impl Handler {
         let web = setup.web.map(|ui| WebHandler {
             ui,
             bound,
-            calls: Semaphore::new(MAX_WEB_CALLS),
+            reads: Semaphore::new(MAX_READS),
+            changes: Semaphore::new(MAX_CHANGES),
             memory: Arc::clone(&response_memory),
         });
-        let (writer, queues) = CaptureWriter::new(setup.captures, setup.notifier);
+        let (writer, stored) = CaptureWriter::new(setup.captures, setup.notifier);
         let handler = Handler {
             limits,
             required_secrets: setup.require_secret,
@@ -91,7 +93,7 @@ impl Handler {
             response_memory,
             tls: setup.tls,
         };
-        Ok((handler, queues))
+        Ok((handler, stored))
     }
 
     pub(super) async fn handle(
@@ -107,14 +109,14 @@ impl Handler {
             return Err(NoResponse);
         };
         if let Some(web) = &self.web
-            && web.reserves(&parts.method, &parts.uri)
+            && (web.ui.reserves)(&parts.method, &parts.uri)
             && !refusal.is_some_and(Refusal::is_ambiguous)
         {
             // Boxed: it is rare, and would enlarge the future of every request.
-            return Ok(match refusal {
-                Some(refusal) => client.refuse(refusal),
+            return match refusal {
+                Some(refusal) => Ok(client.refuse(refusal)),
                 None => Box::pin(web.respond(client, parts, request)).await,
-            });
+            };
         }
         let head = std::mem::take(&mut request.head);
         let mut capture = self.capture(client, head, request.start);

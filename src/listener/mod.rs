@@ -117,10 +117,10 @@ impl Listener {
             })?
         };
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
-        let (handler, queues) = Handler::new(setup, addr)?;
+        let (handler, stored) = Handler::new(setup, addr)?;
         let (phase, phases) = watch::channel(StopPhase::Serving);
         let serve = move || {
-            let serving = server::run(socket, handler, queues, Stop::new(phases));
+            let serving = server::run(socket, handler, stored, Stop::new(phases));
             LocalSet::new().block_on(&runtime, serving);
             runtime.shutdown_timeout(BLOCKING_DRAIN_LIMIT);
         };

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::connections::Activity;
@@ -313,7 +313,7 @@ fn is_line_end(byte: &u8) -> bool {
 ///
 /// Shutting it down does nothing: `connection` may still have to send a refusal.
 pub(super) struct RecordedStream {
-    pub stream: Rc<RefCell<HttpStream>>,
+    pub stream: Rc<RefCell<Box<dyn HttpStream>>>,
     pub recorder: Rc<RefCell<RequestRecorder>>,
     pub activity: Rc<Activity>,
     /// How long a client may read nothing of its response.
@@ -328,7 +328,7 @@ impl RecordedStream {
         self.stalled.is_some()
     }
 
-    pub(super) fn into_stream(self) -> HttpStream {
+    pub(super) fn into_stream(self) -> Box<dyn HttpStream> {
         Rc::into_inner(self.stream)
             .expect("others upgrade their weak references only while they poll")
             .into_inner()
@@ -350,7 +350,7 @@ impl RecordedStream {
             return Poll::Pending;
         }
         let stalled = self.stalled.get_or_insert_with(|| {
-            self.activity.begin_client_wait();
+            self.activity.begin_wait_until(Interest::WRITABLE);
             Box::pin(sleep(self.write_timeout))
         });
         ready!(stalled.as_mut().poll(cx));

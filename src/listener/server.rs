@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
-use super::capture_writer::CaptureQueues;
+use super::capture_writer::Stored;
 use super::connection;
 use super::connections::Connections;
 use super::handler::Handler;
@@ -31,11 +32,11 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 pub(super) async fn run(
     listener: TcpListener,
     handler: Handler,
-    queues: CaptureQueues,
+    stored: UnboundedReceiver<Stored>,
     stop: Stop,
 ) {
-    spawn_local(queues.run());
     let handler = Rc::new(handler);
+    spawn_local(handler.writer.clone().return_results(stored));
     let max_connections = handler.limits.connections.max(1);
     let permits = Arc::new(Semaphore::new(max_connections as usize));
     let connections = Rc::new(Connections::default());

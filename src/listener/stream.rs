@@ -1,32 +1,51 @@
 //! The byte stream of a connection, plain or decrypted.
 
-use std::future::Future as _;
-use std::io::Result;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, Ready};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-pub(super) enum HttpStream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+pub(super) trait HttpStream: AsyncRead + AsyncWrite + Unpin {
+    fn tcp(&self) -> &TcpStream;
+    fn is_encrypted(&self) -> bool;
 }
 
-impl HttpStream {
-    pub(super) fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+impl HttpStream for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+}
+
+impl HttpStream for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+
+    fn is_encrypted(&self) -> bool {
+        true
+    }
+}
+
+impl dyn HttpStream {
+    /// What the system has reported and no task has processed yet.
+    pub(super) fn ready(&self, interest: Interest) -> Option<Ready> {
+        let ready = pin!(self.tcp().ready(interest));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(ready) => ready.ok(),
+            Poll::Pending => None,
         }
     }
 
-    /// Whether the system has reported that the client closed its sending side. Some clients do that and still read.
+    /// Whether the client has closed its sending side. Some clients do that and still read.
     pub(super) fn is_hung_up(&self) -> bool {
-        let ready = pin!(self.tcp().ready(Interest::READABLE));
-        let polled = ready.poll(&mut Context::from_waker(Waker::noop()));
-        matches!(polled, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+        let ready = self.ready(Interest::READABLE);
+        ready.is_some_and(|ready| ready.is_read_closed())
     }
 
     /// Ready when the client has closed its side. Once other bytes arrived, the task is not woken any more: poll again.
@@ -35,39 +54,5 @@ impl HttpStream {
             Poll::Ready(_) if self.is_hung_up() => Poll::Ready(()),
             _ => Poll::Pending,
         }
-    }
-}
-
-/// Calls a method of either stream.
-macro_rules! either {
-    ($self:ident.$method:ident($($argument:expr),*)) => {
-        match $self.get_mut() {
-            HttpStream::Plain(stream) => Pin::new(stream).$method($($argument),*),
-            HttpStream::Tls(stream) => Pin::new(stream).$method($($argument),*),
-        }
-    };
-}
-
-impl AsyncRead for HttpStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<Result<()>> {
-        either!(self.poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for HttpStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-        either!(self.poll_write(cx, buf))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        either!(self.poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        either!(self.poll_shutdown(cx))
     }
 }

@@ -1,8 +1,9 @@
 //! TLS on the listener's port: the certificate and the handshake. Offers HTTP/1.1 only, without client certificates.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::{Context as _, anyhow};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{Error, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -10,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::stream::HttpStream;
+use crate::http::{ClientError, is_encrypted};
 
 /// The first bytes of a failed handshake that are captured.
 const MAX_HELLO_BYTES: usize = 16 * 1024;
@@ -27,58 +29,32 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// Why a certificate or its key cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    #[error("cannot read {what} in `{}`", path.display())]
-    Pem {
-        /// `a certificate` or `a private key`.
-        what: &'static str,
-        path: PathBuf,
-        source: Error,
-    },
-    #[error("`{}` does not contain {what} in PEM format", path.display())]
-    NotPem { what: &'static str, path: PathBuf },
-    #[error("the certificate in `{}` cannot be used with the key in `{}`", cert.display(), key.display())]
-    Unusable {
-        cert: PathBuf,
-        key: PathBuf,
-        source: rustls::Error,
-    },
-}
-
 impl Tls {
     /// Reads PEM files: a certificate, with its intermediate certificates if there are any, and its private key.
-    pub fn load(cert: &Path, key: &Path) -> Result<Tls, TlsError> {
-        let pem_error = |what, path: &Path, source| {
-            let path = path.to_owned();
-            match source {
-                Error::NoItemsFound => TlsError::NotPem { what, path },
-                source => TlsError::Pem { what, path, source },
-            }
-        };
+    pub fn load(cert: &Path, key: &Path) -> anyhow::Result<Tls> {
         let chain: Result<Vec<_>, _> =
             CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);
         let chain = match chain {
             Ok(chain) if chain.is_empty() => Err(Error::NoItemsFound),
             chain => chain,
         };
-        let chain = chain.map_err(|error| pem_error("a certificate", cert, error))?;
-        let private = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| pem_error("a private key", key, error))?;
+        let chain = chain.map_err(|error| unreadable("a certificate", cert, error))?;
+        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
+            let path = key.to_owned();
+            match std::fs::read(key) {
+                Ok(pem) if is_encrypted(&pem) => ClientError::EncryptedKey { path }.into(),
+                _ => unreadable("a private key", key, error),
+            }
+        })?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| {
-                builder
-                    .with_no_client_auth()
-                    .with_single_cert(chain, private)
-            })
-            .map_err(|source| TlsError::Unusable {
-                cert: cert.to_owned(),
-                key: key.to_owned(),
-                source,
-            })?;
+            .map(|builder| builder.with_no_client_auth())
+            .and_then(|builder| builder.with_single_cert(chain, private));
+        let mut config = config.with_context(|| {
+            let (cert, key) = (cert.display(), key.display());
+            format!("the certificate in `{cert}` cannot be used with the key in `{key}`")
+        })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Tls(Arc::new(config)))
     }
@@ -89,14 +65,22 @@ impl Tls {
         &self,
         stream: TcpStream,
         hello: &mut Vec<u8>,
-    ) -> Option<HttpStream> {
+    ) -> Option<Box<dyn HttpStream>> {
         hello.resize(MAX_HELLO_BYTES, 0);
         let length = stream.peek(hello).await.unwrap_or(0);
         hello.truncate(length);
         if *hello.first()? != HANDSHAKE_RECORD {
-            return Some(HttpStream::Plain(stream));
+            return Some(Box::new(stream));
         }
         let accepting = TlsAcceptor::from(Arc::clone(&self.0)).accept(stream);
-        Some(HttpStream::Tls(Box::new(accepting.await.ok()?)))
+        Some(Box::new(accepting.await.ok()?))
+    }
+}
+
+fn unreadable(what: &str, path: &Path, error: Error) -> anyhow::Error {
+    let path = path.display();
+    match error {
+        Error::NoItemsFound => anyhow!("`{path}` does not contain {what} in PEM format"),
+        error => anyhow!(error).context(format!("cannot read {what} in `{path}`")),
     }
 }

@@ -228,6 +228,30 @@ fn unread_forwarded_responses_use_little_memory() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn unread_lists_use_little_memory() {
+    let env = TestEnv::new();
+    let mut listener = Listener::start(&env, &[]);
+    for _ in 0..8 {
+        assert_eq!(listener.post("/", &"x".repeat(1_000_000)).status, 200);
+    }
+    let idle = listener.process().kilobytes("VmRSS:");
+    let list = "GET /api/v1/bins/inbox/requests HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let unread: Vec<TcpStream> = (0..80).map(|_| listener.connect()).collect();
+    for mut client in &unread {
+        client.write_all(list.as_bytes()).unwrap();
+    }
+    // The first clients are evicted for the others.
+    for client in &unread[..12] {
+        let _ = client.peek(&mut [0]);
+    }
+    assert_eq!(listener.get("/meanwhile").status, 200);
+    let peak = listener.process().kilobytes("VmHWM:");
+    assert!(peak <= idle + 128 * 1024, "{peak} kB, after {idle} kB");
+    listener.stop();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn idle_clients_cannot_use_up_the_file_descriptors() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let env = TestEnv::new();

@@ -3,7 +3,6 @@
 use std::io::ErrorKind;
 
 use super::super::Tls;
-use super::super::tls::TlsError;
 use super::*;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -246,36 +245,33 @@ fn a_tls_client_that_does_not_read_is_disconnected() {
 fn unusable_certificates_are_errors_with_the_file() {
     let (one, other) = (Certified::new(), Certified::new());
     let file = |of: &Certified, name: &str| of.folder.path().join(name);
-    let missing = Tls::load(&file(&one, "none.pem"), &file(&one, "key.pem")).unwrap_err();
-    assert!(
-        matches!(
-            missing,
-            TlsError::Pem {
-                what: "a certificate",
-                ..
-            }
+    let encrypted = file(&one, "encrypted.pem");
+    let pem = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    std::fs::write(&encrypted, pem).unwrap();
+    for (cert, key, expected) in [
+        (
+            file(&one, "none.pem"),
+            file(&one, "key.pem"),
+            "cannot read a certificate in",
         ),
-        "{missing:?}"
-    );
-    let swapped = Tls::load(&file(&one, "key.pem"), &file(&one, "key.pem")).unwrap_err();
-    assert!(
-        swapped.to_string().contains("a certificate in"),
-        "{swapped:?}"
-    );
-    let no_key = Tls::load(&file(&one, "cert.pem"), &file(&one, "cert.pem")).unwrap_err();
-    assert!(
-        matches!(
-            no_key,
-            TlsError::NotPem {
-                what: "a private key",
-                ..
-            }
+        (
+            file(&one, "key.pem"),
+            file(&one, "key.pem"),
+            "does not contain a certificate in PEM format",
         ),
-        "{no_key:?}"
-    );
-    let strangers = Tls::load(&file(&one, "cert.pem"), &file(&other, "key.pem")).unwrap_err();
-    assert!(
-        matches!(strangers, TlsError::Unusable { .. }),
-        "{strangers:?}"
-    );
+        (
+            file(&one, "cert.pem"),
+            file(&one, "cert.pem"),
+            "does not contain a private key in PEM format",
+        ),
+        (
+            file(&one, "cert.pem"),
+            file(&other, "key.pem"),
+            "cannot be used with the key in",
+        ),
+        (file(&one, "cert.pem"), encrypted, "is encrypted"),
+    ] {
+        let error = Tls::load(&cert, &key).err().unwrap();
+        assert!(error.to_string().contains(expected), "{error:?}");
+    }
 }
