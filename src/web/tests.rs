@@ -1010,6 +1010,21 @@ fn emulated_settings_follow_the_portals_rules() {
     assert_eq!(settings.as_object().unwrap().len(), 19);
     assert_eq!(update("PUT", JSON, r#"{"active":"0","url":""}"#).0, 200);
     assert_eq!(update("PUT", JSON, "{").0, 400);
+    let long = format!("http://h/{}", "x".repeat(247));
+    for (url, status) in [
+        ("http://user:word@h/", 200),
+        ("https://h/#part", 200),
+        ("http:://banana", 200),
+        ("foo http://h", 200),
+        (&long[..255], 200),
+        (&long, 422),
+        ("ftp://h/", 422),
+        ("http:// h", 422),
+        ("words", 422),
+    ] {
+        let body = json!({ "active": 1, "url": url }).to_string();
+        assert_eq!(update("PUT", JSON, &body).0, status, "{url}");
+    }
     for call in ["webhooks.xml", "webhooks"] {
         let refused = emulated(&web, "PUT", call, FORM, "active=1");
         assert_eq!(refused.status, 406, "{call}");

@@ -1,9 +1,11 @@
 //! Commands for a tenant: its failed deliveries, objects and webhook switches; and the emulator.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::recovery::{SECRET, Story, TOKEN, entry, list};
-use crate::support::{Listener, Server, TestEnv, close, forever, hang, raw, respond};
+use crate::support::{Listener, Server, TestEnv, close, forever, hang, raw, respond, skipped};
 
 #[test]
 fn portal_errors_are_reported_without_the_token() {
@@ -445,9 +447,127 @@ fn portal_webhooks_in_xml_are_read_like_json() {
 }
 
 #[test]
+fn emulator_accepts_requests_of_published_clients() {
+    let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[1, 2]);
+    let basic = |pair: String| format!("Authorization: Basic {}\r\n", STANDARD.encode(pair));
+    let (as_user, as_password) = (basic(format!("{TOKEN}:")), basic(format!(":{TOKEN}")));
+    let in_query = format!("?access_token={TOKEN}");
+    let in_form = format!("access_token={TOKEN}&");
+    let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+    let send = |method: &str, call: &str, header: &str, body: &str| {
+        let length = body.len();
+        let host = format!("Host: 127.0.0.1:{}\r\n", story.listener.port());
+        let head = format!("{method} /admin/api/{call} HTTP/1.1\r\n{host}{header}");
+        let response = story
+            .listener
+            .send(format!("{head}Content-Length: {length}\r\n\r\n{body}"));
+        assert_eq!(response.status, 200, "{method} {call} {body}");
+        response
+    };
+    for (method, query, content_type, auth, body, switched) in [
+        // The Python package `3scale-api`.
+        (
+            "PUT",
+            in_query.as_str(),
+            json,
+            "",
+            r#"{"url":"http://h/","active":"true","user_created_on":"true"}"#,
+            true,
+        ),
+        (
+            "PUT",
+            &in_query,
+            json,
+            "",
+            r#"{"url":"","active":"false","user_created_on":"false"}"#,
+            false,
+        ),
+        // Forms, with the token in the body or as a credential, and nested parameters.
+        (
+            "PUT",
+            "",
+            form,
+            "",
+            &format!("{in_form}user_created_on=true"),
+            true,
+        ),
+        (
+            "PATCH",
+            "",
+            form,
+            "",
+            &format!("{in_form}web_hook[user_created_on]=0"),
+            false,
+        ),
+        (
+            "PUT",
+            "",
+            form,
+            &as_user,
+            "url=&active=0&user_created_on=1",
+            true,
+        ),
+        (
+            "PATCH",
+            "",
+            json,
+            &as_password,
+            r#"{"web_hook":{"user_created_on":0}}"#,
+            false,
+        ),
+        (
+            "PUT",
+            "",
+            json,
+            "",
+            &format!(r#"{{"provider_key":"{TOKEN}","user_created_on":1}}"#),
+            true,
+        ),
+    ] {
+        let header = format!("{auth}Content-Type: {content_type}\r\n");
+        let call = format!("webhooks.json{query}");
+        let settings = &send(method, &call, &header, body).json()["webhook"];
+        assert_eq!(settings["user_created_on"], switched, "{method} {body}");
+        assert_eq!(settings.as_object().unwrap().len(), 19);
+    }
+    let header = format!("{as_user}Content-Type: {form}\r\n");
+    send(
+        "DELETE",
+        "webhooks/failures.xml",
+        &header,
+        "time=2020-01-01T10:00:01Z",
+    );
+    assert_eq!(story.left(), ["id-2"]);
+}
+
+#[test]
+fn python_package_of_3scale_works_with_the_emulator() {
+    let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[]);
+    let python = |script: &str| {
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", script, story.listener.url(), TOKEN]);
+        command.output().is_ok_and(|output| output.status.success())
+    };
+    if !python("import threescale_api") {
+        return skipped("the Python package `3scale-api` is not installed");
+    }
+    let script = r#"
+import sys, threescale_api
+webhooks = threescale_api.ThreeScaleClient(sys.argv[1], sys.argv[2], ssl_verify=False).webhooks
+for kind in ("Keys", "Users", "Applications", "Accounts"):
+    settings = webhooks.setup(kind, "http://127.0.0.1:1/hook").json()["webhook"]
+    assert settings["active"] is True and settings["url"] == "http://127.0.0.1:1/hook", settings
+assert list(settings.values()).count(False) == 0, settings
+settings = webhooks.clear().json()["webhook"]
+assert not any(settings.values()), settings
+"#;
+    assert!(python(script));
+}
+
+#[test]
 fn emulator_sends_long_lists_in_parts() {
     let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[]);
-    let event = "x".repeat(100_000);
+    let event = "x".repeat(20_000);
     let large = |n: usize| entry(n, n % 60, "http://h/").replace("<id>1", &format!("<id>{event}"));
     let failures = list((1..=250).map(large));
     let import = story.tenant.hookfire(["failed", "import", "-"]);

@@ -225,7 +225,7 @@ impl<'a> PlanReport<'a> {
         let id = delivery.id;
         let failure = self.hinted(delivery, error.into());
         let Some(missing) = failure.error.downcast_ref::<MissingSecret>() else {
-            return failure;
+            return failure.context(format!("#{id} is left as it is"));
         };
         let known = (missing.to_string(), delivery.endpoint.clone());
         if self.explained.borrow_mut().insert(known) {
