@@ -54,7 +54,8 @@ fn escape(text: &str, hide: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn is_deceptive(c: char) -> bool {
+/// A control character, or one that is invisible or changes the direction of text.
+pub fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00AD}'                  // soft hyphen

@@ -50,40 +50,19 @@ fn is_name_char(c: char) -> bool {
             | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
 }
 
-/// Visible on a line of text: not a control, not invisible, without effect on the direction of text.
-pub(super) fn is_printable(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c,
-            '\u{AD}' | '\u{61C}' | '\u{180E}'
-            | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
-            | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
-}
-
 /// Escapes text for element content, so that a parser reads it back exactly; forbidden characters become U+FFFD.
 pub fn escape_text(value: &str) -> String {
-    escape(value, |c| match c {
-        '&' => Some("&amp;"),
-        '<' => Some("&lt;"),
-        // Only `]]>` must not stand bare; escaping every `>` keeps the rule free of context.
-        '>' => Some("&gt;"),
-        // A bare CR would come back as LF.
-        '\r' => Some("&#13;"),
-        _ => None,
-    })
+    escape(value, |_| None)
 }
 
 /// Like [`escape_text`], for an attribute in quotes of either kind.
 pub fn escape_attribute(value: &str) -> String {
     escape(value, |c| match c {
-        '&' => Some("&amp;"),
-        '<' => Some("&lt;"),
-        '>' => Some("&gt;"),
         '"' => Some("&quot;"),
         '\'' => Some("&apos;"),
         // White space in an attribute comes back as a plain space unless it is a reference.
         '\t' => Some("&#9;"),
         '\n' => Some("&#10;"),
-        '\r' => Some("&#13;"),
         _ => None,
     })
 }
@@ -91,10 +70,18 @@ pub fn escape_attribute(value: &str) -> String {
 fn escape(value: &str, reference: impl Fn(char) -> Option<&'static str>) -> String {
     let mut escaped = String::with_capacity(value.len());
     for c in value.chars() {
-        match reference(c) {
-            Some(reference) => escaped.push_str(reference),
-            None if is_xml_char(c) => escaped.push(c),
-            None => escaped.push(char::REPLACEMENT_CHARACTER),
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            // Only `]]>` must not stand bare; escaping every `>` keeps the rule free of context.
+            '>' => escaped.push_str("&gt;"),
+            // A bare CR would come back as LF.
+            '\r' => escaped.push_str("&#13;"),
+            _ if !is_xml_char(c) => escaped.push(char::REPLACEMENT_CHARACTER),
+            _ => match reference(c) {
+                Some(reference) => escaped.push_str(reference),
+                None => escaped.push(c),
+            },
         }
     }
     escaped

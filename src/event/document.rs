@@ -8,11 +8,12 @@ use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event as Token;
 use roxmltree::Node;
 
-use super::chars::{is_printable, is_space};
+use super::chars::is_space;
 use super::encoding::decode;
 use super::error::{EventError, shown};
 use super::object::Object;
 use super::{MAX_DOCUMENT_DEPTH, xml};
+use crate::sanitize::is_deceptive;
 use crate::text::named_enum;
 
 /// One event, ready to send.
@@ -223,7 +224,7 @@ fn field_value(name: &str, text: &str) -> Result<String, String> {
     if value.is_empty() {
         return Err(format!("its `{name}` is empty"));
     }
-    if let Some(c) = value.chars().find(|&c| !is_printable(c)) {
+    if let Some(c) = value.chars().find(|&c| is_deceptive(c)) {
         let code = u32::from(c);
         return Err(format!(
             "its `{name}` has the unprintable character U+{code:04X}"

@@ -1,6 +1,6 @@
 //! Why an object, an event or an edit is refused. Messages quote at most a few characters of the document, made visible.
 
-use super::chars;
+use crate::sanitize::is_deceptive;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
@@ -68,7 +68,7 @@ pub(super) fn shown(text: &str) -> String {
     const MAX_CHARS: usize = 60;
     let short: String = text.chars().take(MAX_CHARS).collect();
     let more = if short.len() < text.len() { "…" } else { "" };
-    short.replace(|c| !chars::is_printable(c), "\u{FFFD}") + more
+    short.replace(is_deceptive, "\u{FFFD}") + more
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Fuzzed events and objects: a second parser accepts all that this one accepts, and their bytes are kept.
 
 use super::encoding::decode;
+use super::tests::second_parser;
 use super::*;
 use crate::fuzz::fuzz;
 

@@ -25,8 +25,6 @@ mod pretty;
 mod proptests;
 pub mod samples;
 #[cfg(test)]
-mod second_parser;
-#[cfg(test)]
 mod tests;
 mod tree;
 pub mod xml;

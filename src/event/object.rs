@@ -4,8 +4,6 @@
 //! byte for byte except for the encoding.
 
 use super::MAX_DEPTH;
-#[cfg(test)]
-use super::chars;
 use super::encoding::decode;
 use super::error::EventError;
 use super::xml::root_element;
@@ -38,16 +36,6 @@ impl Object {
     pub(super) fn written(text: String) -> Object {
         debug_assert_eq!(root_element(&text, MAX_DEPTH), Ok(0..text.len()));
         Object { text }
-    }
-
-    /// The element's name as written, prefix included: `account`, `user`, `application`, …
-    #[cfg(test)]
-    pub fn root_name(&self) -> &str {
-        let name = &self.text[1..];
-        let end = name
-            .find(|c| chars::is_space(c) || matches!(c, '/' | '>'))
-            .unwrap_or(name.len());
-        &name[..end]
     }
 
     /// The element, from its `<` to its last `>`.
@@ -88,18 +76,6 @@ mod tests {
         let text = "\u{FEFF}<?xml version='1.0'?>\n<!-- a --><?b c?> \
                     <x a = '1'>\r\n <y/>&#13;<!-- c -->\r</x >\n<!-- d -->\n";
         assert_eq!(parsed(text), "<x a = '1'>\r\n <y/>&#13;<!-- c -->\r</x >");
-    }
-
-    #[test]
-    fn knows_its_name() {
-        for (text, name) in [
-            ("<a/>", "a"),
-            ("<a\n/>", "a"),
-            ("<a></a>", "a"),
-            ("<p:é xmlns:p='u'/>", "p:é"),
-        ] {
-            assert_eq!(Object::parse(text.as_bytes()).unwrap().root_name(), name);
-        }
     }
 
     #[test]

@@ -271,17 +271,18 @@ async fn delete(State(state): Web, parameters: Parameters) -> Response {
 
 /// The settings of a new tenant: everything is off.
 pub(super) fn default_settings() -> Map<String, Value> {
-    let names = ["active", "provider_actions"].map(str::to_owned);
+    let mut settings = Map::from_iter([("url".to_owned(), Value::from(""))]);
     let switches = EVENTS
         .iter()
         .map(|(event_type, action)| format!("{event_type}_{action}_on"));
-    let off = names
+    for name in ["active", "provider_actions"]
+        .map(str::to_owned)
         .into_iter()
         .chain(switches)
-        .map(|name| (name, Value::Bool(false)));
-    std::iter::once(("url".to_owned(), Value::from("")))
-        .chain(off)
-        .collect()
+    {
+        settings.insert(name, Value::Bool(false));
+    }
+    settings
 }
 
 /// Changes the given settings and responds with all of them. Invalid settings change nothing.

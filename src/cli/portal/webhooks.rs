@@ -1,10 +1,10 @@
 //! `hookfire portal webhooks set`: the tenant's webhook switches.
 
-use clap::{Args, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, Subcommand, ValueHint};
 use serde_json::{Map, Value, json};
 
 use super::access::{self, PortalArgs};
-use crate::cli::args::{ExtraArgs, Format, ReportOutput, TransportArgs};
+use crate::cli::args::{ExtraArgs, Format, ReportOutput, TransportArgs, one_of};
 use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::error::{Failure, Kind};
@@ -41,16 +41,8 @@ impl PortalWebhooksCommand {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum OnOff {
-    On,
-    Off,
-}
-
-impl OnOff {
-    fn value(self) -> String {
-        (self == OnOff::On).to_string()
-    }
+fn on_or_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
 }
 
 /// Set the tenant's webhook URL and switches
@@ -69,11 +61,11 @@ pub struct PortalWebhooksSetArgs {
     #[arg(long, value_name = "NAME=VALUE", value_hint = ValueHint::Other)]
     secret: Vec<String>,
     /// Whether webhooks are sent at all: on or off
-    #[arg(long, value_name = "SWITCH", value_enum, hide_possible_values = true)]
-    active: Option<OnOff>,
+    #[arg(long, value_name = "SWITCH", value_parser = one_of([true, false], on_or_off), hide_possible_values = true)]
+    active: Option<bool>,
     /// Whether changes in the admin portal send webhooks too: on or off
-    #[arg(long, value_name = "SWITCH", value_enum, hide_possible_values = true)]
-    provider_actions: Option<OnOff>,
+    #[arg(long, value_name = "SWITCH", value_parser = one_of([true, false], on_or_off), hide_possible_values = true)]
+    provider_actions: Option<bool>,
     /// Whether an event is sent, such as account.created=on; `account.*` means all of that type (repeatable)
     #[arg(long, value_name = "TYPE.ACTION=SWITCH", value_hint = ValueHint::Other)]
     event: Vec<String>,
@@ -94,7 +86,7 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
         ("active", args.active),
         ("provider_actions", args.provider_actions),
     ] {
-        fields.extend(switch.map(|switch| (name.to_owned(), switch.value())));
+        fields.extend(switch.map(|on| (name.to_owned(), on.to_string())));
     }
     for text in &args.event {
         fields.extend(event_fields(text)?);
@@ -170,9 +162,11 @@ fn url(
 fn event_fields(text: &str) -> Result<Vec<(String, String)>, Failure> {
     let parts = text.split_once('=').and_then(|(event, switch)| {
         let (event_type, action) = event.split_once('.')?;
-        Some((event_type, action, OnOff::from_str(switch, true).ok()?))
+        let is = |on| switch.eq_ignore_ascii_case(on_or_off(on));
+        let on = [true, false].into_iter().find(|on| is(*on))?;
+        Some((event_type, action, on))
     });
-    let Some((event_type, action, switch)) = parts else {
+    let Some((event_type, action, on)) = parts else {
         return Err(Failure::usage(format!(
             "`--event` takes TYPE.ACTION=on or =off, not `{text}`"
         )));
@@ -180,7 +174,7 @@ fn event_fields(text: &str) -> Result<Vec<(String, String)>, Failure> {
     let mut fields = Vec::new();
     for (known_type, known_action) in catalogue::EVENTS {
         if *known_type == event_type && (action == "*" || *known_action == action) {
-            fields.push((format!("{known_type}_{known_action}_on"), switch.value()));
+            fields.push((format!("{known_type}_{known_action}_on"), on.to_string()));
         }
     }
     if !fields.is_empty() {
@@ -220,8 +214,7 @@ fn webhook(body: &[u8]) -> Map<String, Value> {
 
 fn display(value: &Value) -> String {
     match value {
-        Value::Bool(true) => "on".to_owned(),
-        Value::Bool(false) => "off".to_owned(),
+        Value::Bool(on) => on_or_off(*on).to_owned(),
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
         other => other.to_string(),
