@@ -1,4 +1,8 @@
-//! Text helpers: plurals, lists, suggestions for mistyped words, shell quoting, sizes.
+//! Text helpers: plurals, lists, suggestions for mistyped words, shell quoting, sizes, files that are read whole.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 
 /// Defines an enum whose variants have names, in the journal, the configuration and output.
 macro_rules! named_enum {
@@ -103,6 +107,21 @@ pub fn size(bytes: u64) -> String {
         0 => format!("{} {unit}", tenths / 10),
         tenth => format!("{}.{tenth} {unit}", tenths / 10),
     }
+}
+
+/// Reads a whole file, which may be a device without an end, unless it is larger than `max` bytes.
+pub fn read_file(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    read_whole(File::open(path)?, max)
+}
+
+/// As [`read_file`].
+pub fn read_whole(input: impl Read, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input.take(max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
+        return Err(io::Error::other(format!("it is larger than {}", size(max))));
+    }
+    Ok(bytes)
 }
 
 /// Parses `1MiB`, `64 KiB`, `10MB` or a plain number of bytes.

@@ -68,6 +68,8 @@ pub enum ConfigError {
     },
 }
 
+const MAX_BYTES: u64 = 1 << 20;
+
 const ROOT_KEYS: &[&str] = &["default_endpoint", "endpoints", "portal"];
 const CONNECTION_KEYS: &[&str] = &[
     "timeout",
@@ -101,7 +103,10 @@ const SECRET_FORM: &str = "text, { env = \"VARIABLE\" } or { file = \"PATH\" }";
 impl Config {
     /// Reads a file. One that does not exist is an empty configuration unless the user `named` it.
     pub fn load(path: &Path, named: bool) -> Result<Config, ConfigError> {
-        let text = match std::fs::read_to_string(path) {
+        let read = text::read_file(path, MAX_BYTES).and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8"))
+        });
+        let text = match read {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !named => {
                 return Ok(Config::default());

@@ -14,6 +14,9 @@ use rustls::{
 };
 
 use super::{ClientError, TransportOptions};
+use crate::text;
+
+const MAX_PEM_BYTES: u64 = 16 << 20;
 
 /// `with_roots` is false where no TLS connection will be made: reading the system's certificates takes milliseconds.
 pub fn client_config(
@@ -106,7 +109,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, ClientError> {
-    std::fs::read(path).map_err(|source| ClientError::File {
+    text::read_file(path, MAX_PEM_BYTES).map_err(|source| ClientError::File {
         what,
         path: path.to_owned(),
         source,

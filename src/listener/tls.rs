@@ -12,6 +12,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::stream::HttpStream;
 use crate::http::{ClientError, is_encrypted};
+use crate::text;
+
+const MAX_PEM_BYTES: u64 = 16 << 20;
 
 /// The first bytes of a failed handshake that are captured.
 const MAX_HELLO_BYTES: usize = 16 * 1024;
@@ -32,18 +35,22 @@ impl std::fmt::Debug for Tls {
 impl Tls {
     /// Reads PEM files: a certificate, with its intermediate certificates if there are any, and its private key.
     pub fn load(cert: &Path, key: &Path) -> anyhow::Result<Tls> {
-        let chain: Result<Vec<_>, _> =
-            CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);
+        let read = |what, path: &Path| {
+            text::read_file(path, MAX_PEM_BYTES).map_err(|e| unreadable(what, path, Error::Io(e)))
+        };
+        let pem = read("a certificate", cert)?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let chain = match chain {
             Ok(chain) if chain.is_empty() => Err(Error::NoItemsFound),
             chain => chain,
         };
         let chain = chain.map_err(|error| unreadable("a certificate", cert, error))?;
-        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
+        let pem = read("a private key", key)?;
+        let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
             let path = key.to_owned();
-            match std::fs::read(key) {
-                Ok(pem) if is_encrypted(&pem) => ClientError::EncryptedKey { path }.into(),
-                _ => unreadable("a private key", key, error),
+            match is_encrypted(&pem) {
+                true => ClientError::EncryptedKey { path }.into(),
+                false => unreadable("a private key", key, error),
             }
         })?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());

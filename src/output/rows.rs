@@ -4,6 +4,7 @@
 //! reads them. Every format streams. A text table is laid out in pages of [`TABLE_PAGE_ROWS`] rows, each with its heading,
 //! because the widest cell decides how wide a column is.
 
+use std::borrow::Cow;
 use std::io;
 
 use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Row, Table, presets};
@@ -15,6 +16,9 @@ use crate::text::named_enum;
 
 /// Rows of a text table that are held in memory and laid out together.
 const TABLE_PAGE_ROWS: usize = 1_000;
+
+/// Characters of a cell of a text table. The other formats have all of them.
+const MAX_CELL_CHARS: usize = 200;
 
 /// On a narrower terminal, no cell is kept complete.
 const MIN_WIDTH_FOR_WHOLE_CELLS: u16 = 60;
@@ -231,8 +235,9 @@ fn layout<T>(ui: &Ui, columns: &[Column<'_, T>], rows: Vec<Vec<String>>) -> Stri
             .set_content_arrangement(ContentArrangement::Dynamic);
     }
     // comfy-table does not escape control characters.
+    let cell = |text: &String| Cell::new(cut(&visible_line(text)));
     let row = |cells: Vec<String>| {
-        let mut row = Row::from(cells.iter().map(|cell| Cell::new(visible_line(cell))));
+        let mut row = Row::from(cells.iter().map(cell));
         if ui.terminals.stdout {
             row.max_height(1);
         }
@@ -260,6 +265,14 @@ fn layout<T>(ui: &Ui, columns: &[Column<'_, T>], rows: Vec<Vec<String>>) -> Stri
     }
 }
 
+/// The beginning of a cell that would make every row too wide.
+fn cut(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MAX_CELL_CHARS) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// The I/O error inside, so that a closed pipe is recognized.
 fn csv_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
@@ -281,6 +294,13 @@ fn not_a_formula(cell: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_cells_are_cut() {
+        let long = "é".repeat(60_000);
+        assert_eq!(cut(&long).chars().count(), MAX_CELL_CHARS + 1);
+        assert_eq!(cut(&long[..400]), &long[..400]);
+    }
 
     #[test]
     fn csv_cells_are_never_formulas() {

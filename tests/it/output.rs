@@ -308,6 +308,45 @@ fn cells_are_cut_on_a_terminal_and_complete_in_a_pipe() {
 }
 
 #[test]
+fn endless_files_are_refused() {
+    let env = TestEnv::new();
+    let fire: &[&str] = &["fire", "account", "created", "--url", "http://127.0.0.1:1/"];
+    let lines: [(&[&str], &str); 4] = [
+        (&["config", "show", "--config", "/dev/zero"], "1 MiB"),
+        (&[fire, &["--object", "/dev/zero"]].concat(), "64 MiB"),
+        (
+            &[
+                "ping",
+                "--url",
+                "https://127.0.0.1:1/",
+                "--cacert",
+                "/dev/zero",
+            ],
+            "16 MiB",
+        ),
+        (
+            &[
+                "listen",
+                "--tls-cert",
+                "/dev/zero",
+                "--tls-key",
+                "/dev/zero",
+            ],
+            "16 MiB",
+        ),
+    ];
+    for (line, max) in lines {
+        let refused = env.hookfire(line).run();
+        assert!(
+            refused
+                .stderr()
+                .contains(&format!("it is larger than {max}")),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
 fn json_errors_are_one_object() {
     let env = TestEnv::new();
     for (args, code, kind) in [

@@ -5,7 +5,6 @@ mod batch;
 mod batch_line;
 mod lines;
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,7 +28,11 @@ use crate::error::{Failure, Kind};
 use crate::event::{ElementOrder, Event, Object, pretty};
 use crate::exit::Exit;
 use crate::journal::{NewDelivery, Write, WriteResult};
+use crate::text;
 use crate::time::compact;
+
+/// Larger events and objects are not read.
+const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -362,11 +365,9 @@ fn event(args: &FireArgs, ctx: &Context<'_>, compat: ElementOrder) -> Result<Eve
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let read = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        read.map(|_| bytes)
+        text::read_whole(std::io::stdin().lock(), MAX_DOCUMENT_BYTES)
     } else {
-        std::fs::read(path)
+        text::read_file(path, MAX_DOCUMENT_BYTES)
     };
     read.map_err(|e| {
         Failure::from_error(Kind::Error, e).context(format!("cannot read {}", file_name(path)))
