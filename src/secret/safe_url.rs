@@ -239,6 +239,13 @@ pub fn split_user_info(text: &str) -> Option<(String, Option<Secret>)> {
 /// URL-like text from outside (a `Location` header) with the values of its query masked, without user information and
 /// fragment.
 pub fn masked(text: &str) -> String {
+    let has_no_user = match Url::parse(text) {
+        Ok(url) => url.has_host() && url.username().is_empty() && url.password().is_none(),
+        Err(_) => text.starts_with('/') && !text.starts_with("//"),
+    };
+    if !has_no_user && is_user_unclear(text) {
+        return shown(text);
+    }
     let head = shown_part(text);
     let Some((_, query)) = text.split_once('?') else {
         return head;
@@ -258,15 +265,22 @@ pub fn masked(text: &str) -> String {
 /// The part of a mistyped URL that may be shown: nothing after `?` or `#`, no user information, and only the scheme where
 /// it is unclear where user information ends (a password with a `/`).
 pub fn shown(text: &str) -> String {
-    let authority = text.find("//").map_or(0, |at| at + 2);
-    let end = text[authority..]
-        .find(['/', '?', '#'])
-        .map_or(text.len(), |at| authority + at);
-    if text[end..].contains('@') {
-        format!("{}{MASK}", &text[..authority])
+    if is_user_unclear(text) {
+        format!("{}{MASK}", &text[..authority_start(text)])
     } else {
         shown_part(text)
     }
+}
+
+/// Whether an `@` follows the first end of the authority, so that a user or password may go on after it.
+fn is_user_unclear(text: &str) -> bool {
+    let authority = &text[authority_start(text)..];
+    let end = authority.find(['/', '?', '#']).unwrap_or(authority.len());
+    authority[end..].contains('@')
+}
+
+fn authority_start(text: &str) -> usize {
+    text.find("//").map_or(0, |at| at + 2)
 }
 
 /// The password in URL-like text, as written and decoded. A user without a password may be a token.
@@ -292,7 +306,7 @@ pub fn credentials(text: &str) -> Vec<Secret> {
 /// Everything before a query or fragment, without user information.
 fn shown_part(text: &str) -> String {
     let head = text.split(['?', '#']).next().unwrap_or_default();
-    let authority = head.find("//").map_or(0, |at| at + 2);
+    let authority = authority_start(head);
     let path = head[authority..]
         .find('/')
         .map_or(head.len(), |at| authority + at);
@@ -542,6 +556,19 @@ mod tests {
             "http://u:p@ss/ARY@h/",
         ] {
             assert_eq!(shown(text), "http://***", "{text}");
+            let masked = masked(text);
+            assert!(!masked.contains("ARY"), "{masked}");
+        }
+        for text in [
+            "http://u:CAN/ARY@h/",
+            "http:://u:CAN/ARY@h/?a=b@c",
+            "u:CAN/ARY@h",
+            "//u:CAN/ARY@h",
+            "http://u:CAN ARY@h/",
+        ] {
+            let listed = BaseUrl::listed(text);
+            assert!(!listed.is_url(), "{text}");
+            assert!(!listed.as_str().contains("ARY"), "{}", listed.as_str());
         }
         assert_eq!(shown("u:CAN/ARY@h"), "***");
     }
@@ -568,5 +595,7 @@ mod tests {
         );
         assert_eq!(masked("/login?SECRET"), "/login?***");
         assert_eq!(masked("/login"), "/login");
+        assert_eq!(masked("/login/@me?to=a@b"), "/login/@me?to=***");
+        assert_eq!(masked("http://h/@me"), "http://h/@me");
     }
 }
