@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::document::{Document, Node, is_same_literal, pretty_json};
+use super::document::{BodyNode, Document, is_same_literal, pretty_json};
 use crate::event;
 
 const MAX_DIFFERENCES: usize = 1_000;
@@ -102,7 +102,7 @@ impl Differ {
         }
     }
 
-    fn nodes(&mut self, a: &Node<'_>, b: &Node<'_>) {
+    fn nodes(&mut self, a: &BodyNode<'_>, b: &BodyNode<'_>) {
         if self.is_xml {
             let (a, b) = (a.text(), b.text());
             if a != b {
@@ -112,24 +112,24 @@ impl Differ {
             return self.push(Some(json_summary(a)), Some(json_summary(b)));
         }
         let before = self.result.differences.len();
+        if let (BodyNode::Array(a), BodyNode::Array(b)) = (a, b) {
+            for i in 0..a.len().max(b.len()) {
+                if self.result.truncated {
+                    return;
+                }
+                self.pair(format!("[{i}]"), "", [a.get(i), b.get(i)]);
+            }
+        }
         let pairs = pairs(a, b);
         for (&(name, number), &pair) in &pairs {
             if self.result.truncated {
                 return;
             }
             let is_repeated = number > 1 || pairs.contains_key(&(name, 2));
-            self.path.push(self.step(name, number, is_repeated));
-            match pair {
-                [Some(a), Some(b)] => self.nodes(a, b),
-                pair => {
-                    let [a, b] = pair.map(|node| Some(self.summary(name, node?)));
-                    self.push(a, b);
-                }
-            }
-            self.path.pop();
+            self.pair(self.step(name, number, is_repeated), name, pair);
         }
         // The order of elements counts if nothing else differs.
-        let names = |node| Node::children(node).map(|(name, _)| name.unwrap_or("text"));
+        let names = |node| BodyNode::children(node).map(|(name, _)| name.unwrap_or("text"));
         let is_unchanged = self.result.differences.len() == before;
         if self.is_xml && is_unchanged && !names(a).eq(names(b)) {
             let listed = |node| {
@@ -144,22 +144,33 @@ impl Differ {
         }
     }
 
-    fn step(&self, name: Option<&str>, number: usize, is_repeated: bool) -> String {
-        match name {
-            None => format!("[{}]", number - 1),
-            Some(name) if self.is_xml && is_repeated => format!("/{name}[{number}]"),
-            Some(name) if self.is_xml => format!("/{name}"),
-            Some(name) if number > 1 => format!(".{} (number {number})", json_key(name)),
-            Some(name) => format!(".{}", json_key(name)),
+    fn pair(&mut self, step: String, name: &str, pair: [Option<&BodyNode<'_>>; 2]) {
+        self.path.push(step);
+        match pair {
+            [Some(a), Some(b)] => self.nodes(a, b),
+            pair => {
+                let [a, b] = pair.map(|node| Some(self.summary(name, node?)));
+                self.push(a, b);
+            }
+        }
+        self.path.pop();
+    }
+
+    fn step(&self, name: &str, number: usize, is_repeated: bool) -> String {
+        match number {
+            _ if self.is_xml && is_repeated => format!("/{name}[{number}]"),
+            _ if self.is_xml => format!("/{name}"),
+            1 => format!(".{}", json_key(name)),
+            _ => format!(".{} (number {number})", json_key(name)),
         }
     }
 
     /// What only one document has.
-    fn summary(&self, name: Option<&str>, node: &Node<'_>) -> String {
-        match name {
-            Some(name) if self.is_xml && node.is_group() => format!("<{name}>…</{name}>"),
-            _ if self.is_xml => node.text().into_owned(),
-            _ => json_summary(node),
+    fn summary(&self, name: &str, node: &BodyNode<'_>) -> String {
+        match self.is_xml {
+            true if node.is_group() => format!("<{name}>…</{name}>"),
+            true => node.text().into_owned(),
+            false => json_summary(node),
         }
     }
 
@@ -203,18 +214,15 @@ impl Differ {
     }
 }
 
-type Pairs<'n, 'a> = IndexMap<(Option<&'n str>, usize), [Option<&'n Node<'a>>; 2]>;
+type Pairs<'n, 'a> = IndexMap<(&'n str, usize), [Option<&'n BodyNode<'a>>; 2]>;
 
-/// Members with their number among those of the same name, counted from 1, those of `a` first. Items of an array have no name.
-fn pairs<'n, 'a>(a: &'n Node<'a>, b: &'n Node<'a>) -> Pairs<'n, 'a> {
+/// The members of groups with their number among those of the same name, counted from 1; those of `a` first.
+fn pairs<'n, 'a>(a: &'n BodyNode<'a>, b: &'n BodyNode<'a>) -> Pairs<'n, 'a> {
     let mut pairs = Pairs::new();
     for (side, node) in [a, b].into_iter().enumerate() {
-        let is_array = matches!(node, Node::Array(_));
         let mut numbers: HashMap<_, usize> = HashMap::new();
-        for (name, child) in node
-            .children()
-            .filter(|(name, _)| name.is_some() || is_array)
-        {
+        for (name, child) in node.children() {
+            let Some(name) = name else { continue };
             let number = numbers.entry(name).or_insert(0);
             *number += 1;
             pairs.entry((name, *number)).or_default()[side] = Some(child);
@@ -223,23 +231,23 @@ fn pairs<'n, 'a>(a: &'n Node<'a>, b: &'n Node<'a>) -> Pairs<'n, 'a> {
     pairs
 }
 
-fn is_same_value(a: &Node<'_>, b: &Node<'_>) -> bool {
+fn is_same_value(a: &BodyNode<'_>, b: &BodyNode<'_>) -> bool {
     match (a, b) {
-        (Node::Text(a), Node::Text(b)) => a == b,
-        (Node::Literal(a), Node::Literal(b)) => is_same_literal(a, b),
-        (Node::Array(_), Node::Array(_)) | (Node::Group(_), Node::Group(_)) => true,
+        (BodyNode::Text(a), BodyNode::Text(b)) => a == b,
+        (BodyNode::Literal(a), BodyNode::Literal(b)) => is_same_literal(a, b),
+        (BodyNode::Array(_), BodyNode::Array(_)) | (BodyNode::Group(_), BodyNode::Group(_)) => true,
         _ => false,
     }
 }
 
-fn json_summary(node: &Node<'_>) -> String {
+fn json_summary(node: &BodyNode<'_>) -> String {
     match node {
-        Node::Text(text) => json_string(text),
-        Node::Literal(written) => (*written).to_owned(),
-        Node::Array(items) if items.is_empty() => "[]".to_owned(),
-        Node::Array(_) => "[…]".to_owned(),
-        Node::Group(members) if members.is_empty() => "{}".to_owned(),
-        Node::Group(_) => "{…}".to_owned(),
+        BodyNode::Text(text) => json_string(text),
+        BodyNode::Literal(written) => (*written).to_owned(),
+        BodyNode::Array(items) if items.is_empty() => "[]".to_owned(),
+        BodyNode::Array(_) => "[…]".to_owned(),
+        BodyNode::Group(members) if members.is_empty() => "{}".to_owned(),
+        BodyNode::Group(_) => "{…}".to_owned(),
     }
 }
 
@@ -325,7 +333,7 @@ mod tests {
     #[test]
     fn hostile_documents_cost_little() {
         let started = std::time::Instant::now();
-        // Long paths to many differences, many siblings of different names, and one huge text.
+        // Long paths to many differences, many siblings, attributes or keys, one huge text, and deep nesting.
         let name = "n".repeat(1_000);
         let deep = |leaf: &str| {
             let open = format!("<{name}>").repeat(500);
@@ -333,11 +341,23 @@ mod tests {
             format!("<a>{open}{}{close}</a>", leaf.repeat(20_000))
         };
         let names: String = (0..50_000).map(|n| format!("<n{n}/>")).collect();
+        let attributes = |value: &str| {
+            let all = (0..50_000).map(|n| format!(" a{n}='{value}'"));
+            format!("<a{}/>", all.collect::<String>())
+        };
+        let keys =
+            |value: &str| format!("{{{}\"k\":0}}", format!("\"k\":{value},").repeat(100_000));
         let text = "x".repeat(1_000_000);
         for (a, b) in [
             (deep("<b>1</b>"), deep("<b>2</b>")),
             (format!("<a>{names}</a>"), "<a><b/></a>".to_owned()),
             (format!("<a>{text}</a>"), format!("<a>{text}y</a>")),
+            (attributes("1"), attributes("2")),
+            (keys("1"), keys("2")),
+            (
+                "[".repeat(60) + &"]".repeat(60),
+                "[".repeat(50) + &"]".repeat(50),
+            ),
             (
                 format!("[{}0]", "1,".repeat(200_000)),
                 format!("[{}0]", "2,".repeat(200_000)),

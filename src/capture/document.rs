@@ -11,26 +11,30 @@ use crate::event::{self, Element, EventError};
 /// Limits the recursion over JSON; [`event::tree`] limits that over XML.
 const MAX_JSON_DEPTH: usize = 64;
 
-/// Deeper levels of JSON are indented no further: a deep document of 1 MB would take 100 MB to show.
+/// Deeper levels of JSON are indented no further.
 const MAX_INDENTED_LEVELS: usize = 20;
+
+/// A longer result is not worth showing: indentation makes a hostile document forty times as long.
+const MAX_GROWTH: usize = 16;
+const MAX_SMALL_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub struct Document<'a> {
     /// The name of the root element; none for JSON.
     pub root_name: Option<String>,
-    pub root: Node<'a>,
+    pub root: BodyNode<'a>,
 }
 
 #[derive(Debug)]
-pub enum Node<'a> {
+pub enum BodyNode<'a> {
     /// A JSON string, an attribute's value, or an element that has only text.
     Text(Cow<'a, str>),
     /// A JSON number, boolean or null, as written.
     Literal(&'a str),
-    Array(Vec<Node<'a>>),
+    Array(Vec<BodyNode<'a>>),
     /// A JSON object, or an element with attributes or elements. An element's attributes come first, with names such as
     /// `@id`; its texts have no name.
-    Group(Vec<(Option<Cow<'a, str>>, Node<'a>)>),
+    Group(Vec<(Option<Cow<'a, str>>, BodyNode<'a>)>),
 }
 
 impl<'a> Document<'a> {
@@ -40,7 +44,7 @@ impl<'a> Document<'a> {
             Ok(root) => {
                 return Ok(Document {
                     root_name: Some(root.name.clone()),
-                    root: Node::element(root),
+                    root: BodyNode::element(root),
                 });
             }
             Err(error) => error,
@@ -50,7 +54,7 @@ impl<'a> Document<'a> {
                 let mut tokens = Tokens(text);
                 let root = tokens
                     .next()
-                    .and_then(|first| Node::json(first, &mut tokens, MAX_JSON_DEPTH))
+                    .and_then(|first| BodyNode::json(first, &mut tokens, MAX_JSON_DEPTH))
                     .ok_or_else(|| format!("JSON nested more than {MAX_JSON_DEPTH} deep"))?;
                 Ok(Document {
                     root_name: None,
@@ -67,13 +71,13 @@ impl<'a> Document<'a> {
     }
 }
 
-impl<'a> Node<'a> {
-    fn element(element: Element) -> Node<'a> {
+impl<'a> BodyNode<'a> {
+    fn element(element: Element) -> BodyNode<'a> {
         let is_leaf = element.elements().next().is_none();
         if is_leaf && element.attributes.is_empty() {
-            return Node::Text(element.text().into());
+            return BodyNode::Text(element.text().into());
         }
-        let text = |text: String| Node::Text(text.into());
+        let text = |text: String| BodyNode::Text(text.into());
         let mut members = Vec::new();
         let empty_text = is_leaf && element.content.is_empty();
         for (name, value) in element.attributes {
@@ -83,50 +87,50 @@ impl<'a> Node<'a> {
             members.push(match node {
                 event::Node::Element(mut child) => {
                     let name = std::mem::take(&mut child.name);
-                    (Some(name.into()), Node::element(child))
+                    (Some(name.into()), BodyNode::element(child))
                 }
                 event::Node::Text(value) => (None, text(value)),
             });
         }
         members.extend(empty_text.then(|| (None, text(String::new()))));
-        Node::Group(members)
+        BodyNode::Group(members)
     }
 
     /// The value that begins with the token `first`; none if it is nested too deep.
-    fn json(first: &'a str, tokens: &mut Tokens<'a>, depth: usize) -> Option<Node<'a>> {
+    fn json(first: &'a str, tokens: &mut Tokens<'a>, depth: usize) -> Option<BodyNode<'a>> {
         let depth = depth.checked_sub(1)?;
         Some(match first {
             "[" => {
                 let mut items = Vec::new();
                 while let Some(token) = tokens.next().filter(|token| *token != "]") {
                     if token != "," {
-                        items.push(Node::json(token, tokens, depth)?);
+                        items.push(BodyNode::json(token, tokens, depth)?);
                     }
                 }
-                Node::Array(items)
+                BodyNode::Array(items)
             }
             "{" => {
                 let mut members = Vec::new();
                 while let Some(key) = tokens.next().filter(|token| *token != "}") {
                     if key != "," {
                         let value = tokens.nth(1)?;
-                        let value = Node::json(value, tokens, depth)?;
+                        let value = BodyNode::json(value, tokens, depth)?;
                         members.push((Some(unquoted(key)), value));
                     }
                 }
-                Node::Group(members)
+                BodyNode::Group(members)
             }
-            _ if first.starts_with('"') => Node::Text(unquoted(first)),
-            _ => Node::Literal(first),
+            _ if first.starts_with('"') => BodyNode::Text(unquoted(first)),
+            _ => BodyNode::Literal(first),
         })
     }
 
     /// Whether it is an element or object with members of its own, rather than a value.
     pub fn is_group(&self) -> bool {
         match self {
-            Node::Text(_) | Node::Literal(_) => false,
-            Node::Array(_) => true,
-            Node::Group(members) => {
+            BodyNode::Text(_) | BodyNode::Literal(_) => false,
+            BodyNode::Array(_) => true,
+            BodyNode::Group(members) => {
                 let is_member =
                     |name: &Option<Cow<'_, str>>| !name.as_ref().is_none_or(|n| n.starts_with('@'));
                 // An element without elements has a text, though it may be empty.
@@ -139,10 +143,10 @@ impl<'a> Node<'a> {
     /// A scalar's value, or the text directly in an element.
     pub fn text(&self) -> Cow<'_, str> {
         match self {
-            Node::Text(text) => Cow::Borrowed(text),
-            Node::Literal(written) => Cow::Borrowed(written),
-            Node::Array(_) => Cow::Borrowed(""),
-            Node::Group(members) => {
+            BodyNode::Text(text) => Cow::Borrowed(text),
+            BodyNode::Literal(written) => Cow::Borrowed(written),
+            BodyNode::Array(_) => Cow::Borrowed(""),
+            BodyNode::Group(members) => {
                 let texts = members.iter().filter(|(name, _)| name.is_none());
                 Cow::Owned(texts.map(|(_, text)| text.text()).collect::<String>())
             }
@@ -150,10 +154,10 @@ impl<'a> Node<'a> {
     }
 
     /// The members of a group and the items of an array, which have no name.
-    pub fn children(&self) -> impl Iterator<Item = (Option<&str>, &Node<'a>)> {
-        let (items, members): (&[Node<'a>], &[_]) = match self {
-            Node::Array(items) => (items, &[]),
-            Node::Group(members) => (&[], members),
+    pub fn children(&self) -> impl Iterator<Item = (Option<&str>, &BodyNode<'a>)> {
+        let (items, members): (&[BodyNode<'a>], &[_]) = match self {
+            BodyNode::Array(items) => (items, &[]),
+            BodyNode::Group(members) => (&[], members),
             _ => (&[], &[]),
         };
         let members = members.iter().map(|(name, node)| (name.as_deref(), node));
@@ -161,8 +165,9 @@ impl<'a> Node<'a> {
     }
 }
 
-/// JSON over several lines, indented by two spaces a level; nothing else is changed. None if it is not JSON.
+/// JSON over several lines, indented by two spaces a level; nothing else is changed. None if it is not JSON, or too deep.
 pub fn pretty_json(body: &[u8]) -> Option<String> {
+    let max_length = body.len().saturating_mul(MAX_GROWTH).max(MAX_SMALL_BYTES);
     let mut pretty = String::new();
     let (mut level, mut previous) = (0_usize, "");
     for token in Tokens(json_text(body).ok()?) {
@@ -176,6 +181,9 @@ pub fn pretty_json(body: &[u8]) -> Option<String> {
         pretty.push_str(if token == ":" { ": " } else { token });
         level += usize::from(matches!(token, "[" | "{"));
         previous = token;
+        if pretty.len() > max_length {
+            return None;
+        }
     }
     Some(pretty)
 }
@@ -280,15 +288,19 @@ mod tests {
 
     #[test]
     fn indentation_is_limited() {
-        let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
-        let shown = pretty_json(deep.as_bytes()).unwrap();
+        let deep = |levels: usize, text: &str| {
+            let deep = format!("{}{text}{}", "[".repeat(levels), "]".repeat(levels));
+            pretty_json(deep.as_bytes())
+        };
+        let shown = deep(100, &format!("\"{}\"", "x".repeat(1_000))).unwrap();
         let indents = shown
             .lines()
             .map(|line| line.len() - line.trim_start().len());
         assert_eq!(
             (shown.lines().count(), indents.max()),
-            (2 * 5_000 + 1, Some(2 * MAX_INDENTED_LEVELS))
+            (2 * 100 + 1, Some(2 * MAX_INDENTED_LEVELS))
         );
+        assert_eq!(deep(5_000, ""), None);
     }
 
     #[test]
@@ -309,7 +321,7 @@ mod tests {
     #[test]
     fn half_a_surrogate_pair_stays_as_written() {
         let body = br#"{"\ud800":"\udc00"}"#;
-        let Node::Group(members) = Document::read(body).unwrap().root else {
+        let BodyNode::Group(members) = Document::read(body).unwrap().root else {
             panic!("not an object");
         };
         assert_eq!(members[0].0.as_deref(), Some(r#""\ud800""#));

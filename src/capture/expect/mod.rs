@@ -7,7 +7,7 @@ mod path;
 
 use std::fmt;
 
-use super::document::{Document, Node, is_same_literal, looks_like_json};
+use super::document::{BodyNode, Document, is_same_literal, looks_like_json};
 use super::{Body, Capture, Caught};
 use crate::event::{self, Event, EventError};
 use crate::sanitize::visible_line;
@@ -237,15 +237,15 @@ fn wrong_field(path: &FieldPath, expected: &str, document: &Document<'_>) -> Opt
 }
 
 /// White space around a text does not count; numbers are compared by value.
-fn is_expected(node: &Node<'_>, expected: &str) -> bool {
+fn is_expected(node: &BodyNode<'_>, expected: &str) -> bool {
     match node {
-        Node::Literal(written) => is_same_literal(written, expected.trim()),
+        BodyNode::Literal(written) => is_same_literal(written, expected.trim()),
         _ => !node.is_group() && node.text().trim() == expected.trim(),
     }
 }
 
 /// The values as a sentence lists them, each once, and of many the first few.
-fn listed(found: &[&Node<'_>]) -> String {
+fn listed(found: &[&BodyNode<'_>]) -> String {
     const MAX_VALUES: usize = 3;
     let mut words: Vec<String> = Vec::new();
     for node in found {

@@ -5,7 +5,7 @@
 //! counted from 1; a step without an index goes through all of them, and `[n]` alone is an item of the array itself. A name
 //! that contains `/`, `=` or `[` is written in double quotes.
 
-use crate::capture::document::{Document, Node};
+use crate::capture::document::{BodyNode, Document};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldPath {
@@ -65,7 +65,7 @@ impl FieldPath {
     }
 
     /// Everything in the document that the path selects.
-    pub(super) fn find<'n, 'a>(&self, document: &'n Document<'a>) -> Vec<&'n Node<'a>> {
+    pub(super) fn find<'n, 'a>(&self, document: &'n Document<'a>) -> Vec<&'n BodyNode<'a>> {
         let mut found = Vec::new();
         if let (Some(root), [first, rest @ ..]) = (&document.root_name, &self.steps[..])
             && first.name.as_ref() == Some(root)
@@ -77,11 +77,11 @@ impl FieldPath {
         found
     }
 
-    fn search<'n, 'a>(&self, node: &'n Node<'a>, found: &mut Vec<&'n Node<'a>>) {
+    fn search<'n, 'a>(&self, node: &'n BodyNode<'a>, found: &mut Vec<&'n BodyNode<'a>>) {
         if !self.anywhere {
             return follow(node, &self.steps, found);
         }
-        if matches!(node, Node::Group(_)) {
+        if matches!(node, BodyNode::Group(_)) {
             follow(node, &self.steps, found);
         }
         for (_, child) in node.children() {
@@ -133,20 +133,20 @@ impl Step {
     }
 }
 
-fn follow<'n, 'a>(node: &'n Node<'a>, steps: &[Step], found: &mut Vec<&'n Node<'a>>) {
+fn follow<'n, 'a>(node: &'n BodyNode<'a>, steps: &[Step], found: &mut Vec<&'n BodyNode<'a>>) {
     match (node, steps) {
-        (Node::Array(items), [Step { name: None, index }, rest @ ..]) => {
+        (BodyNode::Array(items), [Step { name: None, index }, rest @ ..]) => {
             let item = index.and_then(|index| items.get(index - 1));
             item.into_iter().for_each(|item| follow(item, rest, found));
         }
-        (Node::Array(items), _) => items.iter().for_each(|item| follow(item, steps, found)),
+        (BodyNode::Array(items), _) => items.iter().for_each(|item| follow(item, steps, found)),
         (_, []) => found.push(node),
-        (Node::Group(members), [step, rest @ ..]) => {
+        (BodyNode::Group(members), [step, rest @ ..]) => {
             let named = members
                 .iter()
                 .filter(|(name, _)| name.is_some() && name.as_deref() == step.name.as_deref());
             let each = named.flat_map(|(_, node)| match node {
-                Node::Array(items) => items.as_slice(),
+                BodyNode::Array(items) => items.as_slice(),
                 node => std::slice::from_ref(node),
             });
             for (n, node) in each.enumerate() {
@@ -155,7 +155,7 @@ fn follow<'n, 'a>(node: &'n Node<'a>, steps: &[Step], found: &mut Vec<&'n Node<'
                 }
             }
         }
-        (Node::Text(_) | Node::Literal(_), _) => {}
+        (BodyNode::Text(_) | BodyNode::Literal(_), _) => {}
     }
 }
 
@@ -170,7 +170,7 @@ mod tests {
     fn found(path: &str, body: &str) -> Vec<String> {
         let document = Document::read(body.as_bytes()).unwrap();
         let found = FieldPath::parse(path).unwrap().find(&document);
-        let text = |node: &Node<'_>| match node.is_group() {
+        let text = |node: &BodyNode<'_>| match node.is_group() {
             true => "(group)".to_owned(),
             false => node.text().into_owned(),
         };

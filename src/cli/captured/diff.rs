@@ -86,7 +86,7 @@ impl std::fmt::Display for SideId {
 }
 
 /// One of the two requests.
-struct Request {
+struct ComparedRequest {
     /// Labels, such as `query token` and `header x-source`, and values in order.
     fields: Vec<(String, FieldValue)>,
     body: Vec<u8>,
@@ -103,8 +103,8 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let mask = ctx.mask(false)?;
     let journal = ctx.existing_journal()?;
     let read = |side| match side {
-        SideId::Capture(id) => Request::capture(journal.as_deref(), id, &mask),
-        SideId::Delivery(id) => Request::delivery(journal.as_deref(), id),
+        SideId::Capture(id) => ComparedRequest::capture(journal.as_deref(), id, &mask),
+        SideId::Delivery(id) => ComparedRequest::delivery(journal.as_deref(), id),
     };
     let (mut a, mut b) = (read(args.a)?, read(args.b)?);
     if args.a.is_delivery() || args.b.is_delivery() {
@@ -128,9 +128,9 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     Failure::after_output(printed.and_then(|()| Ok(ctx.ui.flush()?)), exit)
 }
 
-impl Request {
-    fn new(method: &str, path: &str, body: Vec<u8>) -> Request {
-        let mut request = Request {
+impl ComparedRequest {
+    fn new(method: &str, path: &str, body: Vec<u8>) -> ComparedRequest {
+        let mut request = ComparedRequest {
             fields: Vec::new(),
             body,
         };
@@ -152,11 +152,15 @@ impl Request {
         }
     }
 
-    fn capture(journal: Option<&dyn Journal>, id: i64, mask: &Mask) -> Result<Request, Failure> {
+    fn capture(
+        journal: Option<&dyn Journal>,
+        id: i64,
+        mask: &Mask,
+    ) -> Result<ComparedRequest, Failure> {
         let (caught, body) = whole(journal, id)?;
         let capture = &caught.capture;
         let revealed = Mask::revealing();
-        let mut request = Request::new(capture.method(), capture.path(), body.bytes);
+        let mut request = ComparedRequest::new(capture.method(), capture.path(), body.bytes);
         let query = revealed.query(capture).into_iter();
         for ((name, known), (_, shown)) in query.zip(mask.query(capture)) {
             request.add(format!("query {name}"), shown, Some(&known));
@@ -168,13 +172,13 @@ impl Request {
         Ok(request)
     }
 
-    fn delivery(journal: Option<&dyn Journal>, id: i64) -> Result<Request, Failure> {
+    fn delivery(journal: Option<&dyn Journal>, id: i64) -> Result<ComparedRequest, Failure> {
         let journal = journal.ok_or_else(|| Failure::no_delivery(id))?;
         let delivery = journal
             .delivery(id)?
             .ok_or_else(|| Failure::no_delivery(id))?;
         let target = &delivery.target;
-        let mut request = Request::new("POST", target.base.path(), journal.event(id)?);
+        let mut request = ComparedRequest::new("POST", target.base.path(), journal.event(id)?);
         for param in &target.params {
             let (shown, known) = shown_and_known(param);
             request.add(format!("query {}", param.name), shown, known);
@@ -200,7 +204,7 @@ fn shown_and_known(param: &Param) -> (String, Option<&str>) {
     }
 }
 
-fn request_differences(args: &CapturedDiffArgs, requests: [Request; 2]) -> Vec<Difference> {
+fn request_differences(args: &CapturedDiffArgs, requests: [ComparedRequest; 2]) -> Vec<Difference> {
     let are_deliveries = [args.a.is_delivery(), args.b.is_delivery()];
     let mut fields = IndexMap::<String, [Vec<FieldValue>; 2]>::new();
     for (side, request) in requests.into_iter().enumerate() {

@@ -35,10 +35,10 @@ pub struct Child {
 
 /// What is left of the command, shared with the thread that handles signals.
 #[derive(Clone, Default)]
-pub struct RunningCommand(Arc<Mutex<Option<Target>>>);
+pub struct RunningCommand(Arc<Mutex<Option<SignalTarget>>>);
 
 #[derive(Clone, Copy)]
-struct Target {
+struct SignalTarget {
     pid: u32,
     /// Signal the process group, rather than the process.
     is_group: bool,
@@ -49,13 +49,13 @@ impl RunningCommand {
         self.signal(Ending::Forced);
     }
 
-    fn set(&self, target: Option<Target>) {
+    fn set(&self, target: Option<SignalTarget>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     fn signal(&self, ending: Ending) {
         let target = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Target { pid, is_group }) = *target {
+        if let Some(SignalTarget { pid, is_group }) = *target {
             // Fails if it ended just now.
             let _ = end_process(pid, is_group, ending);
         }
@@ -91,7 +91,7 @@ impl Child {
         let process = command
             .spawn()
             .map_err(|e| cannot_run(Path::new(program), e))?;
-        running.set(Some(Target {
+        running.set(Some(SignalTarget {
             pid: process.id(),
             is_group: own_group,
         }));

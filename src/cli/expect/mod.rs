@@ -20,7 +20,7 @@ use self::child::{Child, RunningCommand};
 use self::criteria::Criteria;
 use self::junit::JunitFile;
 use self::report::WaitReport;
-use self::watch::{Arrivals, End, ExitCode, Watch};
+use self::watch::{Arrivals, End, PolledCode, Watch};
 use super::args::{Format, ReportOutput, whole_number};
 use super::capture_feed::{BinFeed, CaptureFeed, FeedingStore, ListenerFeed, WhenFull};
 use super::context::Context;
@@ -263,7 +263,7 @@ fn wait(
     let mut exit_code = child.as_ref().map(|child| || child.exit_code());
     let command = exit_code
         .as_mut()
-        .map(|exit_code| exit_code as ExitCode<'_>);
+        .map(|exit_code| exit_code as PolledCode<'_>);
     let waited = watch.run(feed, command, &mut |capture| report.matched(capture));
     (waited, child.as_mut().is_some_and(Child::stop))
 }

@@ -16,7 +16,7 @@ use crate::time::{Clock, UnixMs, duration_ms};
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The exit code of a process that runs meanwhile; none while it runs.
-pub type ExitCode<'a> = &'a mut dyn FnMut() -> io::Result<Option<u8>>;
+pub type PolledCode<'a> = &'a mut dyn FnMut() -> io::Result<Option<u8>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -61,7 +61,7 @@ impl Watch<'_> {
     pub fn run(
         &self,
         feed: &mut dyn CaptureFeed,
-        mut command: Option<ExitCode<'_>>,
+        mut command: Option<PolledCode<'_>>,
         matched: &mut dyn FnMut(&StoredCapture),
     ) -> Result<(End, Arrivals), Failure> {
         let deadline = self.clock.elapsed().saturating_add(self.within);
@@ -254,7 +254,7 @@ mod tests {
             let now = &now;
             move || Ok((now.ms.get() >= at).then_some(code))
         });
-        let command = exit_code.as_mut().map(|code| code as ExitCode<'_>);
+        let command = exit_code.as_mut().map(|code| code as PolledCode<'_>);
         let mut matched = |capture: &StoredCapture| ids.push(capture.caught.id);
         let (end, seen) = watch.run(&mut feed, command, &mut matched).unwrap();
         (end, now.ms.get(), ids, seen)
