@@ -3,6 +3,7 @@
 //! [`Planner::plan`] combines a delivery in the journal with the configuration and with what the user overrides.
 //! [`FailedRows`] is the engine's source for rows of the failed list.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::plan::{Clients, PlanError, RetryMode, SendPlan, transport_options};
@@ -27,7 +28,7 @@ pub struct Overrides<'a> {
     /// Over the endpoint's. Without `retries` there is one attempt.
     pub settings: Settings,
     /// URLs with their secrets, for deliveries that were stored without theirs.
-    pub urls: Vec<Target>,
+    pub urls: HashMap<UrlKey, Target>,
 }
 
 /// A delivery that is about to be sent again.
@@ -100,10 +101,8 @@ impl Planner<'_> {
         if let Some(endpoint) = self.endpoint(delivery) {
             target.refresh_secrets(&endpoint.target);
         } else {
-            let mut urls = overrides.urls.iter().rev();
-            if let Some(whole) = urls.find(|url| has_same_url(url, &target)) {
-                target.refresh_secrets(whole);
-            }
+            let whole = overrides.urls.get(&url_key(&target));
+            whole.inspect(|whole| target.refresh_secrets(whole));
         }
         for param in &mut target.params {
             let given = overrides
@@ -154,13 +153,14 @@ impl Planner<'_> {
     }
 }
 
-/// Whether two targets differ at most in the values of their parameters and headers.
-fn has_same_url(one: &Target, other: &Target) -> bool {
-    let names = |target: &Target| -> Vec<String> {
-        let named = target.params.iter().chain(&target.headers);
-        named.map(|param| param.name.clone()).collect()
-    };
-    one.base == other.base && names(one) == names(other)
+/// A URL, and the names of parameters and headers.
+pub type UrlKey = (String, Vec<String>);
+
+/// Targets with the same key differ at most in the values of their parameters and headers.
+pub fn url_key(target: &Target) -> UrlKey {
+    let named = target.params.iter().chain(&target.headers);
+    let names = named.map(|param| param.name.clone()).collect();
+    (target.base.to_string(), names)
 }
 
 /// Rows of the failed list, in the order given.

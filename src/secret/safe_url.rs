@@ -115,17 +115,17 @@ impl BaseUrl {
     /// A URL that a portal lists, or that the journal stores. Text that is not a URL is kept with the secrets in it masked,
     /// for display: see [`BaseUrl::is_url`].
     pub fn listed(text: &str) -> BaseUrl {
+        if let Ok((base, _)) = BaseUrl::parse(text) {
+            return base;
+        }
         let masked = masked(text);
-        match (BaseUrl::parse(text), BaseUrl::parse(&masked)) {
-            (Ok((base, _)), _) => base,
-            (Err(_), masked_url) => BaseUrl {
-                url: Url::parse("about:invalid").expect("it is a URL"),
-                // What is masked must not become a URL.
-                not_a_url: Some(match masked_url {
-                    Ok(_) => MASK.to_owned(),
-                    Err(_) => masked,
-                }),
-            },
+        BaseUrl {
+            url: Url::parse("about:invalid").expect("it is a URL"),
+            // What is masked must not become a URL.
+            not_a_url: Some(match BaseUrl::parse(&masked) {
+                Ok(_) => MASK.to_owned(),
+                Err(_) => masked,
+            }),
         }
     }
 

@@ -3,7 +3,7 @@
 //! The order makes it safe to stop at any point: list, import into the journal, send, list again, and delete up to what was
 //! delivered. The journal knows which deliveries were delivered, so the next run continues from there.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use clap::{Args, ValueHint};
 use serde_json::json;
@@ -19,7 +19,7 @@ use crate::cli::report::{RunReport, Style};
 use crate::cli::retry;
 use crate::delivery::{Delivery, Status};
 use crate::engine::plan::PlanError;
-use crate::engine::resend::Planner;
+use crate::engine::resend::{Planner, url_key};
 use crate::engine::{Claims, RunLimits, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -189,12 +189,10 @@ impl Recovery<'_> {
         let stop_after = self.args.stop_after.unwrap_or(usize::MAX);
         let max = self.args.max.unwrap_or(usize::MAX);
         loop {
-            let mut urls = Vec::new();
+            let mut urls = HashMap::new();
             let mut intake = FailureImport::new(self.journal, self.ctx.config()?);
             self.listing = listing::read(self.ctx, self.portal, true, |failed| {
-                if !urls.contains(&failed.full_target) {
-                    urls.push(failed.full_target.clone());
-                }
+                urls.insert(url_key(&failed.full_target), failed.full_target.clone());
                 intake.push(failed)
             })?;
             intake.finish()?;

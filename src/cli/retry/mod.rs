@@ -3,7 +3,7 @@
 mod due;
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use clap::{Args, ValueHint};
 
@@ -178,7 +178,7 @@ pub(super) fn planner<'a>(
             params: public.params,
             headers: public.headers,
             settings,
-            urls: Vec::new(),
+            urls: HashMap::new(),
         },
         scheduled: false,
         jobs: 1,
