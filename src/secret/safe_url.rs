@@ -170,7 +170,7 @@ impl BaseUrl {
         }
     }
 
-    /// Whether a `Host` header names this URL's host, whatever the port. All names of this machine are the same host.
+    /// Whether a `Host` header names this URL's host; ports are not compared. All names of this machine are the same host.
     pub fn is_host(&self, header: &str) -> bool {
         match BaseUrl::parse(&format!("http://{header}")) {
             Ok((other, _)) => {
