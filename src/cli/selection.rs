@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::context::Context;
 use crate::cli::settings;
-use crate::delivery::Status;
 use crate::delivery::filter::Filter;
+use crate::delivery::{Delivery, Status};
 use crate::error::{Failure, Kind};
 use crate::event::catalogue;
 use crate::journal::DeliveryVersion;
@@ -103,6 +103,31 @@ impl Selection {
                 Ok(journal.count(&Query::failed(filter.clone()))?)
             }
             _ => Ok(seen),
+        }
+    }
+
+    /// Passes each of `seen` to `visit`, or of a filter all that match now, at most `most`, which are read in pages.
+    pub fn each(
+        &self,
+        journal: &dyn Journal,
+        seen: &[DeliveryVersion],
+        most: Option<usize>,
+        mut visit: impl FnMut(Delivery) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match self {
+            Selection::Failed(filter) => {
+                let query = Query {
+                    limit: most,
+                    ..Query::failed(filter.clone())
+                };
+                journal.each(&query, visit)?
+            }
+            Selection::Ids(_) => {
+                let found = seen.iter().map(|seen| journal.delivery(seen.id));
+                found
+                    .flat_map(Result::transpose)
+                    .try_for_each(|delivery| visit(delivery?))
+            }
         }
     }
 

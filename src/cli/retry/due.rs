@@ -76,7 +76,14 @@ fn plan_once(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Resu
     let format = args.output.format();
     let planner = args.planner(ctx)?;
     let report = RunReport::new(ctx, Some(journal), format, Style::Many);
-    dry_run(ctx, journal, &planner, &rows, &report, format)
+    dry_run(ctx, &planner, &report, format, |visit| {
+        for row in rows {
+            if let Some(delivery) = journal.delivery(row.id)? {
+                visit(delivery)?;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Makes one attempt of each delivery that is due now; with `--watch`, each attempt when it is due, until the user stops it or

@@ -306,7 +306,9 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         return nothing_to_send(ctx, format, "nothing to send again");
     };
     if names_secrets {
-        refuse_unknown_secrets(&planner.overrides.secrets, journal, &rows)?;
+        refuse_unknown_secrets(&planner.overrides.secrets, |visit| {
+            selection.each(journal, &rows, None, visit)
+        })?;
     }
     let asked = if args.dry_run {
         0
@@ -325,7 +327,9 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     report.named = !selection.is_bulk();
     report.expected.set(Some(rows.len() as u64));
     if args.dry_run {
-        return dry_run(ctx, journal, &planner, &rows, &report, format);
+        return dry_run(ctx, &planner, &report, format, |visit| {
+            selection.each(journal, &rows, max, visit)
+        });
     }
     ctx.catch_interrupts()?;
     let summary = resend(ctx, journal, &planner, rows, limits, &report)?;
@@ -334,20 +338,19 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     report.conclude(summary, &totals, asked > 1, Some(stopped))
 }
 
+/// Called with each delivery of a selection.
+type Visit<'a> = &'a mut dyn FnMut(Delivery) -> Result<(), Failure>;
+
 /// Prints where deliveries would be sent.
 fn dry_run(
     ctx: &Context<'_>,
-    journal: &dyn Journal,
     planner: &Planner<'_>,
-    rows: &[DeliveryVersion],
     report: &RunReport<'_>,
     format: Format,
+    each: impl FnOnce(Visit<'_>) -> Result<(), Failure>,
 ) -> Result<Exit, Failure> {
     let plan_report = PlanReport::new(ctx, planner);
-    for row in rows {
-        let Some(delivery) = journal.delivery(row.id)? else {
-            continue;
-        };
+    each(&mut |delivery| {
         let target = match planner.plan(&delivery) {
             Ok(planned) => {
                 plan_report.warn(&planned);
@@ -355,20 +358,20 @@ fn dry_run(
             }
             Err(e) => {
                 report.failed(plan_report.failure(&delivery, e));
-                continue;
+                return Ok(());
             }
         };
         let (id, event_type, action) = (delivery.id, &delivery.event_type, &delivery.action);
         if format == Format::Text {
             let line = format!("would send #{id} {event_type}.{action} → {target}");
-            ctx.ui.line(&line)?;
+            Ok(ctx.ui.line(&line)?)
         } else {
             report.print_json(&serde_json::json!({
                 "dry_run": true, "id": id, "uuid": delivery.uuid, "type": event_type,
                 "action": action, "url": target.to_string(),
-            }))?;
+            }))
         }
-    }
+    })?;
     ctx.ui.status("nothing is sent (--dry-run)");
     report.conclude(Summary::default(), "nothing to send", false, None)
 }
@@ -376,19 +379,16 @@ fn dry_run(
 /// Refuses a secret that no delivery has: its name is probably mistyped, and sending without it would fail again.
 fn refuse_unknown_secrets(
     secrets: &[(String, SecretSource)],
-    journal: &dyn Journal,
-    rows: &[DeliveryVersion],
+    each: impl FnOnce(Visit<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut unknown: Vec<&str> = secrets.iter().map(|(name, _)| name.as_str()).collect();
-    for row in rows {
-        let Some(delivery) = journal.delivery(row.id)? else {
-            continue;
-        };
+    each(&mut |delivery| {
         let params = &delivery.target.params;
         unknown.retain(|name| !params.iter().any(|param| param.name == *name));
-        if unknown.is_empty() {
-            return Ok(());
-        }
+        Ok(())
+    })?;
+    if unknown.is_empty() {
+        return Ok(());
     }
     let names = text::listed(unknown);
     Err(Failure::usage(format!(
