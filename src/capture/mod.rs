@@ -142,19 +142,22 @@ impl Capture {
         Some(value)
     }
 
-    /// The headers that are meant for the final receiver, in order: without those about one connection, which `Connection`
-    /// may list.
+    /// The headers that are meant for the final receiver.
     pub fn end_to_end_headers(&self) -> Vec<(&str, &[u8])> {
-        let mut headers = self.head.headers();
-        let lists = headers.iter();
-        let lists = lists.filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
-        let lists: Vec<String> = lists.map(|(_, value)| header_text(value)).collect();
-        headers.retain(|(name, _)| {
-            let mut listed = lists.iter().flat_map(|list| list.split(','));
-            !is_hop_by_hop(name) && !listed.any(|one| one.trim().eq_ignore_ascii_case(name))
-        });
-        headers
+        end_to_end(self.head.headers())
     }
+}
+
+/// The headers without those about one connection, which `Connection` may list.
+pub fn end_to_end<'a>(mut headers: Vec<(&'a str, &'a [u8])>) -> Vec<(&'a str, &'a [u8])> {
+    let lists = headers.iter();
+    let lists = lists.filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
+    let lists: Vec<String> = lists.map(|(_, value)| header_text(value)).collect();
+    headers.retain(|(name, _)| {
+        let mut listed = lists.iter().flat_map(|list| list.split(','));
+        !is_hop_by_hop(name) && !listed.any(|one| one.trim().eq_ignore_ascii_case(name))
+    });
+    headers
 }
 
 fn path_of(target: &str) -> &str {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::Response;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -17,7 +17,7 @@ use super::limits::ListenerLimits;
 use super::memory::{MemoryLimit, MemoryPermit, UNCOUNTED_BYTES};
 use super::recorder::RequestStart;
 use super::response;
-use crate::capture::{Body, Capture, CapturedResponse};
+use crate::capture::{Body, Capture, CapturedResponse, end_to_end};
 use crate::http::Memory;
 use crate::journal::SharedCapture;
 use crate::text::size;
@@ -169,32 +169,19 @@ fn client_response(upstream: UpstreamResponse, method: &str) -> Result<Response<
     }
     let mut response = Response::new(Bytes::from(upstream.body));
     *response.status_mut() = response::status_code(status);
-    let mut named_by_connection = String::new();
-    for (name, value) in &upstream.headers {
-        if name.eq_ignore_ascii_case("connection") {
-            named_by_connection += &String::from_utf8_lossy(value).to_ascii_lowercase();
-            named_by_connection.push(',');
-        }
-    }
-    let is_named = |name: &str| {
-        named_by_connection
-            .split(',')
-            .any(|named| named.trim() == name)
-    };
-    for (name, value) in &upstream.headers {
-        let (Ok(name), Ok(value)) = (
+    let received = upstream.headers.iter();
+    let received: Vec<_> = received.map(|(name, value)| (&**name, &**value)).collect();
+    // The length of a body that is not sent: it frames nothing.
+    let length = received.iter().copied().find(|(name, value)| {
+        method == "HEAD"
+            && name.eq_ignore_ascii_case("content-length")
+            && value.iter().all(u8::is_ascii_digit)
+    });
+    for (name, value) in end_to_end(received).into_iter().chain(length) {
+        if let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(name.as_bytes()),
             HeaderValue::from_bytes(value),
-        ) else {
-            continue;
-        };
-        if method == "HEAD"
-            && name == CONTENT_LENGTH
-            && value.as_bytes().iter().all(u8::is_ascii_digit)
-        {
-            // The length of a body that is not sent: it frames nothing.
-            response.headers_mut().insert(name, value);
-        } else if !response::is_framing(name.as_str()) && !is_named(name.as_str()) {
+        ) {
             response.headers_mut().append(name, value);
         }
     }

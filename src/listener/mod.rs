@@ -71,7 +71,7 @@ const MAX_BACKLOG: u32 = 4096;
 /// look silent: the system reports progress only after a third of the buffer.
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 
-/// Open files that are not connections: the journal, standard streams, calls of the web UI.
+/// Open files that are not connections: the journal, standard streams, calls of the web UI. At most half of all.
 const RESERVED_FILES: u64 = 64;
 
 /// How long the stop waits for calls of the web UI and for forwards. They go on while the process lives.
@@ -95,6 +95,7 @@ pub enum ListenerError {
 pub struct Listener {
     addr: SocketAddr,
     scheme: &'static str,
+    max_connections: u32,
     phase: watch::Sender<StopPhase>,
     thread: Option<JoinHandle<()>>,
 }
@@ -102,7 +103,8 @@ pub struct Listener {
 impl Listener {
     /// Binds the address, and starts the thread that serves it. Requests that are refused use no step of the script.
     pub fn bind(mut setup: Setup) -> Result<Self, ListenerError> {
-        setup.limits.connections = available_connections(&setup);
+        let max_connections = available_connections(&setup);
+        setup.limits.connections = max_connections;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -129,6 +131,7 @@ impl Listener {
         Ok(Self {
             addr,
             scheme,
+            max_connections,
             phase,
             thread: Some(thread),
         })
@@ -136,6 +139,11 @@ impl Listener {
 
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The connection limit, reduced to the number of files that may be open.
+    pub fn max_connections(&self) -> u32 {
+        self.max_connections
     }
 
     /// The URL for clients on this machine, without a final slash: `http://127.0.0.1:8080`. Contains the
@@ -180,13 +188,12 @@ impl Drop for Listener {
     }
 }
 
-/// The connection limit, reduced to the number of files that may be open.
 fn available_connections(setup: &Setup) -> u32 {
     let Some(files) = env::raise_open_file_limit() else {
         return setup.limits.connections;
     };
     let per_connection = if setup.upstream.is_some() { 2 } else { 1 };
-    let available = files.saturating_sub(RESERVED_FILES) / per_connection;
+    let available = files.saturating_sub(RESERVED_FILES.min(files / 2)) / per_connection;
     let available = u32::try_from(available).unwrap_or(u32::MAX).max(1);
     setup.limits.connections.min(available)
 }

@@ -90,30 +90,15 @@ impl Body for ResponseBody {
     }
 }
 
-/// Whether a header belongs to one connection or to the framing, not to the content.
-pub(super) fn is_framing(name: &str) -> bool {
-    const FRAMING: [&str; 10] = [
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    FRAMING.contains(&name.to_ascii_lowercase().as_str())
-}
-
 /// Puts a response whose content the listener does not control into an origin of its own: its scripts cannot use the web UI,
 /// which has the same address. A policy that the response already has still holds.
 pub(super) fn sandbox(response: &mut Response<Bytes>) {
     let policy = HeaderValue::from_static("sandbox allow-scripts allow-forms");
-    response
-        .headers_mut()
-        .append(CONTENT_SECURITY_POLICY, policy);
+    let headers = response.headers_mut();
+    let mut policies = headers.get_all(CONTENT_SECURITY_POLICY).iter();
+    if !policies.any(|existing| existing == policy) {
+        headers.append(CONTENT_SECURITY_POLICY, policy);
+    }
 }
 
 /// A response with a message; with `close`, the connection ends after it.

@@ -9,6 +9,7 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::response;
+use crate::capture::is_hop_by_hop;
 use crate::time::parse_duration;
 
 /// What happens to one request.
@@ -183,7 +184,7 @@ impl ResponseScript {
     ) -> Result<ResponseScript, HeaderError> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            if response::is_framing(name) {
+            if is_hop_by_hop(name) {
                 return Err(HeaderError::Framing(name.clone()));
             }
             let (Ok(valid_name), Ok(value)) = (

@@ -69,6 +69,15 @@ fn banner_lists_every_limit() {
 }
 
 #[test]
+fn banner_shows_the_connections_that_few_files_allow() {
+    let env = TestEnv::new();
+    let hookfire = env!("CARGO_BIN_EXE_hookfire");
+    let line = format!("ulimit -n 100; exec '{hookfire}' listen :0 --for 50ms");
+    let outcome = env.shell(&line).run().assert_code(0);
+    assert!(outcome.stderr().contains(" 50 connections"), "{outcome}");
+}
+
+#[test]
 fn malformed_requests_show_the_reason_everywhere() {
     let env = TestEnv::new();
     let mut running = env

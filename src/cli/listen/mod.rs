@@ -31,13 +31,14 @@ use printer::Printer;
 use ready_file::ReadyFile;
 
 pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let options = ListenOptions::resolve(args, ctx)?;
+    let mut options = ListenOptions::resolve(args, ctx)?;
     if let Some(path) = &args.ending.ready_file {
         ReadyFile::check(path)?;
     }
     let journal = ctx.journal()?;
     ctx.catch_interrupts()?;
     let (mut listener, mut feed) = start(args, ctx, &options, &*journal)?;
+    options.limits.connections = listener.max_connections();
     let urls = ListenUrls::new(&listener, options.token.as_ref());
     let _ready_file = args
         .ending

@@ -259,10 +259,17 @@ fn forwarded_responses_are_sandboxed_beside_the_web_ui() {
     let mut client = Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n");
     stage.answer(relayed(
         200,
-        &[(
-            "Content-Security-Policy",
-            b"sandbox allow-same-origin allow-scripts",
-        )],
+        // The second is that of another listener, to which this one forwards.
+        &[
+            (
+                "Content-Security-Policy",
+                b"sandbox allow-same-origin allow-scripts",
+            ),
+            (
+                "Content-Security-Policy",
+                b"sandbox allow-scripts allow-forms",
+            ),
+        ],
         "<html>",
     ));
     let policies: Vec<String> = client
