@@ -53,7 +53,7 @@ pub enum UrlError {
 pub struct BaseUrl {
     /// A placeholder if there is no URL.
     url: Url,
-    /// Text that a portal lists as a URL and that is none.
+    /// What a portal lists as a URL although it is not one.
     not_a_url: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The URLs in such a list are complete, secrets included. [`PortalFailure::target`] has the names of its parameters only;
 //! [`PortalFailure::full_target`] has the values, for sending it again. No message contains them. A portal accepts any text
-//! as a URL: failures for text that is none are read as well.
+//! as a URL: failures with text that is not a URL are read as well.
 
 #[cfg(test)]
 mod fuzz;
