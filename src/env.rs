@@ -117,7 +117,7 @@ impl SystemClock {
     pub fn catch_interrupts(&self) -> std::io::Result<()> {
         self.catch_interrupts_and_drain()?;
         for signal in [SIGINT, SIGTERM] {
-            // Set last: whoever sees it also sees `interrupted`.
+            // Set last: a thread that reads it also reads `interrupted`.
             signal_hook::flag::register(signal, Arc::clone(&self.abandons_requests))?;
         }
         Ok(())

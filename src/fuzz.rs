@@ -1,6 +1,6 @@
 //! For tests: fuzzes a parser with many mutations of valid inputs.
 //!
-//! Mutations are mutated again. There is no coverage feedback, so that it runs as an ordinary test. The same seed and
+//! Mutations are mutated again. It has no coverage feedback, so that it runs as an ordinary test. The same seed and
 //! number of rounds give the same inputs; a failing input is reduced before it is reported.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

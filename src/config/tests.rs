@@ -1,4 +1,4 @@
-//! Tests of the configuration file: what is read, and what errors say.
+//! Tests of the configuration file: keys, values and error messages.
 
 use super::*;
 use crate::time::compact;

@@ -279,7 +279,7 @@ impl Ui {
         self.options.quiet
     }
 
-    /// Prints what is happening to stderr.
+    /// Prints a status message to stderr.
     pub fn status(&self, text: &str) {
         if !self.options.quiet && !self.options.structured {
             self.stderr("", Tone::Strong, text);
@@ -373,7 +373,7 @@ impl Ui {
         ));
     }
 
-    /// Shows what is happening on a line that the next output replaces, on a terminal.
+    /// Shows a message on a line that the next output replaces, on a terminal.
     pub fn transient(&self, text: &str) {
         if self.shows_progress() {
             let mut err = io::stderr().lock();

@@ -1,4 +1,4 @@
-//! The JSON view of a replayed capture: what was sent, and the response.
+//! The JSON view of a replayed capture: the request as sent, and the response.
 
 use serde_json::{Value, json};
 

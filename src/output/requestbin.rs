@@ -67,7 +67,7 @@ fn last_of_each(pairs: impl IntoIterator<Item = (String, String)>) -> Map<String
         .collect()
 }
 
-/// A header name as in `Content-Type`, whatever its case was: RequestBin's clients expect that.
+/// A header name in the case of `Content-Type`: RequestBin's clients expect that.
 fn title_case(name: &str) -> String {
     let mut starts_word = true;
     let change = |c: char| {

@@ -12,7 +12,7 @@ use crate::support::{Received, Server, TestEnv};
 const LANES: usize = 6;
 
 /// Content of a journal after a failure of its last writer.
-pub struct Facts {
+pub struct JournalState {
     /// The failure, for messages.
     pub what: String,
     /// Path of the URL, used by this case only.
@@ -22,9 +22,9 @@ pub struct Facts {
     known: BTreeMap<String, Value>,
 }
 
-impl Facts {
+impl JournalState {
     /// Reads the journal with the program.
-    pub fn gather(env: &TestEnv, what: String, path: String) -> Facts {
+    pub fn gather(env: &TestEnv, what: String, path: String) -> JournalState {
         let check = env.hookfire(["journal", "check", "-o", "json"]).run();
         let unsound = (check.code != Some(0)).then(|| check.to_string());
         let listed = env.hookfire(["journal", "list", "-o", "json"]).run();
@@ -35,7 +35,7 @@ impl Facts {
                 known.insert(uuid, whole(env, delivery));
             }
         }
-        Facts {
+        JournalState {
             what,
             path,
             unsound,
@@ -112,7 +112,7 @@ fn whole(env: &TestEnv, delivery: &Value) -> Value {
 }
 
 /// A repeatable situation: the journal before, and the command.
-pub struct Scene {
+pub struct Scenario {
     pub name: &'static str,
     /// `journal.db` and `journal.db-wal`, if there is a journal.
     journal: Option<[Vec<u8>; 2]>,
@@ -121,10 +121,10 @@ pub struct Scene {
     pub lines: usize,
 }
 
-impl Scene {
+impl Scenario {
     /// A first fire, which creates the journal.
-    pub fn first() -> Scene {
-        Scene {
+    pub fn first() -> Scenario {
+        Scenario {
             name: "the first fire",
             journal: None,
             args: FIRE,
@@ -133,8 +133,8 @@ impl Scene {
     }
 
     /// A fire that finds an earlier one in the write-ahead log, and checkpoints it.
-    pub fn second() -> Scene {
-        Scene {
+    pub fn second() -> Scenario {
+        Scenario {
             name: "the second fire",
             journal: Some(after_one(200, 0)),
             args: FIRE,
@@ -143,8 +143,8 @@ impl Scene {
     }
 
     /// A retry of a refused delivery.
-    pub fn retry() -> Scene {
-        Scene {
+    pub fn retry() -> Scenario {
+        Scenario {
             name: "a retry",
             journal: Some(after_one(503, 3)),
             args: &["retry", "1", "--url"],
@@ -154,8 +154,8 @@ impl Scene {
 
     /// A batch of a few lines with several jobs. The journal has one delivery, so that opening it writes nothing and
     /// only writes of the batch are counted.
-    pub fn batch() -> Scene {
-        Scene {
+    pub fn batch() -> Scenario {
+        Scenario {
             name: "a batch",
             journal: Some(after_one(200, 0)),
             args: BATCH,

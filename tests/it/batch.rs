@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::{Outcome, Receiver, Reply, Server, TestEnv, closed_port, repeat, respond};
 
 /// Sufficient for thousands of requests on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A batch of `count` lines with different account names.
 fn lines(count: usize) -> String {
@@ -28,7 +28,7 @@ fn lines(count: usize) -> String {
 
 fn journal(env: &TestEnv) -> Vec<Value> {
     env.hookfire(["journal", "list", "-o", "ndjson"])
-        .deadline(PATIENCE)
+        .deadline(TEST_TIMEOUT)
         .run()
         .assert_code(0)
         .ndjson()
@@ -103,7 +103,7 @@ fn batch_sends_each_line_and_reports_broken_ones() {
             "#5 delivered, 1 attempt"
         ]
     );
-    let told: Vec<&str> = outcome
+    let reported: Vec<&str> = outcome
         .stderr()
         .lines()
         .filter(|line| line.starts_with("error: "))
@@ -119,7 +119,7 @@ fn batch_sends_each_line_and_reports_broken_ones() {
         "error: line 11: cannot read `missing.xml`",
         "error: line 13: no usable value for the secret parameter `token`: the environment variable `NOT_SET` is not set, or is empty",
     ];
-    assert_eq!(told, expected, "{outcome}");
+    assert_eq!(reported, expected, "{outcome}");
     assert!(
         outcome
             .stderr()
@@ -393,7 +393,11 @@ fn batch_delivers_each_line_once_after_a_refusal() {
         "--retry-interval",
         "300ms",
     ];
-    let outcome = env.hookfire(args).deadline(PATIENCE).run().assert_code(0);
+    let outcome = env
+        .hookfire(args)
+        .deadline(TEST_TIMEOUT)
+        .run()
+        .assert_code(0);
     assert_eq!(outcome.stdout().lines().count(), LINES);
     let again = outcome
         .stdout()
@@ -453,7 +457,7 @@ fn batch_survives_closing_connections_without_duplicates() {
     let outcome = env
         .hookfire(args)
         .stdin(lines(300))
-        .deadline(PATIENCE)
+        .deadline(TEST_TIMEOUT)
         .run()
         .assert_code(0);
     // A request written to a connection that closes at that moment may have been received, and is retried by the
@@ -540,11 +544,11 @@ fn interrupted_batch_can_be_continued() {
     let counts = by_status(&env);
     assert_eq!(counts.get("pending"), None, "{counts:?}");
     assert_eq!(counts["delivered"], 12);
-    let told = outcome.stdout().lines().count();
+    let reported = outcome.stdout().lines().count();
     assert_eq!(
-        told,
+        reported,
         counts.values().sum::<usize>(),
-        "each is told: {outcome}"
+        "each is reported: {outcome}"
     );
     let failed = env
         .hookfire(["failed", "list", "-o", "ndjson"])
@@ -566,7 +570,7 @@ fn interrupted_batch_can_be_continued() {
     // Follow the instructions in the message.
     let (_, skip) = outcome.stderr().split_once("`--skip ").unwrap();
     let skip = skip.split('`').next().unwrap();
-    assert_eq!(skip.parse::<usize>().unwrap(), told, "{outcome}");
+    assert_eq!(skip.parse::<usize>().unwrap(), reported, "{outcome}");
     assert!(
         outcome.stderr().contains("`hookfire retry --all`"),
         "{outcome}"
@@ -698,13 +702,16 @@ fn batch_exits_6_if_the_journal_disappears() {
     receiver.wait_for(8);
     std::fs::remove_file(env.journal_path()).unwrap();
     let outcome = running.wait().assert_code(6);
-    let told = outcome.stderr();
+    let reported = outcome.stderr();
     assert!(
-        told.contains("deliveries were sent, but the journal could not record the outcomes: #"),
+        reported.contains("deliveries were sent, but the journal could not record the outcomes: #"),
         "{outcome}"
     );
-    assert!(told.contains("changed while it was in use"), "{outcome}");
-    assert!(told.contains("`--skip "), "{outcome}");
+    assert!(
+        reported.contains("changed while it was in use"),
+        "{outcome}"
+    );
+    assert!(reported.contains("`--skip "), "{outcome}");
     assert!(
         receiver.requests() < 20,
         "{} were sent after that",
@@ -726,10 +733,10 @@ fn batch_on_a_full_disk_exits_6_and_loses_nothing() {
     // Files may grow to 8 MiB; further writes fail as on a full disk.
     let outcome = env
         .shell(&format!("trap '' XFSZ; ulimit -f 16384; exec {fire}"))
-        .deadline(PATIENCE)
+        .deadline(TEST_TIMEOUT)
         .run()
         .assert_code(6);
-    let told = outcome
+    let reported = outcome
         .stdout()
         .lines()
         .filter(|line| line.ends_with("delivered, 1 attempt"))
@@ -744,17 +751,17 @@ fn batch_on_a_full_disk_exits_6_and_loses_nothing() {
         "received, and not in the journal: {outcome}"
     );
     assert!(
-        told > 0 && known.len() < LINES,
-        "{told} told of {}",
+        reported > 0 && known.len() < LINES,
+        "{reported} reported of {}",
         known.len()
     );
     assert_eq!(
         delivered(&env).len(),
-        told,
-        "what was told is what is recorded"
+        reported,
+        "what was reported is what is recorded"
     );
     // Deliveries that could not be recorded are reported and in the failed list.
-    let unrecorded = received.len() - told;
+    let unrecorded = received.len() - reported;
     if unrecorded > 0 {
         assert!(outcome.stderr().contains("could not record"), "{outcome}");
     }
@@ -762,7 +769,7 @@ fn batch_on_a_full_disk_exits_6_and_loses_nothing() {
     let skip = skip.split('`').next().unwrap();
     assert_eq!(skip.parse::<usize>().unwrap(), known.len(), "{outcome}");
     env.hookfire(["retry", "--all", "-j", "4"])
-        .deadline(PATIENCE)
+        .deadline(TEST_TIMEOUT)
         .run()
         .assert_code(0);
     let rest = [
@@ -774,7 +781,10 @@ fn batch_on_a_full_disk_exits_6_and_loses_nothing() {
         "--skip",
         skip,
     ];
-    env.hookfire(rest).deadline(PATIENCE).run().assert_code(0);
+    env.hookfire(rest)
+        .deadline(TEST_TIMEOUT)
+        .run()
+        .assert_code(0);
     assert_eq!(
         by_status(&env),
         HashMap::from([("delivered".to_owned(), LINES)])
@@ -904,7 +914,7 @@ fn with_failures(env: &TestEnv, count: usize) {
     env.hookfire(args)
         .arg(url)
         .stdin(lines(count))
-        .deadline(PATIENCE)
+        .deadline(TEST_TIMEOUT)
         .run()
         .assert_code(4);
 }
@@ -915,7 +925,11 @@ fn retry_with_jobs_sends_each_delivery_once() {
     with_failures(&env, 300);
     let receiver = Receiver::start(|_, _| Reply::After(Duration::from_millis(5), 200));
     let args = ["retry", "--all", "-j", "4", "--url", &receiver.url()];
-    let outcome = env.hookfire(args).deadline(PATIENCE).run().assert_code(0);
+    let outcome = env
+        .hookfire(args)
+        .deadline(TEST_TIMEOUT)
+        .run()
+        .assert_code(0);
     assert_eq!(outcome.stdout().lines().count(), 300);
     assert_eq!(outcome.stderr(), "300 delivered\n");
     assert_eq!((receiver.requests(), receiver.times().len()), (300, 300));

@@ -14,7 +14,7 @@ const SEED_VARIABLE: &str = "HOOKFIRE_KILL_SEED";
 const ROUNDS: u64 = 10;
 const LINES: usize = 400;
 /// Sufficient for hundreds of requests on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 #[test]
 fn batch_killed_at_random_moments_loses_nothing() {
@@ -28,13 +28,13 @@ fn batch_killed_at_random_moments_loses_nothing() {
     for round in 1..=ROUNDS {
         tell(&format!("round {round} of {SEED_VARIABLE}={seed}"));
         // A different sequence for each round, regardless of the one before.
-        let mut chance = Chance(seed ^ (round << 48));
+        let mut chance = Random(seed ^ (round << 48));
         killed_and_completed(&mut chance);
     }
 }
 
 /// Kills a batch, then (in every other round) its retry, then completes it.
-fn killed_and_completed(chance: &mut Chance) {
+fn killed_and_completed(chance: &mut Random) {
     let env = TestEnv::new();
     let receiver =
         Receiver::start(|number, _| Reply::Status(if number % 7 == 0 { 503 } else { 200 }));
@@ -70,7 +70,10 @@ fn killed_and_completed(chance: &mut Chance) {
         kill_after(env.hookfire(retry), &receiver, more, chance);
         held_to_the_promise(&env, &receiver, &known)
     };
-    env.hookfire(retry).deadline(PATIENCE).run().assert_code(0);
+    env.hookfire(retry)
+        .deadline(TEST_TIMEOUT)
+        .run()
+        .assert_code(0);
     let known = held_to_the_promise(&env, &receiver, &known);
     assert_eq!(
         known.delivered.len(),
@@ -82,7 +85,7 @@ fn killed_and_completed(chance: &mut Chance) {
     let skip = known.statuses.len().to_string();
     env.hookfire(fire)
         .args(["--skip", &skip])
-        .deadline(PATIENCE)
+        .deadline(TEST_TIMEOUT)
         .run()
         .assert_code(0);
     let known = held_to_the_promise(&env, &receiver, &known);
@@ -98,7 +101,7 @@ fn killed_and_completed(chance: &mut Chance) {
 }
 
 /// Kills the process shortly after this number of requests.
-fn kill_after(program: Invocation, receiver: &Receiver, requests: usize, chance: &mut Chance) {
+fn kill_after(program: Invocation, receiver: &Receiver, requests: usize, chance: &mut Random) {
     let mut running = program.spawn();
     receiver.wait_for(requests);
     let (begun, moment) = (Instant::now(), Duration::from_micros(chance.below(4_000)));
@@ -126,7 +129,7 @@ fn held_to_the_promise(env: &TestEnv, receiver: &Receiver, before: &Known) -> Kn
         .collect();
     let listed = env
         .hookfire(["journal", "list", "-o", "ndjson"])
-        .deadline(PATIENCE)
+        .deadline(TEST_TIMEOUT)
         .run()
         .assert_code(0);
     let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
@@ -229,9 +232,9 @@ fn tell(words: &str) {
 }
 
 /// SplitMix64.
-struct Chance(u64);
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -52,12 +52,12 @@ fn eight_concurrent_retries_send_each_delivery_once() {
     let target = Server::script(vec![repeat(200, FAILED)]);
     let args = ["retry", "--all", "--url", &target.url()];
     let running: Vec<_> = (0..8).map(|_| env.hookfire(args).spawn()).collect();
-    let mut told = 0;
+    let mut reported = 0;
     for process in running {
         let outcome = process.wait().assert_code(0);
-        told += outcome.stdout().lines().count();
+        reported += outcome.stdout().lines().count();
     }
-    assert_eq!(told, FAILED, "each was one process's");
+    assert_eq!(reported, FAILED, "each was one process's");
     let mut sent = BTreeMap::new();
     for request in target.requests() {
         *sent

@@ -8,7 +8,7 @@ use crate::filesystem::own_mounts;
 use crate::support::{Outcome, Receiver, Reply, Running, Server, TestEnv, hang, repeat, respond};
 
 /// Sufficient for hundreds of requests on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Responds to the first request of each delivery with an error.
 fn refusing_once() -> Receiver {
@@ -31,7 +31,7 @@ fn schedule(env: &TestEnv, url: &str, count: usize, due: i64) {
     let fired = env
         .hookfire(fire)
         .stdin(lines)
-        .deadline(PATIENCE)
+        .deadline(TEST_TIMEOUT)
         .run()
         .assert_code(0);
     assert_eq!(
@@ -65,7 +65,7 @@ fn all_delivered(count: i64) -> HashMap<String, i64> {
     HashMap::from([("delivered".to_owned(), count)])
 }
 
-fn told(outcome: &Outcome) -> usize {
+fn reported(outcome: &Outcome) -> usize {
     outcome
         .stdout()
         .lines()
@@ -81,11 +81,11 @@ fn due_sends_hundreds_once_over_one_connection_per_worker() {
     let before = receiver.connections();
     let sent = env
         .hookfire(["retry", "--due", "-j", "6"])
-        .deadline(PATIENCE)
+        .deadline(TEST_TIMEOUT)
         .run()
         .assert_code(0);
     assert_eq!(
-        (told(&sent), sent.stderr()),
+        (reported(&sent), sent.stderr()),
         (DUE, format!("{DUE} delivered\n").as_str())
     );
     assert!(receiver.times().values().all(|times| times.len() == 2));
@@ -107,15 +107,15 @@ fn eight_due_processes_send_each_delivery_once() {
     schedule(&env, &receiver.url(), DUE, 1);
     let retry = || {
         env.hookfire(["retry", "--due", "-j", "4"])
-            .deadline(PATIENCE)
+            .deadline(TEST_TIMEOUT)
             .spawn()
     };
     let running: Vec<Running> = (0..8).map(|_| retry()).collect();
-    let told: usize = running
+    let reported: usize = running
         .into_iter()
-        .map(|process| told(&process.wait().assert_code(0)))
+        .map(|process| reported(&process.wait().assert_code(0)))
         .sum();
-    assert_eq!(told, DUE, "each was one process's");
+    assert_eq!(reported, DUE, "each was one process's");
     let times = receiver.times();
     assert_eq!(times.len(), DUE);
     assert!(times.values().all(|times| times.len() == 2), "{times:?}");
@@ -135,7 +135,7 @@ fn stalled_endpoint_does_not_delay_other_endpoints() {
         let retry = env
             .hookfire(["retry", "--due", "--jobs", "4", "--timeout", "600s"])
             .args(watch);
-        let mut running = retry.deadline(PATIENCE).spawn();
+        let mut running = retry.deadline(TEST_TIMEOUT).spawn();
         for id in STALLED + 1..=STALLED + OTHERS {
             running.wait_for_stdout_line(&format!("#{id} delivered, 2 attempts"));
         }
@@ -314,7 +314,7 @@ fn watcher_survives_a_full_disk_and_sends_nothing_unrecorded() {
         .program("unshare")
         .args(own_mounts)
         .args(["sh", "-c", ON_A_SMALL_DISK]);
-    let mut watcher = watcher.deadline(PATIENCE).spawn();
+    let mut watcher = watcher.deadline(TEST_TIMEOUT).spawn();
     watcher.wait_for_stderr("cannot be written: the disk is full; waiting until it can be used");
     assert!(
         receiver.requests() < 2 * DUE,
@@ -375,7 +375,7 @@ fn stopped_watcher_leaves_interrupted_deliveries_in_place() {
     // The first one uses the rate limit; the others have started and wait.
     let mut watcher = env
         .hookfire(["retry", "--due", "--watch", "--rate", "1/h"])
-        .deadline(PATIENCE)
+        .deadline(TEST_TIMEOUT)
         .spawn();
     server.wait_for_requests(4);
     let begun = || {
@@ -387,7 +387,7 @@ fn stopped_watcher_leaves_interrupted_deliveries_in_place() {
     };
     let since = std::time::Instant::now();
     while begun() < 6 {
-        assert!(since.elapsed() < PATIENCE, "not all were begun");
+        assert!(since.elapsed() < TEST_TIMEOUT, "not all were begun");
         std::thread::sleep(Duration::from_millis(20));
     }
     watcher.terminate();

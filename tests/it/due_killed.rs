@@ -88,7 +88,7 @@ fn maybe_received(journal: &rusqlite::Connection) -> Vec<String> {
 }
 
 /// The result of one kill.
-struct Death {
+struct Kill {
     what: String,
     path: String,
     killed: bool,
@@ -108,7 +108,7 @@ fn ids(requests: &[Received], path: &str) -> Vec<String> {
         .collect()
 }
 
-fn die(scheduled: &Scheduled, server: &Server, (index, point): (usize, &Point)) -> Death {
+fn die(scheduled: &Scheduled, server: &Server, (index, point): (usize, &Point)) -> Kill {
     let path = format!("/{index}");
     let env = scheduled.world(&format!("{}{path}", server.url()));
     let killed = env
@@ -134,7 +134,7 @@ fn die(scheduled: &Scheduled, server: &Server, (index, point): (usize, &Point)) 
         point.name, point.number, point.shown
     );
     let (killed, next, completed) = (killed.signal == Some(9), next.code, known(&env));
-    Death {
+    Kill {
         what,
         path,
         killed,
@@ -147,7 +147,7 @@ fn die(scheduled: &Scheduled, server: &Server, (index, point): (usize, &Point)) 
     }
 }
 
-impl Death {
+impl Kill {
     /// Describes violated guarantees, given all requests that ever arrived.
     fn violations(&self, requests: &[Received]) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -253,18 +253,18 @@ fn due_killed_at_any_system_call_loses_nothing() {
     );
 
     // Calls and threads differ between runs, but there was a kill in each stage.
-    let killed: Vec<&Death> = deaths.iter().filter(|death| death.killed).collect();
+    let killed: Vec<&Kill> = deaths.iter().filter(|death| death.killed).collect();
     assert!(
         killed.len() * 2 >= deaths.len(),
         "of {} calls few were met",
         deaths.len()
     );
-    let died = |stage: &dyn Fn(&Death) -> bool| killed.iter().any(|death| stage(death));
+    let died = |stage: &dyn Fn(&Kill) -> bool| killed.iter().any(|death| stage(death));
     assert!(
         died(&|death| death.left_as("pending") == DUE),
         "none died before anything was begun"
     );
-    let received = |death: &Death, status| {
+    let received = |death: &Kill, status| {
         death
             .left
             .iter()

@@ -736,7 +736,7 @@ fn unwritable_report_is_reported_first() {
         .assert_code(1);
     assert!(
         outcome.stdout().starts_with("#1 "),
-        "what came is told all the same: {outcome}"
+        "what came is reported all the same: {outcome}"
     );
 }
 

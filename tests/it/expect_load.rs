@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::TcpStream;
 
-use crate::support::{TestEnv, read_answer};
+use crate::support::{TestEnv, read_response};
 
 #[cfg(target_os = "linux")]
 #[test]
@@ -40,7 +40,7 @@ fn captures_waiting_for_matching_use_little_memory() {
                     .unwrap();
                 for _ in 0..EACH {
                     stream.write_all(request.as_bytes()).unwrap();
-                    assert_eq!(read_answer(&mut stream).status, 200);
+                    assert_eq!(read_response(&mut stream).status, 200);
                 }
             });
         }

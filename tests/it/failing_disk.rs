@@ -1,7 +1,7 @@
 //! A disk that fails or is full at each write of a run: nothing is sent before it is recorded, nothing counts as
 //! delivered that could not be recorded, and the journal works afterwards.
 
-use crate::audit::{Facts, Scene, in_lanes};
+use crate::audit::{JournalState, Scenario, in_lanes};
 use crate::support::strace::{Point, can_inject, points};
 use crate::support::{Outcome, Received, Server, TestEnv, forever, respond};
 
@@ -22,12 +22,12 @@ const WRITES: &[&str] = &[
 
 #[test]
 fn first_fire_survives_any_write_error() {
-    failing_everywhere(&Scene::first());
+    failing_everywhere(&Scenario::first());
 }
 
 #[test]
 fn fire_with_checkpoint_survives_any_write_error() {
-    failing_everywhere(&Scene::second());
+    failing_everywhere(&Scenario::second());
 }
 
 #[test]
@@ -35,13 +35,13 @@ fn batch_survives_any_write_error_and_can_be_continued() {
     if !can_inject() {
         return;
     }
-    let (scene, server) = (
-        Scene::batch(),
+    let (scenario, server) = (
+        Scenario::batch(),
         Server::script(vec![respond(200).keep_alive().endlessly()]),
     );
     let after = format!("{}/after", server.url());
     let runs = faulty_runs(
-        &scene,
+        &scenario,
         &server,
         &[FAULTS[0], FAULTS[2]],
         |env, run, facts| {
@@ -50,7 +50,7 @@ fn batch_survives_any_write_error_and_can_be_continued() {
             // Without a hint, either all lines were accepted or none.
             let skip = said_to_skip(run).unwrap_or(known).to_string();
             let retried = env.hookfire(["retry", "--all", "--url", &after]).run();
-            let command = scene.command(&after);
+            let command = scenario.command(&after);
             let gone_on = env
                 .program(&command[0])
                 .args(&command[1..])
@@ -63,7 +63,7 @@ fn batch_survives_any_write_error_and_can_be_continued() {
     let requests = server.requests();
     let wrong: Vec<String> = runs
         .iter()
-        .flat_map(|run| wrongs_of_batch(&scene, run, &requests))
+        .flat_map(|run| wrongs_of_batch(&scenario, run, &requests))
         .collect();
     assert!(
         wrong.is_empty(),
@@ -113,16 +113,16 @@ const FAULTS: [Fault; 3] = [
 /// The result of a run with an error, and of the step after it.
 struct Run<T> {
     outcome: Outcome,
-    facts: Facts,
+    facts: JournalState,
     next: T,
 }
 
-fn failing_everywhere(scene: &Scene) {
+fn failing_everywhere(scenario: &Scenario) {
     if !can_inject() {
         return;
     }
     let server = Server::script(vec![forever(200)]);
-    let runs = faulty_runs(scene, &server, &FAULTS, |env, _, _| {
+    let runs = faulty_runs(scenario, &server, &FAULTS, |env, _, _| {
         env.hookfire(["fire", "user", "created", "--no-retry", "--url"])
             .arg(server.url())
             .run()
@@ -151,16 +151,16 @@ fn failing_everywhere(scene: &Scene) {
 
 /// Lets each write fail in each way, each time in a new environment, and runs `afterwards`.
 fn faulty_runs<T: Send>(
-    scene: &Scene,
+    scenario: &Scenario,
     server: &Server,
     faults: &[Fault],
-    then: impl Fn(&TestEnv, &Outcome, &Facts) -> T + Sync,
+    then: impl Fn(&TestEnv, &Outcome, &JournalState) -> T + Sync,
 ) -> Vec<Run<T>> {
-    let writes = writes_of(scene, server);
+    let writes = writes_of(scenario, server);
     assert!(
         writes.len() > 20,
         "{}: only {} writes",
-        scene.name,
+        scenario.name,
         writes.len()
     );
     let cases = writes
@@ -171,7 +171,7 @@ fn faulty_runs<T: Send>(
         .filter(|(write, fault)| write.name != "write" || !fault.onwards)
         .collect();
     in_lanes(&cases, |index, (write, fault)| {
-        let (env, path) = (scene.world(), format!("/{index}"));
+        let (env, path) = (scenario.world(), format!("/{index}"));
         let what = format!("error={}", fault.errno);
         let options = if fault.onwards {
             write.options_onwards(&what)
@@ -182,13 +182,13 @@ fn faulty_runs<T: Send>(
         let outcome = env
             .program("strace")
             .args(options)
-            .args(scene.command(&url))
+            .args(scenario.command(&url))
             .run();
         let what = format!(
             "{} with {fault:?} at {} number {}, `{}`",
-            scene.name, write.name, write.number, write.shown
+            scenario.name, write.name, write.number, write.shown
         );
-        let facts = Facts::gather(&env, what, path);
+        let facts = JournalState::gather(&env, what, path);
         let next = then(&env, &outcome, &facts);
         Run {
             outcome,
@@ -200,9 +200,9 @@ fn faulty_runs<T: Send>(
 
 /// The writing calls of one undisturbed run, without output. Of the other threads, only calls that can concern a file:
 /// the rest is network traffic.
-fn writes_of(scene: &Scene, server: &Server) -> Vec<Point> {
-    let env = scene.world();
-    let command = scene.command(&format!("{}/undisturbed", server.url()));
+fn writes_of(scenario: &Scenario, server: &Server) -> Vec<Point> {
+    let env = scenario.world();
+    let command = scenario.command(&format!("{}/undisturbed", server.url()));
     env.program("strace")
         .args(["-f", "-o", "trace"])
         .args(command)
@@ -210,16 +210,17 @@ fn writes_of(scene: &Scene, server: &Server) -> Vec<Point> {
         .assert_code(0);
     let trace = std::fs::read_to_string(env.work_dir().join("trace")).expect("a trace");
     let mut points = points(&trace, "journal.db");
-    let told = |point: &Point| {
+    let reported = |point: &Point| {
         ["write(1, ", "write(2, "]
             .iter()
             .any(|start| point.shown.starts_with(start))
     };
     let sends = |point: &Point| {
         point.followed
-            && (scene.lines == 0 || ["openat", "write", "writev"].contains(&&*point.name))
+            && (scenario.lines == 0 || ["openat", "write", "writev"].contains(&&*point.name))
     };
-    points.retain(|point| WRITES.contains(&point.name.as_str()) && !told(point) && !sends(point));
+    points
+        .retain(|point| WRITES.contains(&point.name.as_str()) && !reported(point) && !sends(point));
     points
 }
 
@@ -263,7 +264,7 @@ fn wrongs(
 
 /// Describes violated guarantees of one batch and its continuation.
 fn wrongs_of_batch(
-    scene: &Scene,
+    scenario: &Scenario,
     Run {
         outcome: run,
         facts,
@@ -279,7 +280,7 @@ fn wrongs_of_batch(
         .filter(|(_, status)| *status == "delivered")
         .count();
     match run.code {
-        Some(0) if delivered == scene.lines + 1 => {}
+        Some(0) if delivered == scenario.lines + 1 => {}
         Some(6) if run.stderr().contains("journal") => {}
         // The error hit another file that is opened.
         Some(1) if *known == 0 && run.stderr().contains("cannot read the configuration") => {}
@@ -291,7 +292,8 @@ fn wrongs_of_batch(
         wrong(&format!("{known} lines were taken"), run);
     }
     let all: Vec<serde_json::Value> = list.ndjson();
-    if all.len() != scene.lines + 1 || all.iter().any(|delivery| delivery["status"] != "delivered")
+    if all.len() != scenario.lines + 1
+        || all.iter().any(|delivery| delivery["status"] != "delivered")
     {
         wrong("what it said did not lead to the end", list);
     }

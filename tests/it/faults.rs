@@ -671,20 +671,21 @@ fn panic_during_an_attempt_leaks_and_loses_nothing() {
         "{outcome}"
     );
     let structured = fired(&["-o", "json", "-q"]);
-    let told: Vec<Value> = structured
+    let reported: Vec<Value> = structured
         .stderr()
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert!(
-        told[0]["warning"]
+        reported[0]["warning"]
             .as_str()
             .unwrap()
             .starts_with("hookfire has a bug: it panicked at "),
         "{structured}"
     );
     assert!(
-        told.iter()
+        reported
+            .iter()
             .filter(|line| line.get("error").is_some())
             .count()
             <= 1,

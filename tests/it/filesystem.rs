@@ -250,11 +250,11 @@ fn full_disk_loses_no_sent_delivery() {
         };
         let code = |what: &str| read(what).trim().parse::<i32>().expect("a code");
         let (ended, said) = (code("code"), read("err"));
-        let told = format!("{at} KiB: code {ended}, {said}");
+        let reported = format!("{at} KiB: code {ended}, {said}");
         assert_eq!(
             (code("sound"), code("after")),
             (0, 0),
-            "{told}\n{}",
+            "{reported}\n{}",
             read("check")
         );
         let known: Value = serde_json::from_str(&read("list")).expect("a list");
@@ -265,8 +265,9 @@ fn full_disk_loses_no_sent_delivery() {
             let mut known = known.as_array().expect("a list").iter();
             let mine =
                 known.find(|delivery| delivery["uuid"].as_str() == request.header("webhook-id"));
-            mine.unwrap_or_else(|| panic!("it was sent, and the journal does not know it; {told}"))
-                ["status"]
+            mine.unwrap_or_else(|| {
+                panic!("it was sent, and the journal does not know it; {reported}")
+            })["status"]
                 .clone()
         });
         match (mine.as_ref().and_then(Value::as_str), ended) {
@@ -277,7 +278,7 @@ fn full_disk_loses_no_sent_delivery() {
                 unrecorded += 1;
             }
             (None, 6) if said.contains("disk space") => unsent += 1,
-            (status, _) => panic!("it is {status:?}; {told}"),
+            (status, _) => panic!("it is {status:?}; {reported}"),
         }
     }
     assert!(

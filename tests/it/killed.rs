@@ -2,23 +2,23 @@
 //!
 //! To test the check itself, it is applied to a sender that records deliveries after it has sent them.
 
-use crate::audit::{Facts, Scene, in_lanes};
+use crate::audit::{JournalState, Scenario, in_lanes};
 use crate::support::strace::{Point, can_inject, points};
 use crate::support::{Server, TestEnv, forever, needs, respond};
 
 #[test]
 fn first_fire_killed_at_any_system_call() {
-    killed_everywhere(Scene::first);
+    killed_everywhere(Scenario::first);
 }
 
 #[test]
 fn fire_with_checkpoint_killed_at_any_system_call() {
-    killed_everywhere(Scene::second);
+    killed_everywhere(Scenario::second);
 }
 
 #[test]
 fn retry_killed_at_any_system_call() {
-    killed_everywhere(Scene::retry);
+    killed_everywhere(Scenario::retry);
 }
 
 #[test]
@@ -26,14 +26,14 @@ fn batch_killed_at_any_system_call() {
     if !can_inject() {
         return;
     }
-    let (scene, server) = (
-        Scene::batch(),
+    let (scenario, server) = (
+        Scenario::batch(),
         Server::script(vec![respond(200).keep_alive().endlessly()]),
     );
-    let deaths = deaths(&scene, &server);
+    let deaths = deaths(&scenario, &server);
     let requests = server.requests();
     // Threads and the number of waits differ between runs.
-    let killed: Vec<&Facts> = deaths
+    let killed: Vec<&JournalState> = deaths
         .iter()
         .filter(|(killed, _)| *killed)
         .map(|(_, facts)| facts)
@@ -64,23 +64,23 @@ fn batch_killed_at_any_system_call() {
         "none died between a request and its outcome"
     );
     assert!(
-        count(&|_, delivered| (1..scene.lines).contains(&delivered)) > 0,
+        count(&|_, delivered| (1..scenario.lines).contains(&delivered)) > 0,
         "none died in the middle"
     );
     assert!(
-        count(&|_, delivered| delivered == scene.lines) > 0,
+        count(&|_, delivered| delivered == scenario.lines) > 0,
         "none died after the last outcome"
     );
 }
 
 /// Kills the command at each call from the first journal access on, each time in a new environment, and checks the
 /// result. Returns whether each point was reached.
-fn deaths(scene: &Scene, server: &Server) -> Vec<(bool, Facts)> {
-    let points = calls_of(scene, server);
+fn deaths(scenario: &Scenario, server: &Server) -> Vec<(bool, JournalState)> {
+    let points = calls_of(scenario, server);
     assert!(
         points.len() > 150,
         "{}: only {} calls from the journal on",
-        scene.name,
+        scenario.name,
         points.len()
     );
     assert!(
@@ -90,18 +90,21 @@ fn deaths(scene: &Scene, server: &Server) -> Vec<(bool, Facts)> {
         "the sending is among them"
     );
     let deaths = in_lanes(&points, |index, point| {
-        let (env, path) = (scene.world(), format!("/{index}"));
+        let (env, path) = (scenario.world(), format!("/{index}"));
         let url = format!("{}{path}", server.url());
         let killed = env
             .program("strace")
             .args(point.options("signal=KILL"))
-            .args(scene.command(&url))
+            .args(scenario.command(&url))
             .run();
         let what = format!(
             "{} killed at {} number {}, `{}`",
-            scene.name, point.name, point.number, point.shown
+            scenario.name, point.name, point.number, point.shown
         );
-        (killed.signal == Some(9), Facts::gather(&env, what, path))
+        (
+            killed.signal == Some(9),
+            JournalState::gather(&env, what, path),
+        )
     });
     let requests = server.requests();
     let violations: Vec<String> = deaths
@@ -118,12 +121,12 @@ fn deaths(scene: &Scene, server: &Server) -> Vec<(bool, Facts)> {
     deaths
 }
 
-fn killed_everywhere(scene: fn() -> Scene) {
+fn killed_everywhere(scenario: fn() -> Scenario) {
     if !can_inject() {
         return;
     }
-    let (scene, server) = (scene(), Server::script(vec![forever(200)]));
-    let deaths = deaths(&scene, &server);
+    let (scenario, server) = (scenario(), Server::script(vec![forever(200)]));
+    let deaths = deaths(&scenario, &server);
     let requests = server.requests();
 
     // There was a kill in each stage; otherwise nothing is proven.
@@ -150,24 +153,24 @@ fn killed_everywhere(scene: fn() -> Scene) {
     assert!(
         count(false, "interrupted") > 0,
         "{}: none died between the intent and the request",
-        scene.name
+        scenario.name
     );
     assert!(
         count(true, "interrupted") > 0,
         "{}: none died between the request and the outcome",
-        scene.name
+        scenario.name
     );
     assert!(
         count(true, "delivered") > 0,
         "{}: none died after the outcome",
-        scene.name
+        scenario.name
     );
 }
 
 /// The calls of one undisturbed run, from the first journal access on.
-fn calls_of(scene: &Scene, server: &Server) -> Vec<Point> {
-    let (env, trace) = (scene.world(), "trace");
-    let command = scene.command(&format!("{}/undisturbed", server.url()));
+fn calls_of(scenario: &Scenario, server: &Server) -> Vec<Point> {
+    let (env, trace) = (scenario.world(), "trace");
+    let command = scenario.command(&format!("{}/undisturbed", server.url()));
     env.program("strace")
         .args(["-f", "-o", trace])
         .args(command)
@@ -193,7 +196,7 @@ fn audit_detects_a_sender_that_records_after_sending() {
             .args(["-f", "-o", "trace", "sh", "-c", &script])
             .run()
             .assert_code(0);
-        let facts = Facts::gather(&env, trace.command().to_owned(), "/whole".to_owned());
+        let facts = JournalState::gather(&env, trace.command().to_owned(), "/whole".to_owned());
         (
             facts,
             points(
@@ -215,10 +218,10 @@ fn audit_detects_a_sender_that_records_after_sending() {
             .args(point.options("signal=KILL"))
             .args(["sh", "-c", &script])
             .run();
-        Facts::gather(&env, format!("killed at {}", point.shown), path)
+        JournalState::gather(&env, format!("killed at {}", point.shown), path)
     });
     let requests = server.requests();
-    let unknown = |facts: &&Facts| {
+    let unknown = |facts: &&JournalState| {
         facts
             .violations(&requests)
             .iter()

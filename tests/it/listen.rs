@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use crate::support::{Listener, Server, TestEnv, read_answer, respond};
+use crate::support::{Listener, Server, TestEnv, read_response, respond};
 
 const EVENT: &str = "<event><type>application</type><action>created</action><object><application/></object></event>";
 
@@ -366,7 +366,7 @@ fn request_that_cannot_be_stored_at_the_end_is_reported() {
     assert_eq!(&go_ahead, b"HTTP/1.1 100 Continue\r\n\r\n");
     client.write_all(b"x").unwrap();
     listener.process().terminate();
-    assert_eq!(read_answer(&mut client).status, 503);
+    assert_eq!(read_response(&mut client).status, 503);
     drop(lock);
     let outcome = listener.wait();
     assert!(
@@ -467,7 +467,7 @@ fn exit_after_and_for_do_not_wait_for_partial_requests() {
     kept_alive
         .write_all(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
-    assert_eq!(read_answer(&mut kept_alive).status, 200);
+    assert_eq!(read_response(&mut kept_alive).status, 200);
     assert_eq!(listener.get("/2").status, 200);
     assert_eq!(listener.wait().ndjson().len(), 3);
 

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::TcpStream;
 
-use crate::support::{Listener, TestEnv, read_answer};
+use crate::support::{Listener, TestEnv, read_response};
 
 #[test]
 fn exit_after_prints_exactly_n_lines() {
@@ -87,7 +87,7 @@ fn malformed_requests_show_the_reason_everywhere() {
     let url = std::fs::read_to_string(env.work_dir().join("url")).unwrap();
     let mut client = TcpStream::connect(url.trim_end().strip_prefix("http://").unwrap()).unwrap();
     client.write_all(b"GET /a<b> HTTP/1.1\r\n\r\n").unwrap();
-    assert_eq!(read_answer(&mut client).status, 400);
+    assert_eq!(read_response(&mut client).status, 400);
     let why = "the target contains `<`, which must be percent-encoded";
     let outcome = running.wait().assert_code(0);
     assert!(
@@ -139,5 +139,5 @@ fn exposed_listener_prints_its_address() {
 /// Whether this client gets a response; rejected ones find the connection closed.
 fn answers(client: &mut TcpStream) -> bool {
     let mut first = [0; 1];
-    client.peek(&mut first).is_ok_and(|read| read > 0) && read_answer(client).status == 200
+    client.peek(&mut first).is_ok_and(|read| read > 0) && read_response(client).status == 200
 }

@@ -7,9 +7,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Listener, TestEnv, read_answer};
+use crate::support::{Listener, TestEnv, read_response};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Number of responses before the process is killed, unless [`ACKNOWLEDGED_VARIABLE`] is set.
 const ACKNOWLEDGED: usize = 20_000;
@@ -20,7 +20,7 @@ const CLIENTS: usize = 16;
 fn killed_under_load_keeps_every_answered_request() {
     let enough = std::env::var(ACKNOWLEDGED_VARIABLE)
         .map_or(ACKNOWLEDGED, |text| text.parse().expect("a number"));
-    let patience = PATIENCE * u32::try_from(1 + enough / ACKNOWLEDGED).unwrap();
+    let patience = TEST_TIMEOUT * u32::try_from(1 + enough / ACKNOWLEDGED).unwrap();
     let env = TestEnv::new();
     let mut listener = Listener::start(&env, &["--keep", "100000000"]);
     let answered = AtomicUsize::new(0);
@@ -186,7 +186,7 @@ fn unknown_bin_names_use_no_memory() {
     for number in 0..1_000 {
         let name = format!("{number:06}{}", "a".repeat(60_000));
         write!(stream, "GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        assert_eq!(read_answer(&mut stream).status, 200);
+        assert_eq!(read_response(&mut stream).status, 200);
     }
     let peak = listener.process().kilobytes("VmHWM:");
     assert!(peak <= idle + 32 * 1024, "{peak} kB, after {idle} kB");

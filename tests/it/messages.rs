@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Receiver, Reply, Running, Server, TestEnv, repeat, respond};
 
 /// Sufficient on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A batch of many lines with two jobs whose stdout is a full disk.
 fn batch_without_room_for_its_results(env: &TestEnv, url: &str) -> Running {
@@ -17,7 +17,7 @@ fn batch_without_room_for_its_results(env: &TestEnv, url: &str) -> Running {
         "exec '{}' fire --batch batch.ndjson -j 2 --url {url} > /dev/full",
         env!("CARGO_BIN_EXE_hookfire")
     );
-    env.shell(&fire).deadline(PATIENCE).spawn()
+    env.shell(&fire).deadline(TEST_TIMEOUT).spawn()
 }
 
 /// Removes the journal while it is used.
@@ -72,7 +72,7 @@ fn batch_without_stdout_reports_unrecorded_deliveries() {
     receiver.wait_for(7);
     let since = Instant::now();
     while !has_delivered(&env) {
-        assert!(since.elapsed() < PATIENCE, "nothing is delivered");
+        assert!(since.elapsed() < TEST_TIMEOUT, "nothing is delivered");
         std::thread::sleep(Duration::from_millis(20));
     }
     remove_journal(&env);
@@ -173,7 +173,7 @@ fn watcher_reports_a_missing_secret_once_per_success() {
     std::fs::remove_file(&secret).unwrap();
     let mut watcher = env
         .hookfire(["retry", "--due", "--watch"])
-        .deadline(PATIENCE)
+        .deadline(TEST_TIMEOUT)
         .spawn();
     watcher.wait_for_stderr("cannot read the file");
     env.write_file("token", "open-sesame");

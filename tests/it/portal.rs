@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::recovery::{SECRET, Story, TOKEN, entry, list};
+use crate::recovery::{SECRET, Scenario, TOKEN, entry, list};
 use crate::support::{Listener, Server, TestEnv, close, forever, hang, raw, respond, skipped};
 
 #[test]
@@ -115,8 +115,8 @@ fn configured_token_goes_only_to_its_tenant() {
 
 #[test]
 fn portal_list_is_shown_and_deleted() {
-    let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[1, 2, 3]);
-    let listed = story
+    let scenario = Scenario::new(Server::script(vec![forever(200)]).lenient(), &[1, 2, 3]);
+    let listed = scenario
         .env
         .hookfire(["portal", "failed", "list", "-o", "json"])
         .run()
@@ -131,7 +131,7 @@ fn portal_list_is_shown_and_deleted() {
         first["url"].as_str().unwrap().ends_with("/hook?token=***"),
         "{first}"
     );
-    let xml = story
+    let xml = scenario
         .env
         .hookfire(["portal", "failed", "list", "-o", "xml"])
         .run()
@@ -146,17 +146,17 @@ fn portal_list_is_shown_and_deleted() {
         3
     );
 
-    story
+    scenario
         .env
         .hookfire(["portal", "failed", "delete"])
         .run()
         .assert_code(2);
-    story
+    scenario
         .env
         .hookfire(["portal", "failed", "delete", "--all"])
         .run()
         .assert_code(2);
-    story
+    scenario
         .env
         .hookfire(["portal", "failed", "delete", "--before", "someday", "--yes"])
         .run()
@@ -168,7 +168,7 @@ fn portal_list_is_shown_and_deleted() {
         "--before",
         "2020-01-01 10:00:02",
     ];
-    let dry = story
+    let dry = scenario
         .env
         .hookfire(before)
         .arg("--dry-run")
@@ -179,19 +179,24 @@ fn portal_list_is_shown_and_deleted() {
             .contains("2 failed deliveries on the portal would be deleted"),
         "{dry}"
     );
-    assert_eq!(story.left().len(), 3);
-    let deleted = story.env.hookfire(before).arg("--yes").run().assert_code(0);
+    assert_eq!(scenario.left().len(), 3);
+    let deleted = scenario
+        .env
+        .hookfire(before)
+        .arg("--yes")
+        .run()
+        .assert_code(0);
     assert_eq!(
         deleted.stdout(),
         "deleted 2 failed deliveries on the portal\n"
     );
-    assert_eq!(story.left(), ["id-3"]);
-    story
+    assert_eq!(scenario.left(), ["id-3"]);
+    scenario
         .env
         .hookfire(["portal", "failed", "delete", "--all", "--yes"])
         .run()
         .assert_code(0);
-    assert_eq!(story.left(), Vec::<String>::new());
+    assert_eq!(scenario.left(), Vec::<String>::new());
 }
 
 #[test]
@@ -357,9 +362,9 @@ fn objects_are_shown_and_fired() {
 
 #[test]
 fn portal_webhooks_are_set_and_shown_without_the_secret() {
-    let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[]);
+    let scenario = Scenario::new(Server::script(vec![forever(200)]).lenient(), &[]);
     let set = |args: &[&str]| {
-        story
+        scenario
             .env
             .hookfire(["portal", "webhooks", "set"])
             .args(args)
@@ -393,7 +398,7 @@ fn portal_webhooks_are_set_and_shown_without_the_secret() {
             .ends_with("/hook?token=***"),
         "{outcome}"
     );
-    story.env.assert_nowhere(SECRET, &[&outcome]);
+    scenario.env.assert_nowhere(SECRET, &[&outcome]);
     assert!(
         set(&["--active", "off"])
             .assert_code(0)
@@ -448,7 +453,7 @@ fn portal_webhooks_in_xml_are_read_like_json() {
 
 #[test]
 fn emulator_accepts_requests_of_published_clients() {
-    let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[1, 2]);
+    let scenario = Scenario::new(Server::script(vec![forever(200)]).lenient(), &[1, 2]);
     let basic = |pair: String| format!("Authorization: Basic {}\r\n", STANDARD.encode(pair));
     let (as_user, as_password) = (basic(format!("{TOKEN}:")), basic(format!(":{TOKEN}")));
     let in_query = format!("?access_token={TOKEN}");
@@ -456,9 +461,9 @@ fn emulator_accepts_requests_of_published_clients() {
     let (json, form) = ("application/json", "application/x-www-form-urlencoded");
     let send = |method: &str, call: &str, header: &str, body: &str| {
         let length = body.len();
-        let host = format!("Host: 127.0.0.1:{}\r\n", story.listener.port());
+        let host = format!("Host: 127.0.0.1:{}\r\n", scenario.listener.port());
         let head = format!("{method} /admin/api/{call} HTTP/1.1\r\n{host}{header}");
-        let response = story
+        let response = scenario
             .listener
             .send(format!("{head}Content-Length: {length}\r\n\r\n{body}"));
         assert_eq!(response.status, 200, "{method} {call} {body}");
@@ -537,15 +542,15 @@ fn emulator_accepts_requests_of_published_clients() {
         &header,
         "time=2020-01-01T10:00:01Z",
     );
-    assert_eq!(story.left(), ["id-2"]);
+    assert_eq!(scenario.left(), ["id-2"]);
 }
 
 #[test]
 fn python_package_of_3scale_works_with_the_emulator() {
-    let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[]);
+    let scenario = Scenario::new(Server::script(vec![forever(200)]).lenient(), &[]);
     let python = |script: &str| {
         let mut command = std::process::Command::new("python3");
-        command.args(["-c", script, story.listener.url(), TOKEN]);
+        command.args(["-c", script, scenario.listener.url(), TOKEN]);
         command.output().is_ok_and(|output| output.status.success())
     };
     if !python("import threescale_api") {
@@ -566,20 +571,20 @@ assert not any(settings.values()), settings
 
 #[test]
 fn emulator_sends_long_lists_in_parts() {
-    let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[]);
+    let scenario = Scenario::new(Server::script(vec![forever(200)]).lenient(), &[]);
     let event = "x".repeat(20_000);
     let large = |n: usize| entry(n, n % 60, "http://h/").replace("<id>1", &format!("<id>{event}"));
     let failures = list((1..=250).map(large));
-    let import = story.tenant.hookfire(["failed", "import", "-"]);
+    let import = scenario.tenant.hookfire(["failed", "import", "-"]);
     import.stdin(failures).run().assert_code(0);
-    let listed = story
+    let listed = scenario
         .env
         .hookfire(["portal", "failed", "list", "-o", "ndjson"]);
     assert_eq!(listed.run().assert_code(0).ndjson().len(), 250);
     let request = format!(
         "GET /admin/api/webhooks/failures.xml?access_token={TOKEN} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
     );
-    let response = story.listener.send(request);
+    let response = scenario.listener.send(request);
     let tree = roxmltree::Document::parse(response.text()).unwrap();
     let entries = tree.root_element().children();
     assert_eq!(entries.filter(|node| node.is_element()).count(), 250);
@@ -587,11 +592,11 @@ fn emulator_sends_long_lists_in_parts() {
 
 #[test]
 fn emulator_responds_like_the_portal() {
-    let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[1, 2, 3]);
+    let scenario = Scenario::new(Server::script(vec![forever(200)]).lenient(), &[1, 2, 3]);
     let token = format!("access_token={TOKEN}");
-    let host = format!("Host: 127.0.0.1:{}", story.listener.port());
+    let host = format!("Host: 127.0.0.1:{}", scenario.listener.port());
     let ask = |method: &str, target: &str| {
-        story
+        scenario
             .listener
             .send(format!("{method} {target} HTTP/1.1\r\n{host}\r\n\r\n"))
     };
@@ -610,16 +615,16 @@ fn emulator_responds_like_the_portal() {
         ask("DELETE", &format!("{failures}.xml?time=soon&{token}")).status,
         400
     );
-    assert_eq!(story.left().len(), 3);
+    assert_eq!(scenario.left().len(), 3);
     let deleted = ask(
         "DELETE",
         &format!("{failures}.xml?time=2020-01-01T10:00:02Z&{token}"),
     );
     assert_eq!((deleted.status, deleted.body.len()), (200, 0));
-    assert_eq!(story.left(), ["id-3"]);
+    assert_eq!(scenario.left(), ["id-3"]);
     let put = |body: &str| {
         let length = body.len();
-        story
+        scenario
             .listener
             .send(format!("PUT /admin/api/webhooks.json HTTP/1.1\r\n{host}\r\nContent-Length: {length}\r\n\r\n{body}"))
     };
@@ -645,7 +650,7 @@ fn emulator_responds_like_the_portal() {
         404
     );
     assert_eq!(
-        story.listener.inbox(),
+        scenario.listener.inbox(),
         Vec::<Value>::new(),
         "none of it is caught"
     );

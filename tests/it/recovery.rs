@@ -28,15 +28,15 @@ pub fn list(entries: impl IntoIterator<Item = String>) -> String {
 }
 
 /// A tenant with failures for `endpoint`, each in its own second, and the environment for recovering them.
-pub struct Story {
+pub struct Scenario {
     pub tenant: TestEnv,
     pub listener: Listener,
     pub env: TestEnv,
     pub endpoint: Server,
 }
 
-impl Story {
-    pub fn new(endpoint: Server, seconds: &[usize]) -> Story {
+impl Scenario {
+    pub fn new(endpoint: Server, seconds: &[usize]) -> Scenario {
         let mut tenant = TestEnv::new();
         tenant.set("TENANT_TOKEN", TOKEN);
         let listener = Listener::start(
@@ -56,14 +56,14 @@ impl Story {
             endpoint.url(),
             listener.url()
         ));
-        let story = Story {
+        let scenario = Scenario {
             tenant,
             listener,
             env,
             endpoint,
         };
-        story.fail((1..).zip(seconds.iter().copied()));
-        story
+        scenario.fail((1..).zip(seconds.iter().copied()));
+        scenario
     }
 
     /// Adds failures to the tenant.
@@ -122,8 +122,8 @@ fn recover_deletes_up_to_the_first_failure() {
         respond(200),
     ]);
     let seconds: Vec<usize> = (1..=50).collect();
-    let story = Story::new(endpoint, &seconds);
-    let dry = story
+    let scenario = Scenario::new(endpoint, &seconds);
+    let dry = scenario
         .env
         .hookfire(["portal", "recover", "--dry-run"])
         .run()
@@ -133,9 +133,9 @@ fn recover_deletes_up_to_the_first_failure() {
             .contains("50 would be sent, and if all are delivered, 50 deleted there"),
         "{dry}"
     );
-    assert!(!story.env.journal_path().exists());
+    assert!(!scenario.env.journal_path().exists());
 
-    let first = story
+    let first = scenario
         .env
         .hookfire(["portal", "recover"])
         .run()
@@ -145,26 +145,26 @@ fn recover_deletes_up_to_the_first_failure() {
         "recovered 49, still failing 1; deleted on the tenant 29, left there 21"
     );
     assert_eq!(
-        (story.left().len(), story.left()[0].as_str()),
+        (scenario.left().len(), scenario.left()[0].as_str()),
         (21, "id-30")
     );
 
-    let second = story
+    let second = scenario
         .env
         .hookfire(["portal", "recover", "-o", "json"])
         .run()
         .assert_code(0);
     let report = json!({ "recovered": 1, "still_failing": 0, "skipped": 0, "deleted": 21, "left": 0, "and_more": false });
     assert_eq!(second.json(), report);
-    assert_eq!(story.left(), Vec::<String>::new());
-    let third = story
+    assert_eq!(scenario.left(), Vec::<String>::new());
+    let third = scenario
         .env
         .hookfire(["portal", "recover"])
         .run()
         .assert_code(0);
     assert_eq!(third.stderr(), "the tenant has no failed deliveries\n");
 
-    let received = story.received();
+    let received = scenario.received();
     assert_eq!(received.len(), 50);
     assert!(
         received
@@ -173,14 +173,14 @@ fn recover_deletes_up_to_the_first_failure() {
         "{received:?}"
     );
     assert!(
-        story
+        scenario
             .endpoint
             .requests()
             .iter()
             .all(|request| request.target == format!("/hook?token={SECRET}"))
     );
     for canary in [TOKEN, SECRET] {
-        story
+        scenario
             .env
             .assert_nowhere(canary, &[&dry, &first, &second, &third]);
     }
@@ -194,8 +194,8 @@ fn recover_keeps_events_in_the_second_of_a_failure() {
         repeat(200, 2),
         respond(200),
     ]);
-    let story = Story::new(endpoint, &[1, 2, 2, 2, 3]);
-    let first = story
+    let scenario = Scenario::new(endpoint, &[1, 2, 2, 2, 3]);
+    let first = scenario
         .env
         .hookfire(["portal", "recover"])
         .run()
@@ -204,7 +204,7 @@ fn recover_keeps_events_in_the_second_of_a_failure() {
         last_line(&first),
         "recovered 4, still failing 1; deleted on the tenant 1, left there 4"
     );
-    let second = story
+    let second = scenario
         .env
         .hookfire(["portal", "recover"])
         .run()
@@ -213,35 +213,39 @@ fn recover_keeps_events_in_the_second_of_a_failure() {
         last_line(&second),
         "recovered 1, still failing 0; deleted on the tenant 4, left there 0"
     );
-    assert_eq!(story.endpoint.requests().len(), 6);
+    assert_eq!(scenario.endpoint.requests().len(), 6);
 }
 
 #[test]
 fn recover_keeps_events_that_fail_meanwhile() {
     for (second, left) in [(5, vec!["id-9"]), (1, vec!["id-1", "id-9"])] {
         let endpoint = Server::script(vec![respond(200).held(), forever(200)]);
-        let story = Story::new(endpoint, &[1]);
-        let running = story.env.hookfire(["portal", "recover"]).spawn();
-        story.endpoint.wait_for_requests(1);
-        story.fail([(9, second)]);
-        story.endpoint.release();
+        let scenario = Scenario::new(endpoint, &[1]);
+        let running = scenario.env.hookfire(["portal", "recover"]).spawn();
+        scenario.endpoint.wait_for_requests(1);
+        scenario.fail([(9, second)]);
+        scenario.endpoint.release();
         running.wait().assert_code(0);
-        assert_eq!(story.left(), left, "the new one failed in second {second}");
-        story
+        assert_eq!(
+            scenario.left(),
+            left,
+            "the new one failed in second {second}"
+        );
+        scenario
             .env
             .hookfire(["portal", "recover"])
             .run()
             .assert_code(0);
-        assert_eq!(story.left(), Vec::<String>::new());
+        assert_eq!(scenario.left(), Vec::<String>::new());
         assert_eq!(
-            story.received(),
+            scenario.received(),
             BTreeMap::from([("id-1".to_owned(), 1), ("id-9".to_owned(), 1)])
         );
     }
 }
 
-/// Forwards `requests` requests to the listener of `story`, and calls `before_deletion` before it forwards a DELETE.
-fn pass_on(front: &TcpListener, story: &Story, requests: usize, before_deletion: impl Fn()) {
+/// Forwards `requests` requests to the listener of `scenario`, and calls `before_deletion` before it forwards a DELETE.
+fn pass_on(front: &TcpListener, scenario: &Scenario, requests: usize, before_deletion: impl Fn()) {
     for stream in front.incoming().take(requests) {
         let mut client = BufReader::new(stream.unwrap());
         let mut head = String::new();
@@ -254,7 +258,7 @@ fn pass_on(front: &TcpListener, story: &Story, requests: usize, before_deletion:
         if head.starts_with("DELETE") {
             before_deletion();
         }
-        let mut tenant = TcpStream::connect(("127.0.0.1", story.listener.port())).unwrap();
+        let mut tenant = TcpStream::connect(("127.0.0.1", scenario.listener.port())).unwrap();
         tenant
             .write_all(
                 head.replacen("\r\n", "\r\nConnection: close\r\n", 1)
@@ -270,29 +274,29 @@ fn pass_on(front: &TcpListener, story: &Story, requests: usize, before_deletion:
 
 #[test]
 fn recover_keeps_events_that_fail_before_the_deletion() {
-    let story = Story::new(Server::script(vec![forever(200)]), &[1, 2]);
+    let scenario = Scenario::new(Server::script(vec![forever(200)]), &[1, 2]);
     let front = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", front.local_addr().unwrap());
-    let recover = story
+    let recover = scenario
         .env
         .hookfire(["portal", "recover", "--portal-url", &url])
         .env("HOOKFIRE_PORTAL_TOKEN", TOKEN);
     let running = recover.spawn();
     // Two lists and the deletion.
-    pass_on(&front, &story, 3, || story.fail([(9, 3)]));
+    pass_on(&front, &scenario, 3, || scenario.fail([(9, 3)]));
     let outcome = running.wait().assert_code(0);
     assert_eq!(
         last_line(&outcome),
         "recovered 2, still failing 0; deleted on the tenant 2, left there 0"
     );
-    assert_eq!(story.left(), ["id-9"]);
-    story
+    assert_eq!(scenario.left(), ["id-9"]);
+    scenario
         .env
         .hookfire(["portal", "recover"])
         .run()
         .assert_code(0);
     assert_eq!(
-        story.received(),
+        scenario.received(),
         ["id-1", "id-2", "id-9"].map(|id| (id.to_owned(), 1)).into()
     );
 }
@@ -516,17 +520,17 @@ fn recover_waits_for_the_end_of_the_tenants_second() {
 #[test]
 fn killed_recover_continues_without_duplicates() {
     let endpoint = Server::script(vec![repeat(200, 3), hang(), repeat(200, 7)]);
-    let story = Story::new(endpoint, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-    let mut running = story.env.hookfire(["portal", "recover"]).spawn();
-    story.endpoint.wait_for_requests(4);
+    let scenario = Scenario::new(endpoint, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let mut running = scenario.env.hookfire(["portal", "recover"]).spawn();
+    scenario.endpoint.wait_for_requests(4);
     running.kill9();
     drop(running);
     assert_eq!(
-        story.left().len(),
+        scenario.left().len(),
         10,
         "nothing is deleted before all is known"
     );
-    let shown = story
+    let shown = scenario
         .env
         .hookfire(["failed", "list", "--error", "interrupted", "-o", "json"])
         .run()
@@ -534,7 +538,7 @@ fn killed_recover_continues_without_duplicates() {
         .json();
     assert_eq!(shown[0]["uuid"], "id-4");
     let id = shown[0]["id"].to_string();
-    let attempts = &story
+    let attempts = &scenario
         .env
         .hookfire(["failed", "show", &id, "-o", "json"])
         .run()
@@ -544,7 +548,7 @@ fn killed_recover_continues_without_duplicates() {
         attempts[1]["maybe_received"], true,
         "what is received twice is what may have been received: {attempts}"
     );
-    let again = story
+    let again = scenario
         .env
         .hookfire(["portal", "recover"])
         .run()
@@ -553,7 +557,7 @@ fn killed_recover_continues_without_duplicates() {
         last_line(&again),
         "recovered 7, still failing 0; deleted on the tenant 10, left there 0"
     );
-    let received = story.received();
+    let received = scenario.received();
     assert_eq!(received.len(), 10);
     assert!(
         received
@@ -653,8 +657,8 @@ fn recover_reads_a_long_list_in_parts() {
 #[test]
 fn recover_respects_max_and_stop_after() {
     let endpoint = Server::script(vec![respond(200), repeat(503, 2), forever(200)]);
-    let story = Story::new(endpoint, &[1, 2, 3, 4, 5]);
-    let one = story
+    let scenario = Scenario::new(endpoint, &[1, 2, 3, 4, 5]);
+    let one = scenario
         .env
         .hookfire(["portal", "recover", "--max", "1"])
         .run()
@@ -663,7 +667,7 @@ fn recover_respects_max_and_stop_after() {
         last_line(&one),
         "recovered 1, still failing 0; deleted on the tenant 1, left there 4"
     );
-    let stopped = story
+    let stopped = scenario
         .env
         .hookfire(["portal", "recover", "--stop-after", "2"])
         .run()
@@ -672,14 +676,14 @@ fn recover_respects_max_and_stop_after() {
         last_line(&stopped),
         "recovered 0, still failing 2; deleted on the tenant 0, left there 4"
     );
-    story
+    scenario
         .env
         .hookfire(["portal", "recover"])
         .run()
         .assert_code(0);
-    assert_eq!(story.endpoint.requests().len(), 7);
+    assert_eq!(scenario.endpoint.requests().len(), 7);
     for option in ["--max", "--stop-after"] {
-        let none = story
+        let none = scenario
             .env
             .hookfire(["portal", "recover", option, "0"])
             .run()
@@ -734,9 +738,9 @@ fn recover_uses_unknown_urls_without_storing_their_secret() {
 #[test]
 fn recover_does_not_send_masked_values() {
     // The emulator masks secrets that the journal does not store.
-    let story = Story::new(Server::script(vec![respond(200)]), &[1]);
+    let scenario = Scenario::new(Server::script(vec![respond(200)]), &[1]);
     let mut env = TestEnv::new();
-    env.set("HOOKFIRE_PORTAL_URL", story.listener.url());
+    env.set("HOOKFIRE_PORTAL_URL", scenario.listener.url());
     env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
     env.set("HOOK_TOKEN", SECRET);
     let without = env.hookfire(["portal", "recover"]).run().assert_code(1);
@@ -748,7 +752,7 @@ fn recover_does_not_send_masked_values() {
         last_line(&without),
         "recovered 0, still failing 1; deleted on the tenant 0, left there 1"
     );
-    assert_eq!(story.endpoint.requests().len(), 0);
+    assert_eq!(scenario.endpoint.requests().len(), 0);
     let given = env
         .hookfire(["portal", "recover", "--secret", "token=@env:HOOK_TOKEN"])
         .run()
@@ -758,7 +762,7 @@ fn recover_does_not_send_masked_values() {
         "recovered 1, still failing 0; deleted on the tenant 1, left there 0"
     );
     assert_eq!(
-        story.endpoint.requests()[0].target,
+        scenario.endpoint.requests()[0].target,
         format!("/hook?token={SECRET}")
     );
     env.assert_nowhere(SECRET, &[&without, &given]);

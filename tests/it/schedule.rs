@@ -476,13 +476,17 @@ fn due_reports_a_lost_literal_secret_once() {
     killed.kill9();
     env.hookfire(["failed", "list"]).run().assert_code(0);
     make_due(&env);
-    let told = env.hookfire(["retry", "--due"]).run().assert_code(1);
+    let reported = env.hookfire(["retry", "--due"]).run().assert_code(1);
     assert!(
-        told.stderr()
+        reported
+            .stderr()
             .contains("error: #1 cannot be sent by `--due`; it is in the failed list"),
-        "{told}"
+        "{reported}"
     );
-    assert!(told.stderr().contains("parameter `token`"), "{told}");
+    assert!(
+        reported.stderr().contains("parameter `token`"),
+        "{reported}"
+    );
     let again = env.hookfire(["retry", "--due"]).run().assert_code(0);
     assert_eq!(again.stderr(), "nothing is scheduled\n");
     assert_eq!(shown(&env, 1)["status"], "interrupted");
@@ -511,14 +515,14 @@ fn watcher_sends_due_attempts_until_sigterm() {
     watcher.wait_for_stdout_line("\"id\":2");
     watcher.terminate();
     let outcome = watcher.wait().assert_code(0);
-    let told: Vec<(Value, Value)> = outcome
+    let reported: Vec<(Value, Value)> = outcome
         .ndjson()
         .iter()
         .map(|line| (line["id"].clone(), line["status"].clone()))
         .collect();
     let expected = [(1, "pending"), (1, "delivered"), (2, "delivered")];
     assert_eq!(
-        told,
+        reported,
         expected.map(|(id, status)| (id.into(), status.into()))
     );
     assert_eq!(outcome.stderr(), "");
@@ -593,14 +597,14 @@ fn two_watchers_send_each_delivery_once() {
         .map(|_| env.hookfire(["retry", "--due", "--watch"]).spawn())
         .collect();
     server.wait_for_requests(1 + SCHEDULED as usize);
-    let told: usize = watchers
+    let reported: usize = watchers
         .into_iter()
         .map(|mut watcher| {
             watcher.terminate();
             watcher.wait().assert_code(0).stdout().lines().count()
         })
         .sum();
-    assert_eq!(told, SCHEDULED as usize, "each was one watcher's");
+    assert_eq!(reported, SCHEDULED as usize, "each was one watcher's");
     let times = times_received(&server.requests()[1..]);
     assert_eq!(times.len(), SCHEDULED as usize);
     assert!(times.values().all(|times| *times == 1), "{times:?}");

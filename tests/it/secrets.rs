@@ -124,12 +124,12 @@ fn carries(request: &Received) -> bool {
 }
 
 /// Runs commands in one environment and stores their output.
-struct Story {
+struct Scenario {
     env: TestEnv,
     outcomes: Vec<Outcome>,
 }
 
-impl Story {
+impl Scenario {
     fn run(&mut self, command: &[&str], target: &[String], more: &[&str]) -> &Outcome {
         let outcome = self.env.hookfire(command).args(target).args(more).run();
         self.outcomes.push(outcome);
@@ -155,7 +155,7 @@ impl Story {
         self.run(&["retry", "--all", "--dry-run", "-o", "json"], &[], &[]);
     }
 
-    fn assert_kept_to_itself(&self, way: &str) {
+    fn assert_canary_is_nowhere(&self, way: &str) {
         assert!(
             self.env.journal_path().exists(),
             "{way}: a journal to look into"
@@ -221,7 +221,7 @@ fn misplaced_references_are_refused_and_urls_not_shown() {
 #[test]
 fn secrets_arrive_and_never_leak() {
     for (way, set_up) in WAYS {
-        let mut story = Story {
+        let mut scenario = Scenario {
             env: TestEnv::new(),
             outcomes: Vec::new(),
         };
@@ -229,37 +229,37 @@ fn secrets_arrive_and_never_leak() {
         let fires = codes.len();
         // For each fire and a ping.
         let server = Server::script(steps.into_iter().chain([echo()]).collect());
-        let target = set_up(&mut story.env, &format!("{}/hook", server.url()));
+        let target = set_up(&mut scenario.env, &format!("{}/hook", server.url()));
         let styles: [&[&str]; 3] = [&["-vv"], &["-o", "json"], &["-vv", "-o", "ndjson"]];
         for (index, code) in codes.into_iter().enumerate() {
-            story.fire(&target, styles[index % styles.len()], code);
+            scenario.fire(&target, styles[index % styles.len()], code);
         }
-        story.run(&["ping", "-vv"], &target, &[]);
+        scenario.run(&["ping", "-vv"], &target, &[]);
         let requests = server.requests();
         assert_eq!(requests.len(), fires + 1, "{way}");
         assert!(
             requests.iter().all(carries),
             "{way}: the endpoint gets it\n{requests:#?}"
         );
-        story.read_everything();
-        story.fire(&target, &["--dry-run", "-vv"], 0);
-        story.fire(&target, &["--dry-run", "-o", "json"], 0);
-        story.run(&["config", "show"], &target, &[]);
-        story.run(&["config", "show", "-o", "json"], &target, &[]);
-        story.assert_kept_to_itself(way);
+        scenario.read_everything();
+        scenario.fire(&target, &["--dry-run", "-vv"], 0);
+        scenario.fire(&target, &["--dry-run", "-o", "json"], 0);
+        scenario.run(&["config", "show"], &target, &[]);
+        scenario.run(&["config", "show", "-o", "json"], &target, &[]);
+        scenario.assert_canary_is_nowhere(way);
     }
 }
 
 #[test]
 fn retry_does_not_leak_secrets() {
     for (way, set_up) in WAYS {
-        let mut story = Story {
+        let mut scenario = Scenario {
             env: TestEnv::new(),
             outcomes: Vec::new(),
         };
         let server = Server::script(vec![respond(503), echo(), echo()]);
-        let target = set_up(&mut story.env, &format!("{}/hook", server.url()));
-        story.fire(&target, &[], 3);
+        let target = set_up(&mut scenario.env, &format!("{}/hook", server.url()));
+        scenario.fire(&target, &[], 3);
         // A literal in a URL is given again with the URL; others are found again or given with their option.
         let again: Vec<String> = match target.first().map(String::as_str) {
             Some("--url") => target.clone(),
@@ -269,44 +269,49 @@ fn retry_does_not_leak_secrets() {
                 &format!("{}/hook?token={}", server.url(), form_encoded()),
             ]),
         };
-        story.run(&["retry", "1", "-vv"], &again, &[]);
-        story.run(&["retry", "--all", "-o", "json"], &again, &[]);
-        assert_eq!(server.requests().len(), 3, "{way}\n{}", story.outcomes[1]);
+        scenario.run(&["retry", "1", "-vv"], &again, &[]);
+        scenario.run(&["retry", "--all", "-o", "json"], &again, &[]);
+        assert_eq!(
+            server.requests().len(),
+            3,
+            "{way}\n{}",
+            scenario.outcomes[1]
+        );
         assert!(
             server.requests().iter().all(carries),
             "{way}: the endpoint gets it again"
         );
-        story.run(&["journal", "show", "1", "-o", "json"], &[], &[]);
-        story.assert_kept_to_itself(way);
+        scenario.run(&["journal", "show", "1", "-o", "json"], &[], &[]);
+        scenario.assert_canary_is_nowhere(way);
     }
 }
 
 #[test]
 fn secrets_do_not_leak_if_the_endpoint_is_down() {
     for (way, set_up) in WAYS {
-        let mut story = Story {
+        let mut scenario = Scenario {
             env: TestEnv::new(),
             outcomes: Vec::new(),
         };
         let target = set_up(
-            &mut story.env,
+            &mut scenario.env,
             &format!("http://127.0.0.1:{}/hook", closed_port()),
         );
-        story.fire(&target, &["-vv"], 4);
-        story.fire(&target, &["-o", "json"], 4);
-        story.run(&["ping", "-o", "json"], &target, &[]);
-        let target = set_up(&mut story.env, "http://x.invalid/hook");
-        let warned = story.fire(&target, &["-vv"], 4);
+        scenario.fire(&target, &["-vv"], 4);
+        scenario.fire(&target, &["-o", "json"], 4);
+        scenario.run(&["ping", "-o", "json"], &target, &[]);
+        let target = set_up(&mut scenario.env, "http://x.invalid/hook");
+        let warned = scenario.fire(&target, &["-vv"], 4);
         let warning = "warning: secrets are sent to `x.invalid` over plain http, where others can read them; use https";
         assert!(warned.stderr().contains(warning), "{way}\n{warned}");
-        story.fire(&target, &["-o", "ndjson"], 4);
-        story.assert_kept_to_itself(way);
+        scenario.fire(&target, &["-o", "ndjson"], 4);
+        scenario.assert_canary_is_nowhere(way);
     }
 }
 
 #[test]
 fn secrets_do_not_leak_on_timeout_or_ctrl_c() {
-    let mut story = Story {
+    let mut scenario = Scenario {
         env: TestEnv::new(),
         outcomes: Vec::new(),
     };
@@ -314,17 +319,17 @@ fn secrets_do_not_leak_on_timeout_or_ctrl_c() {
         drip_head(Duration::from_millis(20)),
         respond(503).body(CANARY),
     ]);
-    let target = WAYS[0].1(&mut story.env, &server.url());
-    story.fire(&target, &["-vv", "--timeout", "200ms"], 4);
-    let mut running = story
+    let target = WAYS[0].1(&mut scenario.env, &server.url());
+    scenario.fire(&target, &["-vv", "--timeout", "200ms"], 4);
+    let mut running = scenario
         .env
         .hookfire(["fire", "account", "created", "-vv"])
         .args(&target)
         .spawn();
     running.wait_for_stderr("next in 60s");
     running.interrupt();
-    story.outcomes.push(running.wait().assert_code(130));
-    story.assert_kept_to_itself("interrupted");
+    scenario.outcomes.push(running.wait().assert_code(130));
+    scenario.assert_canary_is_nowhere("interrupted");
 }
 
 #[test]
@@ -445,7 +450,7 @@ fn config_errors_do_not_leak_secrets() {
             let outcome = outcome.assert_code(1);
             assert!(
                 outcome.stderr().contains("config.toml:"),
-                "the file and the line are told\n{outcome}"
+                "the file and the line are reported\n{outcome}"
             );
             env.assert_nowhere(CANARY, &[&outcome]);
             env.assert_nowhere(number, &[&outcome]);

@@ -1,6 +1,6 @@
 //! Option groups that several commands share. Their doc comments are the help texts.
 //!
-//! Values that may be secret are plain text here and parsed in `settings`, because clap quotes what it cannot parse. The
+//! Values that may be secret are plain text here and parsed in `settings`, because clap quotes invalid values. The
 //! `settings` methods turn a group into a layer of settings.
 
 use std::ops::RangeInclusive;

@@ -1,4 +1,4 @@
-//! `hookfire retry --due`: makes the attempts that are due, once or as long as it runs.
+//! `hookfire retry --due`: makes the attempts that are due, once or continuously.
 
 use std::collections::HashSet;
 use std::sync::Arc;

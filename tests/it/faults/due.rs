@@ -11,7 +11,7 @@ use crate::support::{Receiver, Reply, repeat};
 const OTHERS: usize = 5;
 /// Memory for threads, stacks, and a client per connection setup.
 const CEILING_KIB: u32 = MEMORY_KIB + 120 * 1024;
-const AN_HOUR: &str = "3600s";
+const ONE_HOUR: &str = "3600s";
 
 struct Faulty {
     name: String,
@@ -55,10 +55,15 @@ fn due_isolates_faulty_endpoints() {
         "{again} scheduled again of {failing}:\n{first}"
     );
     for row in &rows {
-        for (told, attempt, status) in [(&after_first, 1, "pending"), (&after_last, 2, "failed")] {
-            let Some(delivery) = told.get(&row.name) else {
+        for (reported, attempt, status) in
+            [(&after_first, 1, "pending"), (&after_last, 2, "failed")]
+        {
+            let Some(delivery) = reported.get(&row.name) else {
                 if attempt == 1 || !matches!(row.end, Delivered) {
-                    wrongs.push(format!("{}: not told after attempt {attempt}", row.what));
+                    wrongs.push(format!(
+                        "{}: not reported after attempt {attempt}",
+                        row.what
+                    ));
                 }
                 continue;
             };
@@ -157,7 +162,7 @@ fn schedule(env: &TestEnv, rows: &[Faulty], good: &Receiver) -> Outcome {
         "-o",
         "ndjson",
         "--retry-interval",
-        AN_HOUR,
+        ONE_HOUR,
     ];
     let fire = env
         .hookfire(fire)

@@ -16,7 +16,7 @@ const MOST: u64 = 256 << 20;
 
 #[derive(Debug, Clone)]
 pub enum Action {
-    Answer(Answer),
+    Response(Response),
     Raw(Vec<u8>),
     DripHead(Duration),
     EndlessHeaders,
@@ -26,7 +26,7 @@ pub enum Action {
     HangBeforeRead,
     /// Responds before the request is read, then closes or stays open.
     Early {
-        answer: Vec<u8>,
+        response: Vec<u8>,
         close: bool,
     },
     /// Sends these bytes, waits until they have arrived, and resets the connection.
@@ -34,7 +34,7 @@ pub enum Action {
 }
 
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub reason: Option<String>,
     pub headers: Vec<(String, String)>,
@@ -62,7 +62,7 @@ pub enum After {
     Reset,
     KeepAlive,
     /// The step reached its time limit; the test should have ended it.
-    Overstayed,
+    TimedOut,
 }
 
 impl Action {
@@ -72,8 +72,8 @@ impl Action {
     }
 
     pub fn pace(&self) -> Duration {
-        if let Self::Answer(answer) = self {
-            answer.pace
+        if let Self::Response(response) = self {
+            response.pace
         } else {
             Duration::ZERO
         }
@@ -84,10 +84,10 @@ impl Action {
         &self,
         stream: &mut &TcpStream,
         request: Option<&Received>,
-        halt: &Halt,
+        halt: &StopSignal,
     ) -> io::Result<After> {
         match self {
-            Self::Answer(answer) => answer.send(stream, request.expect("it was read"), halt),
+            Self::Response(response) => response.send(stream, request.expect("it was read"), halt),
             Self::Raw(bytes) => stream.write_all(bytes).map(|()| After::Close),
             Self::DripHead(interval) => {
                 let head = b"HTTP/1.1 200 OK\r\nX-Drip: ".iter().copied();
@@ -101,8 +101,8 @@ impl Action {
             Self::Close => Ok(After::Close),
             Self::Reset => Ok(After::Reset),
             Self::Hang | Self::HangBeforeRead => Ok(halt.hang()),
-            Self::Early { answer, close } => {
-                stream.write_all(answer)?;
+            Self::Early { response, close } => {
+                stream.write_all(response)?;
                 if *close {
                     Ok(After::Close)
                 } else {
@@ -118,10 +118,15 @@ impl Action {
     }
 }
 
-impl Answer {
-    fn send(&self, stream: &mut &TcpStream, request: &Received, halt: &Halt) -> io::Result<After> {
+impl Response {
+    fn send(
+        &self,
+        stream: &mut &TcpStream,
+        request: &Received,
+        halt: &StopSignal,
+    ) -> io::Result<After> {
         if self.held && !halt.wait_for_release() {
-            return Ok(After::Overstayed);
+            return Ok(After::TimedOut);
         }
         let echoed = echoed(request);
         let body = match &self.body {
@@ -225,7 +230,7 @@ fn drip(
     stream: &mut &TcpStream,
     bytes: impl Iterator<Item = u8>,
     interval: Duration,
-    halt: &Halt,
+    halt: &StopSignal,
 ) -> io::Result<After> {
     let limit = Instant::now() + LONGEST;
     for byte in bytes {
@@ -237,7 +242,7 @@ fn drip(
             break;
         }
     }
-    Ok(After::Overstayed)
+    Ok(After::TimedOut)
 }
 
 fn usual_reason(status: u16) -> &'static str {
@@ -271,7 +276,7 @@ fn usual_reason(status: u16) -> &'static str {
 
 /// Stops waiting steps, or releases held responses.
 #[derive(Default)]
-pub struct Halt {
+pub struct StopSignal {
     state: Mutex<Signals>,
     changed: Condvar,
 }
@@ -282,7 +287,7 @@ struct Signals {
     released: usize,
 }
 
-impl Halt {
+impl StopSignal {
     pub fn stop(&self) {
         self.lock().stopped = true;
         self.changed.notify_all();
@@ -297,7 +302,7 @@ impl Halt {
     /// Waits for the server to stop.
     pub fn hang(&self) -> After {
         if self.pause(LONGEST) {
-            After::Overstayed
+            After::TimedOut
         } else {
             After::Close
         }

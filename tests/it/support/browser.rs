@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Keys as WebDriver's private characters.
 pub const ENTER: &str = "\u{e007}";
@@ -106,7 +106,7 @@ impl Browser {
     /// Waits until an expression is true in the page, and returns its value.
     #[track_caller]
     pub fn wait_for(&self, expression: &str) -> Value {
-        let limit = PATIENCE.as_millis();
+        let limit = TEST_TIMEOUT.as_millis();
         let script = format!(
             "const done = arguments[0], end = Date.now() + {limit};
              const look = async () => {{
@@ -125,12 +125,12 @@ impl Browser {
                 &path,
                 &json!({ "script": script, "args": [] }),
             );
-            let (status, answer) = asked.expect("chromedriver answers");
+            let (status, response) = asked.expect("chromedriver responds");
             if status == 200 {
-                break answer["value"].clone();
+                break response["value"].clone();
             }
             // Leaving a page cancels its scripts; ask the next page again.
-            assert!(begun.elapsed() < PATIENCE, "{expression}: {answer}");
+            assert!(begun.elapsed() < TEST_TIMEOUT, "{expression}: {response}");
         };
         if found.is_null() {
             panic!(
@@ -164,20 +164,20 @@ impl Browser {
     /// Waits until an element is visible and not covered, and clicks it.
     #[track_caller]
     pub fn click(&self, selector: &str) {
-        let limit = Instant::now() + PATIENCE;
+        let limit = Instant::now() + TEST_TIMEOUT;
         loop {
             self.wait_for(&format!("document.querySelector({})", json!(selector)));
             let element = self.find(selector);
             let path = format!("/session/{}/element/{element}/click", self.session);
-            let (status, answer) =
-                exchange(self.port, "POST", &path, &json!({})).expect("chromedriver answers");
+            let (status, response) =
+                exchange(self.port, "POST", &path, &json!({})).expect("chromedriver responds");
             if status == 200 {
                 return;
             }
             // The element was replaced or moved between the check and the click.
             assert!(
                 Instant::now() < limit,
-                "{selector} cannot be clicked: {answer}"
+                "{selector} cannot be clicked: {response}"
             );
         }
     }
@@ -235,10 +235,10 @@ impl Browser {
 
     #[track_caller]
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
-        let (status, answer) =
-            exchange(self.port, method, path, body).expect("chromedriver answers");
-        assert_eq!(status, 200, "{method} {path} {body}: {answer}");
-        answer["value"].clone()
+        let (status, response) =
+            exchange(self.port, method, path, body).expect("chromedriver responds");
+        assert_eq!(status, 200, "{method} {path} {body}: {response}");
+        response["value"].clone()
     }
 }
 
@@ -315,7 +315,7 @@ fn exchange(port: u16, method: &str, path: &str, body: &Value) -> std::io::Resul
         body.to_string()
     };
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(PATIENCE * 3))?;
+    stream.set_read_timeout(Some(TEST_TIMEOUT * 3))?;
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Type: application/json\r\n\
@@ -323,11 +323,11 @@ fn exchange(port: u16, method: &str, path: &str, body: &Value) -> std::io::Resul
         body.len()
     )?;
     // chromedriver does not close the connection even if asked to.
-    let mut answer = BufReader::new(stream);
+    let mut response = BufReader::new(stream);
     let (mut status, mut length, mut line) = (0, 0, String::new());
     loop {
         line.clear();
-        answer.read_line(&mut line)?;
+        response.read_line(&mut line)?;
         let (name, value) = line.trim_end().split_once([':', ' ']).unwrap_or_default();
         match name.to_ascii_lowercase().as_str() {
             "http/1.1" => {
@@ -343,6 +343,6 @@ fn exchange(port: u16, method: &str, path: &str, body: &Value) -> std::io::Resul
         }
     }
     let mut body = vec![0; length];
-    answer.read_exact(&mut body)?;
+    response.read_exact(&mut body)?;
     Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
 }

@@ -12,7 +12,7 @@ use super::env::TestEnv;
 use super::outcome::Outcome;
 use super::process::Running;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// `hookfire listen` on a free port, accepting requests.
 #[must_use = "dropping the listener kills it"]
@@ -23,7 +23,7 @@ pub struct Listener {
 
 /// A response, read to its announced length or to the end of the connection.
 #[derive(Debug)]
-pub struct RawAnswer {
+pub struct RawResponse {
     pub status: u16,
     /// Status line and headers as received.
     pub head: String,
@@ -105,7 +105,7 @@ impl Listener {
         let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port())))
             .expect("the listener listens");
         stream
-            .set_read_timeout(Some(PATIENCE))
+            .set_read_timeout(Some(TEST_TIMEOUT))
             .expect("a timeout can be set");
         stream
             .set_nodelay(true)
@@ -115,16 +115,16 @@ impl Listener {
 
     /// Sends these bytes on a new connection and reads one response.
     #[track_caller]
-    pub fn send(&self, bytes: impl AsRef<[u8]>) -> RawAnswer {
+    pub fn send(&self, bytes: impl AsRef<[u8]>) -> RawResponse {
         let mut stream = self.connect();
         stream
             .write_all(bytes.as_ref())
             .expect("the request can be sent");
-        read_answer(&mut stream)
+        read_response(&mut stream)
     }
 
     #[track_caller]
-    pub fn get(&self, target: &str) -> RawAnswer {
+    pub fn get(&self, target: &str) -> RawResponse {
         self.send(format!(
             "GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n",
             self.port()
@@ -132,7 +132,7 @@ impl Listener {
     }
 
     #[track_caller]
-    pub fn post(&self, target: &str, body: &str) -> RawAnswer {
+    pub fn post(&self, target: &str, body: &str) -> RawResponse {
         let length = body.len();
         self.send(format!(
             "POST {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: {length}\r\n\r\n{body}",
@@ -148,8 +148,10 @@ impl Listener {
         let writing = std::thread::spawn(move || writer.write_all(&requests));
         let (mut buffer, mut seen, mut kept) = ([0; 65_536], 0, Vec::new());
         while seen < count {
-            let read = stream.read(&mut buffer).expect("the answers come in time");
-            assert!(read > 0, "closed after {seen} of {count} answers");
+            let read = stream
+                .read(&mut buffer)
+                .expect("the responses come in time");
+            assert!(read > 0, "closed after {seen} of {count} responses");
             kept.extend_from_slice(&buffer[..read]);
             seen += kept.windows(9).filter(|word| word == b"HTTP/1.1 ").count();
             // Keep a possible start of the next match.
@@ -164,9 +166,9 @@ impl Listener {
     /// Requests in the inbox from the RequestBin API, newest first.
     #[track_caller]
     pub fn inbox(&self) -> Vec<Value> {
-        let answer = self.get("/api/v1/bins/inbox/requests");
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer.json().as_array().expect("an array").clone()
+        let response = self.get("/api/v1/bins/inbox/requests");
+        assert_eq!(response.status, 200, "{response:?}");
+        response.json().as_array().expect("an array").clone()
     }
 
     /// Sends SIGTERM and expects exit code 0.
@@ -183,7 +185,7 @@ impl Listener {
     }
 }
 
-impl RawAnswer {
+impl RawResponse {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (given, value) = line.split_once(':')?;
@@ -192,7 +194,7 @@ impl RawAnswer {
     }
 
     pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).expect("the answer's body is text")
+        std::str::from_utf8(&self.body).expect("the response's body is text")
     }
 
     #[track_caller]
@@ -203,7 +205,7 @@ impl RawAnswer {
 
 /// Reads one response, to its `Content-Length` or to the end of the connection.
 #[track_caller]
-pub fn read_answer(stream: &mut TcpStream) -> RawAnswer {
+pub fn read_response(stream: &mut TcpStream) -> RawResponse {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -211,7 +213,7 @@ pub fn read_answer(stream: &mut TcpStream) -> RawAnswer {
         }
         assert!(
             read_more(stream, &mut bytes),
-            "the answer breaks off: {:?}",
+            "the response breaks off: {:?}",
             String::from_utf8_lossy(&bytes)
         );
     };
@@ -221,24 +223,24 @@ pub fn read_answer(stream: &mut TcpStream) -> RawAnswer {
         .nth(1)
         .and_then(|code| code.parse().ok())
         .expect("a status line");
-    let mut answer = RawAnswer {
+    let mut response = RawResponse {
         status,
         head,
         body: bytes[head_end..].to_vec(),
     };
-    let length = answer
+    let length = response
         .header("content-length")
         .and_then(|length| length.parse::<usize>().ok());
-    while length.is_none_or(|length| answer.body.len() < length)
-        && read_more(stream, &mut answer.body)
+    while length.is_none_or(|length| response.body.len() < length)
+        && read_more(stream, &mut response.body)
     {}
-    answer
+    response
 }
 
 #[track_caller]
 fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     let mut piece = [0; 8192];
-    let read = stream.read(&mut piece).expect("the answer comes in time");
+    let read = stream.read(&mut piece).expect("the response comes in time");
     bytes.extend_from_slice(&piece[..read]);
     read > 0
 }

@@ -26,7 +26,7 @@ mod tests;
 #[allow(unused_imports, reason = "exported even if no test uses a name")]
 pub use self::{
     env::TestEnv,
-    listener::{Listener, RawAnswer, read_answer},
+    listener::{Listener, RawResponse, read_response},
     outcome::Outcome,
     process::{Invocation, Running},
     received::Received,

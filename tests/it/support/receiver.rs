@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Response to a delivery.
 #[derive(Clone, Copy, Debug)]
@@ -104,11 +104,11 @@ impl Receiver {
         let waited = self
             .shared
             .changed
-            .wait_timeout_while(state, PATIENCE, |state| state.requests < requests);
+            .wait_timeout_while(state, TEST_TIMEOUT, |state| state.requests < requests);
         let came = waited.unwrap_or_else(PoisonError::into_inner).0.requests;
         assert!(
             came >= requests,
-            "waited {PATIENCE:?} for {requests} requests, but {came} came"
+            "waited {TEST_TIMEOUT:?} for {requests} requests, but {came} came"
         );
     }
 }
@@ -139,13 +139,14 @@ fn serve(stream: &TcpStream, shared: &Shared) {
             thread::sleep(pause);
         }
         shared.lock().now -= 1;
-        let answer = |status: u16| format!("HTTP/1.1 {status} Said\r\ncontent-length: 2\r\n\r\nok");
+        let response =
+            |status: u16| format!("HTTP/1.1 {status} Said\r\ncontent-length: 2\r\n\r\nok");
         let bytes = match reply {
             Reply::Status(status)
             | Reply::ThenClose(status)
             | Reply::WithItsEnd(status)
-            | Reply::After(_, status) => answer(status),
-            Reply::Twice(status) => answer(status) + &answer(200),
+            | Reply::After(_, status) => response(status),
+            Reply::Twice(status) => response(status) + &response(200),
             Reply::Hangup => return,
             Reply::Reset => {
                 // Closing with a linger time of zero sends RST.

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::action::{Action, Answer, Body};
+use super::action::{Action, Body, Response};
 
 /// A step: what to do with the next request, or with several.
 #[must_use = "a step does nothing until it is part of a script"]
@@ -22,7 +22,7 @@ pub struct Step {
 /// Responds with this status and an empty body.
 #[track_caller]
 pub fn respond(status: u16) -> Step {
-    answer(
+    response(
         format!("respond({status})"),
         status,
         Body::Bytes(Vec::new()),
@@ -44,7 +44,7 @@ pub fn forever(status: u16) -> Step {
 /// Responds with 503 and repeats the request in the body and in the header `X-Echo`, to test masking.
 #[track_caller]
 pub fn echo() -> Step {
-    answer("echo()".to_owned(), 503, Body::Echo)
+    response("echo()".to_owned(), 503, Body::Echo)
 }
 
 /// Responds with 200, announces `declared` bytes, sends `sent`, and closes.
@@ -54,7 +54,7 @@ pub fn head_then_cut_body(declared: u64, sent: u64) -> Step {
         sent < declared,
         "a body of {declared} bytes is not cut after {sent}"
     );
-    answer(
+    response(
         format!("head_then_cut_body({declared}, {sent})"),
         200,
         Body::Cut { declared, sent },
@@ -64,7 +64,7 @@ pub fn head_then_cut_body(declared: u64, sent: u64) -> Step {
 /// Responds with 200, then sends `byte` once per `interval`.
 #[track_caller]
 pub fn drip_body(interval: Duration, byte: u8) -> Step {
-    answer(
+    response(
         format!("drip_body({interval:?}, {byte})"),
         200,
         Body::Drip { interval, byte },
@@ -74,7 +74,7 @@ pub fn drip_body(interval: Duration, byte: u8) -> Step {
 /// Responds with 200 and this number of zero bytes.
 #[track_caller]
 pub fn huge_body(bytes_total: u64) -> Step {
-    answer(
+    response(
         format!("huge_body({bytes_total})"),
         200,
         Body::Huge(bytes_total),
@@ -84,7 +84,7 @@ pub fn huge_body(bytes_total: u64) -> Step {
 /// Responds with 200 and an endless chunked body, which ends after 256 MiB.
 #[track_caller]
 pub fn chunked_endless() -> Step {
-    answer("chunked_endless()".to_owned(), 200, Body::Chunks)
+    response("chunked_endless()".to_owned(), 200, Body::Chunks)
 }
 
 /// Sends these bytes and closes.
@@ -144,11 +144,11 @@ pub fn hang_before_read() -> Step {
 
 /// Sends these bytes as soon as a request starts, reads nothing, and keeps the connection.
 #[track_caller]
-pub fn early(answer: impl Into<Vec<u8>>) -> Step {
+pub fn early(response: impl Into<Vec<u8>>) -> Step {
     Step::new(
         "early(…)".to_owned(),
         Action::Early {
-            answer: answer.into(),
+            response: response.into(),
             close: false,
         },
     )
@@ -156,11 +156,11 @@ pub fn early(answer: impl Into<Vec<u8>>) -> Step {
 
 /// Like [`early`], and closes at once, which resets a connection that is still being written to.
 #[track_caller]
-pub fn early_then_close(answer: impl Into<Vec<u8>>) -> Step {
+pub fn early_then_close(response: impl Into<Vec<u8>>) -> Step {
     Step::new(
         "early_then_close(…)".to_owned(),
         Action::Early {
-            answer: answer.into(),
+            response: response.into(),
             close: true,
         },
     )
@@ -176,8 +176,8 @@ pub fn raw_then_reset(bytes: impl Into<Vec<u8>>) -> Step {
 }
 
 #[track_caller]
-fn answer(name: String, status: u16, body: Body) -> Step {
-    let answer = Answer {
+fn response(name: String, status: u16, body: Body) -> Step {
+    let response = Response {
         status,
         reason: None,
         headers: Vec::new(),
@@ -186,7 +186,7 @@ fn answer(name: String, status: u16, body: Body) -> Step {
         held: false,
         pace: Duration::ZERO,
     };
-    Step::new(name, Action::Answer(answer))
+    Step::new(name, Action::Response(response))
 }
 
 impl Step {
@@ -216,51 +216,53 @@ impl Step {
 
     #[track_caller]
     pub fn status(self, status: u16) -> Self {
-        self.change("status", |answer| answer.status = status)
+        self.change("status", |response| response.status = status)
     }
 
     #[track_caller]
     pub fn reason(self, reason: &str) -> Self {
-        self.change("reason", |answer| answer.reason = Some(reason.to_owned()))
+        self.change("reason", |response| {
+            response.reason = Some(reason.to_owned())
+        })
     }
 
     /// Adds a header. `Content-Length`, `Transfer-Encoding` and `Connection` replace the default.
     #[track_caller]
     pub fn header(self, name: &str, value: &str) -> Self {
-        self.change("header", |answer| {
-            answer.headers.push((name.to_owned(), value.to_owned()))
+        self.change("header", |response| {
+            response.headers.push((name.to_owned(), value.to_owned()))
         })
     }
 
     /// Sets the body and its `Content-Length`.
     #[track_caller]
     pub fn body(self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.change("body", |answer| answer.body = Body::Bytes(bytes.into()))
+        self.change("body", |response| response.body = Body::Bytes(bytes.into()))
     }
 
     /// Keeps the connection open; by default every response closes it.
     #[track_caller]
     pub fn keep_alive(self) -> Self {
-        self.change("keep_alive", |answer| answer.keep_alive = true)
+        self.change("keep_alive", |response| response.keep_alive = true)
     }
 
     /// Holds the response until [`Server::release`](super::Server::release).
     #[track_caller]
     pub fn held(self) -> Self {
-        self.change("held", |answer| answer.held = true)
+        self.change("held", |response| response.held = true)
     }
 
     /// Reads the request in pieces, with a delay before each.
     #[track_caller]
     pub fn reading_slowly(self, pace: Duration) -> Self {
-        self.change("reading_slowly", |answer| answer.pace = pace)
+        self.change("reading_slowly", |response| response.pace = pace)
     }
 
     #[track_caller]
-    fn change(mut self, what: &str, change: impl FnOnce(&mut Answer)) -> Self {
+    fn change(mut self, what: &str, change: impl FnOnce(&mut Response)) -> Self {
         match Arc::make_mut(&mut self.action) {
-            Action::Answer(answer) => change(answer),
-            _ => panic!("{} sends no answer that could have a `{what}`", self.name),
+            Action::Response(response) => change(response),
+            _ => panic!("{} sends no response that could have a `{what}`", self.name),
         }
         self
     }

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
-use super::action::{Action, After, Halt, LONGEST};
+use super::action::{Action, After, LONGEST, StopSignal};
 use super::received::{Fault, Received, read_request};
 use super::script::Step;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request that are read at a time.
 pub const PIECE: usize = 64 << 10;
 const ANY_LOOPBACK_PORT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
@@ -98,7 +98,7 @@ impl Server {
         let enough = state.requests.len() >= n;
         assert!(
             enough,
-            "waited {PATIENCE:?} for {n} requests at {}, but {}",
+            "waited {TEST_TIMEOUT:?} for {n} requests at {}, but {}",
             self.url(),
             state.requests_in_words()
         );
@@ -114,7 +114,7 @@ impl Server {
             .connections;
         assert!(
             came >= n,
-            "waited {PATIENCE:?} for {n} connections at {}, but {came} arrived",
+            "waited {TEST_TIMEOUT:?} for {n} connections at {}, but {came} arrived",
             self.url()
         );
     }
@@ -136,7 +136,7 @@ impl Drop for Server {
                 .open
                 .values()
                 .for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
-            let wake = TcpStream::connect_timeout(&self.address, PATIENCE);
+            let wake = TcpStream::connect_timeout(&self.address, TEST_TIMEOUT);
             state.wake = wake.as_ref().ok().and_then(|wake| wake.local_addr().ok());
             wake
         };
@@ -164,7 +164,7 @@ impl Drop for Server {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    halt: Halt,
+    halt: StopSignal,
 }
 
 #[derive(Default)]
@@ -239,7 +239,7 @@ impl Shared {
     fn wait_until(&self, reached: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
         let waited = self
             .changed
-            .wait_timeout_while(self.lock(), PATIENCE, |state| !reached(state));
+            .wait_timeout_while(self.lock(), TEST_TIMEOUT, |state| !reached(state));
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -300,7 +300,7 @@ fn serve(stream: Arc<TcpStream>, connection: usize, shared: &Shared) {
 fn serve_requests(stream: &TcpStream, connection: usize, shared: &Shared) -> After {
     let mut reader = BufReader::with_capacity(
         PIECE,
-        Paced {
+        SlowStream {
             stream,
             pace: Duration::ZERO,
         },
@@ -368,12 +368,12 @@ fn serve_requests(stream: &TcpStream, connection: usize, shared: &Shared) -> Aft
 }
 
 /// A connection with a delay before each read.
-struct Paced<'a> {
+struct SlowStream<'a> {
     stream: &'a TcpStream,
     pace: Duration,
 }
 
-impl Read for Paced<'_> {
+impl Read for SlowStream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         thread::sleep(self.pace);
         self.stream.read(buffer)
@@ -382,7 +382,7 @@ impl Read for Paced<'_> {
 
 /// Records a fault if the step reached its time limit.
 fn noted(after: After, in_words: &str, shared: &Shared) -> After {
-    if after == After::Overstayed {
+    if after == After::TimedOut {
         shared.update(|state| {
             state
                 .faults

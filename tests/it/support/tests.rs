@@ -25,9 +25,9 @@ fn connect(server: &Server) -> TcpStream {
 fn exchange(server: &Server, request: &str) -> std::io::Result<String> {
     let mut stream = connect(server);
     stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(String::from_utf8(answer).expect("an answer in UTF-8"))
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response)?;
+    Ok(String::from_utf8(response).expect("a response in UTF-8"))
 }
 
 /// The panic message of `work`.
