@@ -1,9 +1,8 @@
 //! TLS on the listener's port: the certificate and the handshake. Offers HTTP/1.1 only, without client certificates.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{Error, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -32,9 +31,30 @@ impl std::fmt::Debug for Tls {
     }
 }
 
+/// Why a certificate or its key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("cannot read {what} in `{}`", path.display())]
+    Pem {
+        what: &'static str,
+        path: PathBuf,
+        source: Error,
+    },
+    #[error("`{}` does not contain {what} in PEM format", path.display())]
+    NotPem { what: &'static str, path: PathBuf },
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("the certificate in `{}` cannot be used with the key in `{}`", cert.display(), key.display())]
+    Unusable {
+        cert: PathBuf,
+        key: PathBuf,
+        source: rustls::Error,
+    },
+}
+
 impl Tls {
     /// Reads PEM files: a certificate, with its intermediate certificates if there are any, and its private key.
-    pub fn load(cert: &Path, key: &Path) -> anyhow::Result<Tls> {
+    pub fn load(cert: &Path, key: &Path) -> Result<Tls, TlsError> {
         let read = |what, path: &Path| {
             text::read_file(path, MAX_PEM_BYTES).map_err(|e| unreadable(what, path, Error::Io(e)))
         };
@@ -58,9 +78,10 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map(|builder| builder.with_no_client_auth())
             .and_then(|builder| builder.with_single_cert(chain, private));
-        let mut config = config.with_context(|| {
-            let (cert, key) = (cert.display(), key.display());
-            format!("the certificate in `{cert}` cannot be used with the key in `{key}`")
+        let mut config = config.map_err(|source| TlsError::Unusable {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+            source,
         })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Tls(Arc::new(config)))
@@ -84,10 +105,10 @@ impl Tls {
     }
 }
 
-fn unreadable(what: &str, path: &Path, error: Error) -> anyhow::Error {
-    let path = path.display();
+fn unreadable(what: &'static str, path: &Path, error: Error) -> TlsError {
+    let path = path.to_owned();
     match error {
-        Error::NoItemsFound => anyhow!("`{path}` does not contain {what} in PEM format"),
-        error => anyhow!(error).context(format!("cannot read {what} in `{path}`")),
+        Error::NoItemsFound => TlsError::NotPem { what, path },
+        source => TlsError::Pem { what, path, source },
     }
 }
