@@ -18,6 +18,8 @@ mod sqlite;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use capture_writer::JournalCaptureStore;
@@ -75,8 +77,9 @@ pub trait Journal: Deliveries + Schedule + Captures + Send {
     fn reclaim_slice(&self) -> bool;
     /// Verifies the whole file and counts its rows.
     fn check(&self) -> Result<Health, JournalError>;
-    /// Copies a snapshot to a new file, which must not exist yet.
-    fn copy_to(&self, path: &Path) -> Result<(), JournalError>;
+    /// Copies a snapshot to a new file, which must not exist yet. Fails soon after `interrupted` is set,
+    /// as do later methods.
+    fn copy_to(&mut self, path: &Path, interrupted: Arc<AtomicBool>) -> Result<(), JournalError>;
 }
 
 pub trait Deliveries {

@@ -4,10 +4,10 @@ use rusqlite::Connection;
 
 use crate::support::{Server, TestEnv, respond};
 
-const ROWS: i64 = 100_000;
+pub const ROWS: i64 = 100_000;
 
 /// A journal with [`ROWS`] delivered deliveries, the first of which was fired.
-fn many_delivered(env: &TestEnv) -> Connection {
+pub fn many_delivered(env: &TestEnv) -> Connection {
     let server = Server::script(vec![respond(200)]);
     env.hookfire(["fire", "account", "created", "--url", &server.url()])
         .run()

@@ -1,8 +1,10 @@
 //! `journal export`: a complete, private copy that overwrites nothing.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{Server, TestEnv, forever};
+use crate::bulk::many_delivered;
+use crate::support::{Running, Server, TestEnv, forever};
 
 #[test]
 fn export_is_a_complete_independent_journal() {
@@ -105,4 +107,43 @@ fn export_overwrites_nothing_and_cleans_up_on_failure() {
             .starts_with(".hookfire-copy")
     });
     assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn an_interrupted_export_leaves_no_file() {
+    let env = TestEnv::new();
+    many_delivered(&env);
+    let folder = env.work_dir().join("copies");
+    fs::create_dir(&folder).unwrap();
+    let files = || fs::read_dir(&folder).unwrap().count();
+    let export = || {
+        let mut export = env
+            .hookfire(["journal", "export", "copies/backup.db"])
+            .spawn();
+        while files() == 0 {
+            assert!(export.is_running());
+        }
+        export
+    };
+    for stop in [Running::interrupt, Running::terminate] {
+        let mut export = export();
+        stop(&mut export);
+        let outcome = export.wait().assert_code(130);
+        assert!(
+            outcome
+                .stderr()
+                .contains("interrupted; no copy was written"),
+            "{outcome}"
+        );
+        assert_eq!(files(), 0);
+    }
+    let mut killed = export();
+    killed.kill9();
+    drop(killed.wait());
+    assert!(files() > 0);
+    env.hookfire(["journal", "export", "copies/backup.db"])
+        .run()
+        .assert_code(0);
+    assert_eq!(files(), 1, "only the copy");
+    assert!(folder.join("backup.db").exists());
 }

@@ -292,6 +292,19 @@ fn full_disk_loses_no_sent_delivery() {
 }
 
 #[test]
+fn a_journal_may_have_a_name_that_sqlite_interprets() {
+    let env = TestEnv::new();
+    for name in [":memory:", "file:x?mode=memory"] {
+        let url = format!("http://127.0.0.1:{}", closed_port());
+        let fire = ["fire", "account", "created", "--no-retry", "--url", &url];
+        let run = |args: &[&str]| env.hookfire(["--journal", name]).args(args).run();
+        run(&fire).assert_code(4);
+        assert!(fs::metadata(env.work_dir().join(name)).unwrap().len() > 0);
+        assert_eq!(run(&["journal", "list", "-o", "json"]).json()[0]["id"], 1);
+    }
+}
+
+#[test]
 fn a_journal_mounted_as_a_single_file_is_rejected() {
     const MOUNT: &str = r#"mount --bind "$1" "$2" && exec "$HOOKFIRE" --journal "$2" journal list"#;
     let mut env = TestEnv::new();

@@ -9,6 +9,7 @@ use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::JournalError;
+use crate::time::Clock as _;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,7 +40,7 @@ pub struct JournalExportArgs {
 
 pub(super) fn run(args: &JournalExportArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let path = args.file.display();
-    let Some(journal) = ctx.existing_journal()? else {
+    let Some(mut journal) = ctx.existing_journal()? else {
         let (path, _) = ctx.journal_path()?;
         return Err(Failure::new(
             Kind::Journal,
@@ -52,7 +53,12 @@ pub(super) fn run(args: &JournalExportArgs, ctx: &Context<'_>) -> Result<Exit, F
             format!("`{path}` already exists; an export does not overwrite files"),
         ));
     }
-    journal.copy_to(&args.file).map_err(|e| match e {
+    ctx.catch_interrupts()?;
+    let copied = journal.copy_to(&args.file, ctx.clock.interrupt_flag());
+    copied.map_err(|e| match e {
+        _ if ctx.clock.interrupted() => {
+            Failure::new(Kind::Interrupted, "interrupted; no copy was written")
+        }
         JournalError::Io { .. } => Failure::from_error(Kind::Error, e),
         other => other.into(),
     })?;

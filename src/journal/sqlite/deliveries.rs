@@ -12,6 +12,9 @@ use crate::time::UnixMs;
 /// How many deliveries [`Deliveries::outcomes`] counts at most, so that the web UI does not wait long.
 pub const MAX_COUNTED: u32 = 20_000;
 
+/// How many deliveries [`Deliveries::delivery_versions`] reads at a time.
+const VERSIONS_PAGE: usize = 2_000;
+
 /// A condition or statement, and the values of its parameters.
 pub struct BoundSql<'a> {
     pub sql: String,
@@ -168,8 +171,22 @@ impl Deliveries for SqliteJournal {
     }
 
     fn delivery_versions(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError> {
-        let versions = BoundSql::page("id, attempt_count", query, None, query.limit);
-        self.read(|conn| versions.rows(conn, rows::version))
+        const COLUMNS: &str = "id, attempt_count, coalesce(finished_at, created_at)";
+        let (mut versions, mut after) = (Vec::new(), None);
+        let limit = query.limit.unwrap_or(usize::MAX);
+        // No transaction is open between two pages: while one is, the write-ahead log only grows.
+        while versions.len() < limit {
+            let page = VERSIONS_PAGE.min(limit - versions.len());
+            let page = BoundSql::page(COLUMNS, query, after, Some(page));
+            let rows = self.read(|conn| page.rows(conn, rows::version))?;
+            let Some((last, finished_at)) = rows.last() else {
+                break;
+            };
+            let (id, finished_at) = (last.id, *finished_at);
+            after = Some(Cursor { finished_at, id });
+            versions.extend(rows.into_iter().map(|(version, _)| version));
+        }
+        Ok(versions)
     }
 
     fn page(

@@ -2,9 +2,13 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use tempfile::NamedTempFile;
 
 use super::open::io_error;
@@ -12,20 +16,36 @@ use super::{SLICE_TIME, SqliteJournal};
 use crate::delivery::Status;
 use crate::journal::{Health, JournalError};
 
+/// Begins the names of unfinished copies; the pid of the process follows.
+const COPY_PREFIX: &str = ".hookfire-copy-";
+
+/// SQLite's virtual machine instructions between two checks for an interrupt.
+const INTERRUPT_CHECK_INSTRUCTIONS: i32 = 10_000;
+
 impl SqliteJournal {
     /// Copies a snapshot to a new file of mode 0600. `path` exists only once the copy is complete and synced.
-    pub(super) fn export_to(&self, path: &Path) -> Result<(), JournalError> {
+    pub(super) fn export_to(
+        &mut self,
+        path: &Path,
+        interrupted: Arc<AtomicBool>,
+    ) -> Result<(), JournalError> {
         let directory = path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         let fail = |source| io_error("write the copy", path, source);
+        remove_abandoned_copies(directory);
         // Creating the file here gives it mode 0600 from the start; SQLite accepts an existing empty file.
-        let copy = NamedTempFile::with_prefix_in(".hookfire-copy-", directory).map_err(fail)?;
+        let prefix = format!("{COPY_PREFIX}{}-", std::process::id());
+        let copy = NamedTempFile::with_prefix_in(prefix, directory).map_err(fail)?;
         let name = copy
             .path()
             .to_str()
             .ok_or_else(|| fail(std::io::Error::other("the directory's name is not UTF-8")))?;
+        let is_interrupted = move || interrupted.load(Ordering::Relaxed);
+        self.conn
+            .progress_handler(INTERRUPT_CHECK_INSTRUCTIONS, Some(is_interrupted))
+            .map_err(|e| self.error(e))?;
         let copied = self.read(|conn| Ok(conn.execute("VACUUM INTO ?1", [name])))?;
         copied.map_err(|error| match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt) => self.error(error),
@@ -54,7 +74,22 @@ impl SqliteJournal {
                 }
             }
         });
+        self.limit_wal();
         left.is_ok_and(|left| left > 0)
+    }
+}
+
+/// Removes unfinished copies of processes that were killed. Ignores errors: they only waste space.
+fn remove_abandoned_copies(directory: &Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| {
+            let (pid, _) = name.strip_prefix(COPY_PREFIX)?.split_once('-')?;
+            Pid::from_raw(pid.parse().ok()?)
+        });
+        if pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH)) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 

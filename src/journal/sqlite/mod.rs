@@ -21,6 +21,8 @@ mod tests;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -41,6 +43,9 @@ const GROUP_AUTOCHECKPOINT_PAGES: u32 = 1_000;
 
 /// Closing the journal checkpoints a WAL larger than this: each new process reads the whole WAL.
 const MAX_IDLE_WAL_BYTES: u64 = 2 << 20;
+
+/// A bulk change checkpoints a WAL larger than this.
+const MAX_BULK_WAL_BYTES: u64 = 16 << 20;
 
 /// How long one transaction of a bulk change may take. Other processes can write between two of them.
 const SLICE_TIME: Duration = Duration::from_millis(100);
@@ -121,7 +126,7 @@ impl SqliteJournal {
         items: &[T],
         change: impl Fn(&Transaction<'_>, &T) -> rusqlite::Result<usize>,
     ) -> Result<Slice, JournalError> {
-        self.write(|tx| {
+        let slice = self.write(|tx| {
             let (began, mut slice) = (Instant::now(), Slice::default());
             for item in items {
                 slice.changed += change(tx, item)?;
@@ -131,7 +136,28 @@ impl SqliteJournal {
                 }
             }
             Ok(slice)
-        })
+        });
+        self.limit_wal();
+        slice
+    }
+
+    /// Restarts a long WAL between two transactions of a bulk change. While others write, SQLite's own checkpoints never
+    /// reach the end of the WAL, which then only grows. Ignores errors: the next slice tries again.
+    fn limit_wal(&self) {
+        if self.files.wal_bytes() > MAX_BULK_WAL_BYTES {
+            self.checkpoint(SLICE_TIME);
+        }
+    }
+
+    /// Moves the WAL into the file and truncates it, unless the files were replaced.
+    fn checkpoint(&self, lock_timeout: Duration) {
+        if self.files.check().is_ok() {
+            let _ = self.conn.busy_timeout(lock_timeout);
+            let _ = self
+                .conn
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            let _ = self.conn.busy_timeout(self.timeout);
+        }
     }
 
     fn error(&self, error: rusqlite::Error) -> JournalError {
@@ -142,11 +168,8 @@ impl SqliteJournal {
 impl Drop for SqliteJournal {
     /// Checkpoints a long WAL, unless the files were replaced.
     fn drop(&mut self) {
-        if self.files.wal_bytes() > MAX_IDLE_WAL_BYTES && self.files.check().is_ok() {
-            let _ = self.conn.busy_timeout(Duration::ZERO);
-            let _ = self
-                .conn
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if self.files.wal_bytes() > MAX_IDLE_WAL_BYTES {
+            self.checkpoint(Duration::ZERO);
         }
     }
 }
@@ -206,7 +229,7 @@ impl Journal for SqliteJournal {
         self.read(maintenance::check)
     }
 
-    fn copy_to(&self, path: &Path) -> Result<(), JournalError> {
-        self.export_to(path)
+    fn copy_to(&mut self, path: &Path, interrupted: Arc<AtomicBool>) -> Result<(), JournalError> {
+        self.export_to(path, interrupted)
     }
 }

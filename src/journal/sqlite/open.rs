@@ -262,6 +262,8 @@ pub fn reject_newer(path: &Path, found: i64, known: i64) -> Result<(), JournalEr
 
 fn connect(path: &Path, timeout: Duration) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // Absolute, because SQLite does not read names such as `:memory:` and `file:a?mode=memory` as paths.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(timeout)?;
     // A checkpoint on close would take longer than a whole `hookfire fire`, and would delete the file at the WAL's

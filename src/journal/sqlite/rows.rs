@@ -154,12 +154,10 @@ pub fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     })
 }
 
-/// Reads an id and an attempt count.
-pub fn version(row: &Row<'_>) -> rusqlite::Result<DeliveryVersion> {
-    Ok(DeliveryVersion {
-        id: row.get(0)?,
-        attempts: row.get(1)?,
-    })
+/// Reads an id, an attempt count and a time.
+pub fn version(row: &Row<'_>) -> rusqlite::Result<(DeliveryVersion, UnixMs)> {
+    let (id, attempts) = (row.get(0)?, row.get(1)?);
+    Ok((DeliveryVersion { id, attempts }, row.get(2)?))
 }
 
 fn milliseconds(value: i64) -> Duration {
