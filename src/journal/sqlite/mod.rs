@@ -45,7 +45,7 @@ const GROUP_AUTOCHECKPOINT_PAGES: u32 = 1_000;
 const MAX_IDLE_WAL_BYTES: u64 = 2 << 20;
 
 /// A bulk change checkpoints a WAL larger than this.
-const MAX_BULK_WAL_BYTES: u64 = 16 << 20;
+const MAX_BULK_WAL_BYTES: u64 = 4 << 20;
 
 /// How long one transaction of a bulk change may take. Other processes can write between two of them.
 const SLICE_TIME: Duration = Duration::from_millis(100);
