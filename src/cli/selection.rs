@@ -8,8 +8,7 @@ use crate::delivery::filter::Filter;
 use crate::delivery::{Delivery, Status};
 use crate::error::{Failure, Kind};
 use crate::event::catalogue;
-use crate::journal::DeliveryVersion;
-use crate::journal::{Journal, Query};
+use crate::journal::{DeliveryVersion, Journal, Query};
 use crate::text;
 
 /// Deliveries of the failed list.
@@ -232,12 +231,18 @@ pub fn confirmed(ctx: &Context<'_>, yes: bool, action: &str) -> Result<bool, Fai
     Ok(ctx.ui.ask(&format!("{action}?")))
 }
 
-/// Refuses a bin that does not exist.
-pub fn require_bin(journal: &dyn Journal, name: &str) -> Result<(), Failure> {
-    if journal.bin(name)?.is_some() {
-        return Ok(());
+/// The journal, which must have the bin.
+pub fn require_bin<'j>(
+    journal: Option<&'j dyn Journal>,
+    name: &str,
+) -> Result<&'j dyn Journal, Failure> {
+    let mut bins = Vec::new();
+    if let Some(journal) = journal {
+        if journal.bin(name)?.is_some() {
+            return Ok(journal);
+        }
+        bins = journal.bins()?;
     }
-    let bins = journal.bins()?;
     let known = bins.iter().map(|bin| bin.name.as_str());
     let hint = match text::nearest(name, known.clone()) {
         Some(near) => format!("did you mean `--bin {near}`?"),

@@ -29,6 +29,25 @@ fn captured(env: &TestEnv, args: &[&str]) -> Outcome {
 }
 
 #[test]
+fn a_bin_is_unknown_without_a_journal_too() {
+    let env = TestEnv::new();
+    for command in [
+        &["captured", "list"][..],
+        &["captured", "delete"],
+        &["captured", "delete", "--with-bin"],
+        &["expect", "--within", "20s"],
+    ] {
+        let outcome = env.hookfire(command).args(["--bin", "orders"]);
+        let outcome = outcome.run().assert_code(2);
+        assert_eq!(
+            outcome.stderr(),
+            "error: there is no bin `orders`\nhint: there are no bins yet; `hookfire listen` creates one\n"
+        );
+    }
+    assert!(!env.journal_path().exists(), "a journal was created");
+}
+
+#[test]
 fn captured_list_is_newest_first_and_filtered() {
     let env = TestEnv::new();
     assert_eq!(

@@ -42,7 +42,7 @@ impl CaptureFilterArgs {
         let since = self.since.as_deref();
         let since = since.map(|text| parse_time(text, ctx.now(), Edge::From));
         let since = since.transpose();
-        if let (Some(bin), Some(journal)) = (&self.bin, journal) {
+        if let Some(bin) = &self.bin {
             selection::require_bin(journal, bin)?;
         }
         Ok(CaptureQuery {
