@@ -179,14 +179,15 @@ impl Target {
 
     /// The names of this target's secrets for which `other` has no parameter or header.
     pub fn secrets_missing_in(&self, other: &Target) -> Vec<&str> {
-        let pairs = [
-            (&self.params, &other.params),
-            (&self.headers, &other.headers),
+        let same_name: fn(&str, &str) -> bool = is_same_name;
+        let kinds = [
+            (&self.params, &other.params, same_name),
+            (&self.headers, &other.headers, is_same_header),
         ];
         let mut missing = Vec::new();
-        for (own, others) in pairs {
+        for (own, others, is_same) in kinds {
             for Param { name, .. } in own.iter().filter(|param| param.is_secret()) {
-                if !others.iter().any(|other| is_same_header(&other.name, name)) {
+                if !others.iter().any(|other| is_same(&other.name, name)) {
                     missing.push(name.as_str());
                 }
             }
@@ -393,6 +394,13 @@ mod tests {
         );
         assert_eq!(sent.headers, elsewhere.headers);
         assert_eq!(own.secrets_missing_in(&sent), ["token", "Authorization"]);
+    }
+
+    #[test]
+    fn a_parameter_of_another_case_does_not_replace_a_secret() {
+        let own = Target::from_url("https://h/?token=one").unwrap();
+        let other = Target::from_url("https://other/?Token=two").unwrap();
+        assert_eq!(own.secrets_missing_in(&other), ["token"]);
     }
 
     #[test]
