@@ -425,10 +425,10 @@ impl<'r> EventLoop<'r> {
                 handed_over_at: Duration::ZERO,
             };
             match result {
-                Ok(WriteResult::Delivery(delivery)) => run.claimed(Ok(attempt(delivery))),
-                Ok(_) => run.claimed(Err(bytes)),
+                Ok(WriteResult::Delivery(delivery)) => run.claimed(attempt(delivery)),
+                Ok(_) => run.not_claimed(bytes),
                 Err(e) => {
-                    run.claimed(Err(bytes));
+                    run.not_claimed(bytes);
                     run.not_accepted(line, e);
                 }
             }
@@ -447,17 +447,18 @@ impl<'r> EventLoop<'r> {
         );
     }
 
-    /// The commit of a claim has ended; an error is the size of its event.
-    fn claimed(&mut self, claimed: Result<ClaimedAttempt, usize>) {
+    fn claimed(&mut self, mut attempt: ClaimedAttempt) {
         self.claiming -= 1;
         self.window.committed();
-        match claimed {
-            Ok(mut attempt) => {
-                attempt.claimed_at = self.elapsed();
-                self.ready.push_back(attempt);
-            }
-            Err(bytes) => self.bytes -= bytes,
-        }
+        attempt.claimed_at = self.elapsed();
+        self.ready.push_back(attempt);
+    }
+
+    /// The commit of a claim has ended without one; `bytes` is the size of its event.
+    fn not_claimed(&mut self, bytes: usize) {
+        self.claiming -= 1;
+        self.window.committed();
+        self.bytes -= bytes;
     }
 
     /// Claims a delivery in the journal; returns false if it cannot be sent.
@@ -534,9 +535,9 @@ impl<'r> EventLoop<'r> {
     fn begun(&mut self, mut attempt: ClaimedAttempt, result: Written) {
         if let Ok(WriteResult::Claimed(number)) = result {
             attempt.delivery.attempt_count = number;
-            return self.claimed(Ok(attempt));
+            return self.claimed(attempt);
         }
-        self.claimed(Err(attempt.event.len()));
+        self.not_claimed(attempt.event.len());
         match result {
             Ok(_) => self.lost(attempt.delivery.id, attempt.condition),
             Err(e) => self.halt(e),

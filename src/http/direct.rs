@@ -76,7 +76,7 @@ pub fn send(
         status: head.status.as_u16(),
         headers: head.headers,
         length: frames.size_hint().exact(),
-        body: Box::new(Incoming {
+        body: Box::new(BodyReader {
             runtime,
             deadline,
             frames,
@@ -86,14 +86,14 @@ pub fn send(
 }
 
 /// A body, with the runtime that its connection runs on.
-struct Incoming {
+struct BodyReader {
     runtime: Runtime,
     deadline: Instant,
     frames: hyper::body::Incoming,
     unread: Bytes,
 }
 
-impl Read for Incoming {
+impl Read for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.unread.is_empty() {
             let next = async { timeout_at(self.deadline, self.frames.frame()).await };
