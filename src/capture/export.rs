@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde_json::json;
 
-use super::{Body, Capture, Caught, Mask, header_text};
+use super::{Body, Capture, CaptureRecord, Mask, header_text};
 use crate::sanitize::{visible, visible_line};
 use crate::text::shell_word;
 use crate::time::rfc3339;
@@ -25,22 +25,22 @@ pub enum ExportError {
     Variable { id: i64, part: String },
 }
 
-fn require_complete(caught: &Caught) -> Result<(), ExportError> {
-    if caught.capture.malformed || caught.capture.method().is_empty() {
-        return Err(ExportError::Malformed(caught.id));
+fn require_complete(record: &CaptureRecord) -> Result<(), ExportError> {
+    if record.capture.malformed || record.capture.method().is_empty() {
+        return Err(ExportError::Malformed(record.id));
     }
     Ok(())
 }
 
 /// A command for any POSIX shell. `program` is `hookfire` with the options that find this journal.
 pub fn curl(
-    caught: &Caught,
+    record: &CaptureRecord,
     body: &Body,
     mask: &Mask,
     program: &str,
 ) -> Result<String, ExportError> {
-    require_complete(caught)?;
-    let capture = &caught.capture;
+    require_complete(record)?;
+    let capture = &record.capture;
     let mut command = String::from("curl");
     let has = |name: &str| capture.header(name).is_some();
     let has_body = !body.bytes.is_empty() || has("content-length") || has("transfer-encoding");
@@ -88,33 +88,33 @@ pub fn curl(
         }
         _ => format!(
             "{program} captured show {} --body | {command} \\\n  --data-binary @-",
-            caught.id
+            record.id
         ),
     })
 }
 
 /// A request as the REST clients of editors read it from a `.http` file.
 pub fn http(
-    caught: &Caught,
+    record: &CaptureRecord,
     body: &Body,
     mask: &Mask,
     program: &str,
 ) -> Result<String, ExportError> {
-    require_complete(caught)?;
-    let capture = &caught.capture;
+    require_complete(record)?;
+    let capture = &record.capture;
     let url = url(capture, mask);
-    let id = caught.id;
+    let id = record.id;
     let literal = |part: String, text: &str| match text.contains("{{") {
         true => Err(ExportError::Variable { id, part }),
         false => Ok(()),
     };
     literal("URL".to_owned(), &url)?;
-    let mut text = format!("### #{}\n", caught.id);
+    let mut text = format!("### #{}\n", record.id);
     let as_text = std::str::from_utf8(&body.bytes).ok();
     let inline = as_text.filter(|text| is_plain_there(text));
-    let file = format!("capture-{}.body", caught.id);
+    let file = format!("capture-{}.body", record.id);
     if inline.is_none() {
-        text += &format!("# {program} captured show {} --body > {file}\n", caught.id);
+        text += &format!("# {program} captured show {} --body > {file}\n", record.id);
     }
     text += &format!("{} {url} HTTP/1.1\n", capture.method());
     for (name, value) in capture.end_to_end_headers() {
@@ -132,9 +132,13 @@ pub fn http(
 }
 
 /// A HAR 1.2 archive with this one request.
-pub fn har(caught: &Caught, body: &Body, mask: &Mask) -> Result<serde_json::Value, ExportError> {
-    require_complete(caught)?;
-    let capture = &caught.capture;
+pub fn har(
+    record: &CaptureRecord,
+    body: &Body,
+    mask: &Mask,
+) -> Result<serde_json::Value, ExportError> {
+    require_complete(record)?;
+    let capture = &record.capture;
     let pairs = |pairs: Vec<(String, String)>| {
         pairs
             .into_iter()
@@ -176,7 +180,7 @@ pub fn har(caught: &Caught, body: &Body, mask: &Mask) -> Result<serde_json::Valu
                 "redirectURL": "", "headersSize": -1, "bodySize": -1,
             },
             "cache": {}, "timings": { "send": 0, "wait": time, "receive": 0 },
-            "comment": format!("capture #{} in {}", caught.id, caught.bin),
+            "comment": format!("capture #{} in {}", record.id, record.bin),
         }],
     } }))
 }
@@ -235,10 +239,10 @@ mod tests {
     use super::*;
     use crate::time::UnixMs;
 
-    fn caught(head: &[u8]) -> Caught {
+    fn record(head: &[u8]) -> CaptureRecord {
         let mut capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), head.to_vec());
         capture.malformed = false;
-        Caught {
+        CaptureRecord {
             id: 17,
             bin: "inbox".to_owned(),
             event: None,
@@ -255,27 +259,27 @@ mod tests {
     }
 
     fn command(head: &[u8], bytes: &[u8]) -> String {
-        curl(&caught(head), &body(bytes), &Mask::default(), "hookfire").unwrap()
+        curl(&record(head), &body(bytes), &Mask::default(), "hookfire").unwrap()
     }
 
     #[test]
     fn incomplete_captures_are_refused() {
-        let mut truncated = caught(b"POST / HTTP/1.1\r\nHost: h\r\n\r\n");
+        let mut truncated = record(b"POST / HTTP/1.1\r\nHost: h\r\n\r\n");
         truncated.capture.malformed = true;
-        let not_http = caught(b"\x16\x03\x01");
+        let not_http = record(b"\x16\x03\x01");
         let mask = Mask::default();
-        for caught in [truncated, not_http] {
+        for record in [truncated, not_http] {
             let refused = ExportError::Malformed(17);
             let body = body(b"x");
             assert_eq!(
-                curl(&caught, &body, &mask, "hookfire"),
+                curl(&record, &body, &mask, "hookfire"),
                 Err(ExportError::Malformed(17))
             );
             assert_eq!(
-                http(&caught, &body, &mask, "hookfire"),
+                http(&record, &body, &mask, "hookfire"),
                 Err(ExportError::Malformed(17))
             );
-            assert_eq!(har(&caught, &body, &mask), Err(refused));
+            assert_eq!(har(&record, &body, &mask), Err(refused));
         }
     }
 
@@ -286,16 +290,16 @@ mod tests {
             b"GET /?a={{x}} HTTP/1.1\r\nHost: h\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: h\r\nX-A: {{x}}\r\n\r\n",
         ] {
-            let exported = http(&caught(head), &body(b""), &Mask::default(), "hookfire");
+            let exported = http(&record(head), &body(b""), &Mask::default(), "hookfire");
             assert!(exported.is_err(), "{exported:?}");
         }
     }
 
     #[test]
     fn the_program_has_its_global_options() {
-        let (caught, body) = (caught(b"POST / HTTP/1.1\r\nHost: h\r\n\r\n"), body(b"\xff"));
+        let (record, body) = (record(b"POST / HTTP/1.1\r\nHost: h\r\n\r\n"), body(b"\xff"));
         let program = "hookfire --journal /tmp/j.db";
-        let command = curl(&caught, &body, &Mask::default(), program).unwrap();
+        let command = curl(&record, &body, &Mask::default(), program).unwrap();
         assert!(command.starts_with("hookfire --journal /tmp/j.db captured show 17 --body | curl"));
     }
 
@@ -355,11 +359,11 @@ mod tests {
             names: ["token".to_owned()].into(),
             ..Mask::default()
         };
-        let (caught, body) = (caught(head), body(b"x"));
+        let (record, body) = (record(head), body(b"x"));
         let forms = [
-            curl(&caught, &body, &mask, "hookfire").unwrap(),
-            http(&caught, &body, &mask, "hookfire").unwrap(),
-            har(&caught, &body, &mask).unwrap().to_string(),
+            curl(&record, &body, &mask, "hookfire").unwrap(),
+            http(&record, &body, &mask, "hookfire").unwrap(),
+            har(&record, &body, &mask).unwrap().to_string(),
         ];
         for form in forms {
             assert!(
@@ -373,7 +377,7 @@ mod tests {
     fn a_rest_client_gets_one_request() {
         let head = b"PUT /x HTTP/1.1\r\nHost: h\r\nX: y\r\nContent-Length: 1\r\n\r\n";
         let of =
-            |bytes: &[u8]| http(&caught(head), &body(bytes), &Mask::default(), "hookfire").unwrap();
+            |bytes: &[u8]| http(&record(head), &body(bytes), &Mask::default(), "hookfire").unwrap();
         assert_eq!(
             of(b"<a>\n  <b/>\n</a>"),
             "### #17\nPUT http://h/x HTTP/1.1\nX: y\n\n<a>\n  <b/>\n</a>"
@@ -398,7 +402,7 @@ mod tests {
     #[test]
     fn an_archive_has_the_keys_that_har_requires() {
         let head = b"POST /x?a=1 HTTP/1.0\r\nHost: h\r\nContent-Type: a/b\r\n\r\n";
-        let archive = har(&caught(head), &body(b"\xff"), &Mask::default()).unwrap();
+        let archive = har(&record(head), &body(b"\xff"), &Mask::default()).unwrap();
         let entry = &archive["log"]["entries"][0];
         let request = &entry["request"];
         assert_eq!(

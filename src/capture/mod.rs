@@ -173,9 +173,9 @@ fn path_of(target: &str) -> &str {
         .map_or("/", |slash| &after_scheme[slash..])
 }
 
-/// A stored capture, without its body.
+/// A capture as the journal lists it: without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caught {
+pub struct CaptureRecord {
     pub id: i64,
     pub bin: String,
     /// If the body begins like an event.

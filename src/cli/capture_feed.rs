@@ -11,11 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::capture::{Body, Capture, CapturedResponse, Caught};
+use crate::capture::{Body, Capture, CaptureRecord, CapturedResponse};
 use crate::journal::Journal;
-use crate::journal::{
-    CaptureQuery, CaptureStore, JournalError, SharedCapture, StoreReply, StoredCapture,
-};
+use crate::journal::{CaptureQuery, CaptureStore, JournalError, StoreReply, StoredCapture};
 
 const MAX_QUEUED_BYTES: usize = 2 * 1024 * 1024;
 
@@ -28,7 +26,7 @@ const BIN_POLL_INTERVAL: Duration = Duration::from_millis(50);
 const BIN_PAGE_SIZE: u32 = 100;
 
 pub enum FeedItem {
-    Captured(SharedCapture),
+    Captured(Arc<StoredCapture>),
     /// A capture that was deleted from the journal before it could be read.
     Deleted,
     /// A request that could not be stored and got a 503.
@@ -115,7 +113,7 @@ struct QueueState {
 }
 
 enum QueueEntry {
-    Captured(SharedCapture),
+    Captured(Arc<StoredCapture>),
     /// Consecutive ids of captures that are read from the journal.
     Ids(RangeInclusive<i64>),
     NotStored(Arc<JournalError>),
@@ -163,7 +161,7 @@ impl Queue {
             let is_full = state.bytes + entry.bytes() > MAX_QUEUED_BYTES;
             match entry {
                 QueueEntry::Captured(capture) if is_full && when_full == WhenFull::ReadLater => {
-                    state.push_id(capture.caught.id);
+                    state.push_id(capture.record.id);
                 }
                 QueueEntry::Ids(ids) => state.push_id(*ids.start()),
                 entry => {
@@ -194,12 +192,12 @@ impl QueueState {
 }
 
 impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
-    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
         let awaits_response =
             self.forwards && !capture.malformed && capture.response.status.is_none();
         let (queue, when_full) = (Arc::clone(&self.queue), self.when_full);
         let in_progress = Arc::clone(&queue.in_progress);
-        let stored = move |result: Result<SharedCapture, Arc<JournalError>>| {
+        let stored = move |result: Result<Arc<StoredCapture>, Arc<JournalError>>| {
             let entry = match &result {
                 Ok(_) if awaits_response => return done(result),
                 Ok(capture) => QueueEntry::Captured(Arc::clone(capture)),
@@ -270,7 +268,7 @@ impl CaptureFeed for ListenerFeed<'_> {
 impl ListenerFeed<'_> {
     fn read(&self, id: i64) -> Result<FeedItem, JournalError> {
         Ok(match self.journal.capture(id)? {
-            Some((caught, body)) => FeedItem::Captured(Arc::new(StoredCapture { caught, body })),
+            Some(capture) => FeedItem::Captured(Arc::new(capture)),
             None => FeedItem::Deleted,
         })
     }
@@ -291,7 +289,7 @@ impl Drop for ListenerFeed<'_> {
 pub struct BinFeed<'a> {
     journal: &'a dyn Journal,
     query: CaptureQuery,
-    page: VecDeque<Caught>,
+    page: VecDeque<CaptureRecord>,
 }
 
 impl<'a> BinFeed<'a> {
@@ -315,11 +313,8 @@ impl<'a> BinFeed<'a> {
             let Some(next) = self.page.pop_front() else {
                 return Ok(None);
             };
-            if let Some((caught, body)) = self.journal.capture(next.id)? {
-                return Ok(Some(FeedItem::Captured(Arc::new(StoredCapture {
-                    caught,
-                    body,
-                }))));
+            if let Some(capture) = self.journal.capture(next.id)? {
+                return Ok(Some(FeedItem::Captured(Arc::new(capture))));
             }
         }
     }
@@ -348,10 +343,10 @@ mod tests {
     /// Passes captures to the test, which decides when they are stored.
     struct ManualStore(mpsc::Sender<ToStore>);
 
-    type ToStore = (Capture, Body, StoreReply<SharedCapture>);
+    type ToStore = (Capture, Body, StoreReply<Arc<StoredCapture>>);
 
     impl CaptureStore for ManualStore {
-        fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
+        fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
             self.0.send((capture, body, done)).unwrap();
         }
 
@@ -409,7 +404,7 @@ mod tests {
 
     fn path(item: Option<FeedItem>) -> String {
         match item {
-            Some(FeedItem::Captured(capture)) => capture.caught.capture.path().to_owned(),
+            Some(FeedItem::Captured(capture)) => capture.record.capture.path().to_owned(),
             Some(FeedItem::Deleted) => "deleted".to_owned(),
             _ => panic!("no capture"),
         }

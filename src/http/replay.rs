@@ -193,7 +193,7 @@ mod tests {
         }
     }
 
-    fn caught(head: &[u8]) -> Capture {
+    fn captured(head: &[u8]) -> Capture {
         let mut capture = Capture::new(
             UnixMs(0),
             std::net::SocketAddr::from(([127, 0, 0, 1], 1)),
@@ -219,7 +219,7 @@ mod tests {
 
     fn prepared(head: &[u8], destination: &ReplayTarget) -> Result<Prepared, ReplayError> {
         prepare(
-            &caught(head),
+            &captured(head),
             &Body {
                 bytes: b"body".into(),
                 wire: None,
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn empty_body_differs_from_none() {
         let body = |head: &[u8]| {
-            prepare(&caught(head), &Body::default(), &to("http://h"), &NoVars)
+            prepare(&captured(head), &Body::default(), &to("http://h"), &NoVars)
                 .unwrap()
                 .request
                 .body
@@ -412,7 +412,7 @@ mod tests {
     fn what_came_in_part_is_not_sent() {
         let capture = Capture {
             malformed: true,
-            ..caught(b"GET / HTTP/1.1\r\n\r\n")
+            ..captured(b"GET / HTTP/1.1\r\n\r\n")
         };
         let refused = prepare(&capture, &Body::default(), &to("http://h"), &NoVars);
         assert!(matches!(refused, Err(ReplayError::Partial)));

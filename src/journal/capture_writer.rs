@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    CaptureRules, CaptureStore, GroupWriter, Journal, JournalError, SharedCapture, StoreReply,
-    StoredCapture, Write, WriteResult,
+    CaptureRules, CaptureStore, GroupWriter, Journal, JournalError, StoreReply, StoredCapture,
+    Write, WriteResult,
 };
 use crate::capture::{Body, Capture, CapturedResponse, EventName};
 use crate::event::{self, Event};
@@ -31,7 +31,7 @@ impl JournalCaptureStore {
 }
 
 impl CaptureStore for JournalCaptureStore {
-    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
         // Not on the writer's thread: parsing there would delay the writes of other threads.
         let event = event_name(&body.bytes);
         let new = Arc::new(StoredCapture::new(0, "", event, capture, body));
@@ -42,7 +42,7 @@ impl CaptureStore for JournalCaptureStore {
                 WriteResult::Captured { id, bin } => {
                     // Does not copy: the writer has dropped its own reference.
                     let mut stored = Arc::unwrap_or_clone(new);
-                    (stored.caught.id, stored.caught.bin) = (id, bin);
+                    (stored.record.id, stored.record.bin) = (id, bin);
                     Ok(Arc::new(stored))
                 }
                 _ => Ok(new),

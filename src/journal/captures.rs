@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use super::JournalError;
-use crate::capture::{Body, Capture, CapturedResponse, Caught, EventName, INBOX};
+use crate::capture::{Body, Capture, CaptureRecord, CapturedResponse, EventName, INBOX};
 use crate::time::UnixMs;
 
-/// A capture with its body, id and bin. The commit assigns the id and the bin; before it they are 0 and empty.
+/// A capture with its record and body. The commit assigns the id and the bin; before it they are 0 and empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCapture {
-    pub caught: Caught,
+    pub record: CaptureRecord,
     pub body: Body,
 }
 
@@ -22,7 +22,7 @@ impl StoredCapture {
     pub fn memory_bytes(&self) -> usize {
         let Body { bytes, wire } = &self.body;
         StoredCapture::OWN_BYTES
-            + self.caught.capture.head.len()
+            + self.record.capture.head.len()
             + bytes.len()
             + wire.as_ref().map_or(0, Vec::len)
     }
@@ -36,7 +36,7 @@ impl StoredCapture {
     ) -> StoredCapture {
         let body_size = body.bytes.len() as u64;
         StoredCapture {
-            caught: Caught {
+            record: CaptureRecord {
                 id,
                 bin: bin.to_owned(),
                 event,
@@ -48,15 +48,12 @@ impl StoredCapture {
     }
 }
 
-/// A capture that several threads read.
-pub type SharedCapture = Arc<StoredCapture>;
-
 /// Called with the result of a write, on any thread.
 pub type StoreReply<T> = Box<dyn FnOnce(Result<T, Arc<JournalError>>) + Send>;
 
 pub trait CaptureStore: Send + Sync {
     /// Stores a capture in the bin that its path names; returns at once.
-    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>);
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>);
 
     /// Replaces the response of a stored capture; returns at once.
     fn set_response(&self, id: i64, response: CapturedResponse, done: StoreReply<()>);
@@ -64,7 +61,7 @@ pub trait CaptureStore: Send + Sync {
 
 /// Sends captures to the receiver instead of storing them.
 impl CaptureStore for Sender<(Capture, Body)> {
-    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
         let sent = self.send((capture.clone(), body.clone()));
         done(match sent {
             Ok(()) => Ok(Arc::new(StoredCapture::new(0, INBOX, None, capture, body))),

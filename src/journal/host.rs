@@ -23,8 +23,8 @@ pub trait Processes: Send {
     fn lease_clock(&self) -> UnixMs {
         self.now()
     }
-    /// A time that has certainly passed on the lease clock of `owner`.
-    fn passed_for(&self, _owner: &str) -> UnixMs {
+    /// A time that has certainly passed on the lease clock of `owner`: its leases that end before it have expired.
+    fn lease_time_passed(&self, _owner: &str) -> UnixMs {
         self.now()
     }
     /// An id of this process, different from that of every other process on any machine.
@@ -136,7 +136,7 @@ impl Processes for HostProcesses {
         UnixMs(boot_ms() + Owner::current().lease_offset)
     }
 
-    fn passed_for(&self, owner: &str) -> UnixMs {
+    fn lease_time_passed(&self, owner: &str) -> UnixMs {
         match Owner::parse(owner).filter(Owner::is_of_this_boot) {
             Some(owner) => UnixMs(boot_ms() + owner.lease_offset - duration_ms(GRACE)),
             None => UnixMs(self.now().0 - duration_ms(WALL_CLOCK_GRACE)),
@@ -207,7 +207,8 @@ mod tests {
     #[test]
     fn leases_of_this_boot_are_compared_with_the_boot_time_clock() {
         let me = Owner::current();
-        let own = HostProcesses.lease_clock().0 - HostProcesses.passed_for(&me.to_string()).0;
+        let own =
+            HostProcesses.lease_clock().0 - HostProcesses.lease_time_passed(&me.to_string()).0;
         assert!((4_000..=5_000).contains(&own), "{own}");
         // A process that began when the wall clock was an hour behind.
         let lease_offset = me.lease_offset - 3_600_000;
@@ -216,14 +217,14 @@ mod tests {
             namespace: "elsewhere".to_owned(),
             ..me.clone()
         };
-        let passed = HostProcesses.passed_for(&behind.to_string());
+        let passed = HostProcesses.lease_time_passed(&behind.to_string());
         let ahead = HostProcesses.lease_clock().0 - passed.0;
         assert!((3_604_000..=3_605_000).contains(&ahead), "{ahead}");
         for unknown in [
             "process 7".to_owned(),
             behind.to_string().replace(&me.boot, "other"),
         ] {
-            let passed = HostProcesses.passed_for(&unknown).0;
+            let passed = HostProcesses.lease_time_passed(&unknown).0;
             let grace = HostProcesses.now().0 - passed;
             assert!((60_000..=61_000).contains(&grace), "{grace}");
         }

@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use capture_writer::JournalCaptureStore;
-pub use captures::{CaptureQuery, CaptureStore, Order, SharedCapture, StoreReply, StoredCapture};
+pub use captures::{CaptureQuery, CaptureStore, Order, StoreReply, StoredCapture};
 pub use error::JournalError;
 pub use group_writer::{CommitRetry, GroupWriter, Reply};
 pub use host::Processes;
@@ -33,7 +33,7 @@ pub use records::{
     WriteResult,
 };
 
-use crate::capture::{Bin, Body, Caught};
+use crate::capture::{Bin, CaptureRecord};
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::time::UnixMs;
 
@@ -142,9 +142,9 @@ pub trait Schedule {
 
 /// Captured requests and the bins they are in.
 pub trait Captures {
-    fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError>;
+    fn captures(&self, query: &CaptureQuery) -> Result<Vec<CaptureRecord>, JournalError>;
     /// A capture with its body.
-    fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, JournalError>;
+    fn capture(&self, id: i64) -> Result<Option<StoredCapture>, JournalError>;
     /// The id of the newest capture, 0 without captures.
     fn newest_capture(&self) -> Result<i64, JournalError>;
     /// The ids of a bin's captures that are at most `until`.

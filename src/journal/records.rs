@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::JournalError;
-use super::SharedCapture;
+use super::StoredCapture;
 use crate::capture::{CapturedResponse, INBOX};
 use crate::delivery::filter::Filter;
 use crate::delivery::retry_policy::RetryPolicy;
@@ -36,7 +36,7 @@ pub enum Write {
     /// Extends the leases that this process still owns.
     Renew { ids: Vec<i64>, lease: Duration },
     /// Adds a captured request. The commit assigns its id and bin.
-    Capture(SharedCapture),
+    Capture(Arc<StoredCapture>),
     /// Replaces the response of a capture.
     AmendCapture { id: i64, response: CapturedResponse },
 }

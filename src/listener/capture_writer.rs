@@ -12,15 +12,15 @@ use tokio::sync::oneshot;
 
 use super::notifier::Notifier;
 use crate::capture::{Body, Capture, CapturedResponse};
-use crate::journal::{CaptureStore, JournalError, SharedCapture};
+use crate::journal::{CaptureStore, JournalError, StoredCapture};
 
 /// Results that are returned at a time.
 const MAX_RETURNED: usize = 256;
 
 /// The result of a write, and where to return it: `None` if the write failed.
 pub(super) type Stored = (
-    oneshot::Sender<Option<SharedCapture>>,
-    Option<SharedCapture>,
+    oneshot::Sender<Option<Arc<StoredCapture>>>,
+    Option<Arc<StoredCapture>>,
 );
 
 /// Writes captures. Clones write to the same place.
@@ -54,7 +54,7 @@ impl CaptureWriter {
         while results.recv_many(&mut together, MAX_RETURNED).await > 0 {
             for (reply, capture) in together.drain(..) {
                 if let Some(stored) = &capture {
-                    self.notifier.captured(stored.caught.id, &stored.caught.bin);
+                    self.notifier.captured(stored.record.id, &stored.record.bin);
                 }
                 // The connection may have ended meanwhile.
                 let _ = reply.send(capture);
@@ -63,11 +63,11 @@ impl CaptureWriter {
     }
 
     /// Writes a capture; returns after its commit. `None` if that failed: then the request must not be acknowledged.
-    pub(super) async fn store(&self, capture: Capture, body: Body) -> Option<SharedCapture> {
+    pub(super) async fn store(&self, capture: Capture, body: Body) -> Option<Arc<StoredCapture>> {
         let (reply, replied) = oneshot::channel();
         let (pending, results) = (Arc::clone(&self.pending), self.stored.clone());
         pending.fetch_add(1, Ordering::Relaxed);
-        let done = move |result: Result<SharedCapture, Arc<JournalError>>| {
+        let done = move |result: Result<Arc<StoredCapture>, Arc<JournalError>>| {
             pending.fetch_sub(1, Ordering::Relaxed);
             // The listener may have ended meanwhile.
             let _ = results.send((reply, result.ok()));

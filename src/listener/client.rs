@@ -19,12 +19,12 @@ use super::limits::ListenerLimits;
 use super::recorder::{RecordedRequest, RequestRecorder, RequestStart};
 use super::refusal::Refusal;
 use super::response::{self, ResponseBody, StreamEnd};
-use super::stop::Stop;
+use super::shutdown::Shutdown;
 use super::stream::HttpStream;
 
-/// What happens to a connection after hyper.
+/// How to close a connection when hyper no longer runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ConnectionEnd {
+pub(super) enum CloseMode {
     Close,
     /// The client may still be sending when it is refused.
     Linger,
@@ -46,12 +46,12 @@ pub(super) struct ClientConnection {
     /// Gone when hyper has ended.
     pub stream: Weak<RefCell<Box<dyn HttpStream>>>,
     pub remote_addr: SocketAddr,
-    pub end: Cell<ConnectionEnd>,
+    pub close_mode: Cell<CloseMode>,
     /// While the script's response is sent: the id of the capture, the status, and the start of the request.
     pub responding: Cell<Option<(i64, u16, RequestStart)>>,
     /// Whether this is a plain connection to a port that expects TLS.
     pub is_plain_on_tls_port: bool,
-    pub stop: Stop,
+    pub shutdown: Shutdown,
 }
 
 impl ClientConnection {
@@ -112,7 +112,7 @@ impl ClientConnection {
             }
             Some(Err(_)) => Some(Refusal::BodyTimeout),
             None => {
-                self.end.set(ConnectionEnd::Evict);
+                self.close_mode.set(CloseMode::Evict);
                 Some(Refusal::Evicted)
             }
         }
@@ -130,22 +130,22 @@ impl ClientConnection {
 
     pub(super) fn refuse(&self, refusal: Refusal) -> Response<ResponseBody> {
         let closes = refusal.is_malformed();
-        if closes && self.end.get() == ConnectionEnd::Close {
-            self.end.set(ConnectionEnd::Linger);
+        if closes && self.close_mode.get() == CloseMode::Close {
+            self.close_mode.set(CloseMode::Linger);
         }
         let (status, message) = (refusal.status(), refusal.message());
         self.respond(response::message(status, message, closes))
     }
 
-    /// Resolves when the client has hung up, or the listener finishes.
+    /// Resolves when the client has hung up, or the listener drains.
     pub(super) fn stream_end(&self) -> StreamEnd {
-        let (stop, stream) = (self.stop.clone(), self.stream.clone());
+        let (shutdown, stream) = (self.shutdown.clone(), self.stream.clone());
         Box::pin(async move {
             let hung_up = poll_fn(|cx| match stream.upgrade() {
                 Some(stream) => stream.borrow().poll_hung_up(cx),
                 None => Poll::Ready(()),
             });
-            let _ = stop.unless_finishing(hung_up).await;
+            let _ = shutdown.unless_draining(hung_up).await;
         })
     }
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::client::{ClientConnection, ConnectionEnd};
+use super::client::{ClientConnection, CloseMode};
 use super::connections::Activity;
 use super::handler::Handler;
 use super::recorder::{HttpPhase, RecordedStream};
 use super::refusal::{self, EVICTED};
 use super::response;
-use super::stop::Stop;
+use super::shutdown::Shutdown;
 use super::stream::HttpStream;
 use crate::capture::Body;
 use crate::time::compact;
@@ -62,16 +62,16 @@ impl Closing<'_> {
         let message = refused.map(response::message_bytes).unwrap_or_default();
         let stream = recorded.into_stream();
         let is_evicted = matches!(self.outcome, HttpOutcome::Evicted);
-        match client.end.get() {
+        match client.close_mode.get() {
             // It would not read a message either, and the system would keep the unread bytes.
             _ if self.is_stalled => reset(stream),
-            ConnectionEnd::Hold => hold(stream, &client.activity, &client.stop).await,
-            ConnectionEnd::Reset => reset(stream),
-            ConnectionEnd::Linger => linger(stream, &message, &client.stop).await,
-            ConnectionEnd::Close if !message.is_empty() && !is_evicted => {
-                linger(stream, &message, &client.stop).await;
+            CloseMode::Hold => hold(stream, &client.activity, &client.shutdown).await,
+            CloseMode::Reset => reset(stream),
+            CloseMode::Linger => linger(stream, &message, &client.shutdown).await,
+            CloseMode::Close if !message.is_empty() && !is_evicted => {
+                linger(stream, &message, &client.shutdown).await;
             }
-            ConnectionEnd::Close | ConnectionEnd::Evict => close(stream, &message).await,
+            CloseMode::Close | CloseMode::Evict => close(stream, &message).await,
         }
     }
 
@@ -99,7 +99,7 @@ impl Closing<'_> {
         });
         let reading = timeout(self.handler.limits.head_deadline, reading);
         let reading = client.activity.unless_evicted(reading);
-        let _ = client.stop.unless_finishing(reading).await;
+        let _ = client.shutdown.unless_draining(reading).await;
     }
 
     /// Captures the bytes that did not become a request. Returns the status to respond with,
@@ -152,14 +152,16 @@ impl Closing<'_> {
 
 /// Writes `message`, and closes so that the client can read it although it is still sending: to close with unread bytes would
 /// reset the connection, and the client could lose the message.
-async fn linger(mut stream: Box<dyn HttpStream>, message: &[u8], stop: &Stop) {
+async fn linger(mut stream: Box<dyn HttpStream>, message: &[u8], shutdown: &Shutdown) {
     let lingering = async {
         let sent = timeout(CLIENT_PAUSE, send_last(&mut stream, message)).await;
         if sent.is_ok_and(|sent| sent.is_ok()) {
             discard_until_pause(&mut stream, || true).await;
         }
     };
-    let _ = stop.unless_stopping(timeout(LINGER_LIMIT, lingering)).await;
+    let _ = shutdown
+        .unless_aborting(timeout(LINGER_LIMIT, lingering))
+        .await;
 }
 
 /// Writes `message` to a client that sends nothing, and closes at once. TLS has a closing message of its own.
@@ -168,14 +170,14 @@ async fn close(mut stream: Box<dyn HttpStream>, message: &[u8]) {
 }
 
 /// Sends nothing until the client closes its side, the connection is needed, or the listener stops.
-async fn hold(mut stream: Box<dyn HttpStream>, activity: &Activity, stop: &Stop) {
+async fn hold(mut stream: Box<dyn HttpStream>, activity: &Activity, shutdown: &Shutdown) {
     activity.begin_client_wait();
     let held = async {
         let mut buffer = vec![0; DISCARD_BUFFER_BYTES];
         while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
     };
     let held = activity.unless_evicted(held);
-    let _ = stop.unless_stopping(held).await;
+    let _ = shutdown.unless_aborting(held).await;
 }
 
 /// Closes with a TCP reset.

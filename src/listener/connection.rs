@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,23 +14,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::client::{ClientConnection, ConnectionEnd};
+use super::client::{ClientConnection, CloseMode};
 use super::closing::{Closing, HttpOutcome};
 use super::connections::Activity;
 use super::handler::Handler;
 use super::recorder::{HttpPhase, RecordedStream, RequestRecorder, RequestStart};
 use super::refusal::EVICTED;
-use super::stop::Stop;
+use super::shutdown::{COMMIT_LIMIT, REQUEST_LIMIT, Shutdown};
 use super::stream::HttpStream;
 use crate::capture::{Body, Capture};
-
-/// How long a request may take after the listener stops, or, while it is read, after the listener finishes. Shorter than the
-/// server's own limit, so that the rest is still captured.
-const DRAIN_LIMIT: Duration = Duration::from_millis(900);
-
-/// How much longer if a capture is being written: as long as the journal's writer waits for a lock. With [`DRAIN_LIMIT`] still
-/// shorter than the server's limit.
-const WRITE_DRAIN_LIMIT: Duration = Duration::from_millis(2_000);
 
 /// hyper panics with a smaller buffer.
 const HYPER_MIN_BUFFER_BYTES: usize = 8192;
@@ -42,13 +33,13 @@ pub(super) async fn serve(
     remote_addr: SocketAddr,
     handler: Rc<Handler>,
     activity: Rc<Activity>,
-    stop: Stop,
+    shutdown: Shutdown,
 ) {
     // Responses are small and written at once: to wait for more would only delay them.
     let _ = stream.set_nodelay(true);
-    let opened = open(stream, remote_addr, &handler, &activity, &stop).await;
+    let opened = open(stream, remote_addr, &handler, &activity, &shutdown).await;
     if let Some(stream) = opened {
-        serve_http(stream, remote_addr, handler, activity, stop).await;
+        serve_http(stream, remote_addr, handler, activity, shutdown).await;
     }
 }
 
@@ -58,7 +49,7 @@ async fn open(
     remote_addr: SocketAddr,
     handler: &Handler,
     activity: &Activity,
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> Option<Box<dyn HttpStream>> {
     let Some(tls) = &handler.tls else {
         return Some(Box::new(stream));
@@ -67,8 +58,8 @@ async fn open(
     let start = RequestStart::now();
     let accepting = tls.accept(stream, &mut hello);
     let accepting = timeout(handler.limits.head_deadline, accepting);
-    let accepted = stop
-        .unless_finishing(activity.unless_evicted(accepting))
+    let accepted = shutdown
+        .unless_draining(activity.unless_evicted(accepting))
         .await;
     let note = match accepted {
         Some(Some(Ok(Some(opened)))) => return Some(opened),
@@ -91,7 +82,7 @@ async fn serve_http(
     remote_addr: SocketAddr,
     handler: Rc<Handler>,
     activity: Rc<Activity>,
-    stop: Stop,
+    shutdown: Shutdown,
 ) {
     let limits = handler.limits;
     let is_plain_on_tls_port = handler.tls.is_some() && !stream.is_encrypted();
@@ -107,10 +98,10 @@ async fn serve_http(
         activity: Rc::clone(&activity),
         stream: Rc::downgrade(&stream),
         remote_addr,
-        end: Cell::new(ConnectionEnd::Close),
+        close_mode: Cell::new(CloseMode::Close),
         responding: Cell::new(None),
         is_plain_on_tls_port,
-        stop,
+        shutdown,
     });
     let service = service_fn({
         let (client, handler) = (Rc::clone(&client), Rc::clone(&handler));
@@ -141,7 +132,7 @@ async fn serve_http(
     let serving = activity.unless_evicted_if(&mut connection, || {
         recorder.borrow().phase != HttpPhase::Handling
     });
-    let outcome = match client.stop.unless_finishing(serving).await {
+    let outcome = match client.shutdown.unless_draining(serving).await {
         Some(Some(ended)) => HttpOutcome::Ended(ended),
         Some(None) => HttpOutcome::Evicted,
         None if recorder.borrow().phase == HttpPhase::ReadingHead => HttpOutcome::Stopped,
@@ -161,26 +152,26 @@ async fn serve_http(
     .await;
 }
 
-/// Waits for the response to the current request: until it is due while the listener finishes, and for a short time once it
-/// stops. A request that is incomplete gets a short time in both cases.
+/// Waits for the response to the current request: until it is due while the listener drains, and for a short time once it
+/// aborts. A request that is incomplete gets a short time in both cases.
 async fn drain(
     mut connection: impl Future<Output = Result<(), hyper::Error>> + Unpin,
     handler: &Handler,
     client: &ClientConnection,
 ) -> HttpOutcome {
-    let finishing = async {
-        match timeout(DRAIN_LIMIT, &mut connection).await {
+    let draining = async {
+        match timeout(REQUEST_LIMIT, &mut connection).await {
             Ok(ended) => Some(ended),
-            Err(_) if client.recorder.borrow().taken => Some((&mut connection).await),
+            Err(_) if client.recorder.borrow().body_taken => Some((&mut connection).await),
             Err(_) => None,
         }
     };
-    if let Some(ended) = client.stop.unless_stopping(finishing).await {
+    if let Some(ended) = client.shutdown.unless_aborting(draining).await {
         return ended.map_or(HttpOutcome::Stopped, HttpOutcome::Ended);
     }
-    let mut drained = timeout(DRAIN_LIMIT, &mut connection).await;
+    let mut drained = timeout(REQUEST_LIMIT, &mut connection).await;
     if drained.is_err() && handler.writer.is_writing() {
-        drained = timeout(WRITE_DRAIN_LIMIT, &mut connection).await;
+        drained = timeout(COMMIT_LIMIT, &mut connection).await;
     }
     drained.map_or(HttpOutcome::Stopped, HttpOutcome::Ended)
 }

@@ -19,7 +19,7 @@ use super::recorder::RequestStart;
 use super::response;
 use crate::capture::{Body, Capture, CapturedResponse, end_to_end};
 use crate::http::Memory;
-use crate::journal::SharedCapture;
+use crate::journal::StoredCapture;
 use crate::text::size;
 use crate::time::compact;
 
@@ -76,7 +76,7 @@ impl ForwardHandler {
     pub(super) async fn forward(
         self: Arc<Self>,
         writer: CaptureWriter,
-        stored: SharedCapture,
+        stored: Arc<StoredCapture>,
         start: RequestStart,
         request_memory: MemoryPermit,
     ) -> Option<(Response<Bytes>, MemoryPermit)> {
@@ -91,11 +91,11 @@ impl ForwardHandler {
         // The thread also records the response, so that it does so even if the listener stops meanwhile.
         let sending = tokio::task::spawn_blocking(move || {
             let counted: Arc<dyn Memory> = Arc::clone(&memory) as _;
-            let send = || upstream.send(&stored.caught.capture, &stored.body, &counted);
+            let send = || upstream.send(&stored.record.capture, &stored.body, &counted);
             let sent = catch_unwind(AssertUnwindSafe(send));
             let sent = sent.unwrap_or_else(|_| Err("internal error".to_owned()));
             drop(slot);
-            let method = stored.caught.capture.method();
+            let method = stored.record.capture.method();
             let (response, note) = match sent.and_then(|sent| client_response(sent, method)) {
                 Ok(response) => (response, format!("forwarded to {}", upstream.name())),
                 Err(error) => {
@@ -108,7 +108,7 @@ impl ForwardHandler {
                 duration_ms: start.elapsed_ms(),
                 note: Some(note),
             };
-            let recorded = writer.update_response(stored.caught.id, captured);
+            let recorded = writer.update_response(stored.record.id, captured);
             (response, std::mem::take(&mut *memory.held()), recorded)
         });
         let (response, memory, recorded) = sending.await.ok()?;

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::auth;
 use super::capture_writer::{CaptureWriter, Stored};
-use super::client::{ClientConnection, ConnectionEnd, NoResponse};
+use super::client::{ClientConnection, CloseMode, NoResponse};
 use super::connections::EVICTABLE_AFTER;
 use super::forward::{self, ForwardHandler, MAX_FORWARDS, MAX_HOPS};
 use super::limits::ListenerLimits;
@@ -193,7 +193,7 @@ impl Handler {
         let Some(stored) = self.writer.store(capture, request.body).await else {
             return Ok(client.respond_unavailable());
         };
-        let id = stored.caught.id;
+        let id = stored.record.id;
         // The delay may be long: release the memory before it.
         drop((stored, request.memory));
         if let Err(reason) = wait(client, delay).await {
@@ -211,8 +211,8 @@ impl Handler {
                 client.responding.set(Some((id, status, start)));
                 return Ok(response);
             }
-            ScriptAction::Timeout => client.end.set(ConnectionEnd::Hold),
-            ScriptAction::Reset => client.end.set(ConnectionEnd::Reset),
+            ScriptAction::Timeout => client.close_mode.set(CloseMode::Hold),
+            ScriptAction::Reset => client.close_mode.set(CloseMode::Reset),
         }
         Err(NoResponse)
     }
@@ -270,7 +270,7 @@ async fn wait(client: &ClientConnection, delay: Duration) -> Result<(), &'static
         return Ok(());
     }
     let waiting = client.activity.unless_abandoned(sleep(delay));
-    match client.stop.unless_stopping(waiting).await {
+    match client.shutdown.unless_aborting(waiting).await {
         Some(Some(())) => Ok(()),
         Some(None) => Err(
             "the client closed the connection before the response was due, and the connection was needed",

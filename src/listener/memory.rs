@@ -116,8 +116,8 @@ impl MemoryPermit {
         }
     }
 
-    /// Keeps what `bytes` need, and gives away the rest.
-    pub(super) fn split_except(&mut self, bytes: usize) -> MemoryPermit {
+    /// Keeps what `bytes` need; returns the rest, which is released when it is dropped.
+    pub(super) fn release_all_but(&mut self, bytes: usize) -> MemoryPermit {
         let needed = in_kib(bytes.saturating_sub(UNCOUNTED_BYTES)) as usize;
         let kib = self.kib.as_mut().and_then(|kib| {
             let surplus = kib.num_permits().saturating_sub(needed);

@@ -36,7 +36,7 @@ mod response;
 mod script;
 mod server;
 mod setup;
-mod stop;
+mod shutdown;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -53,7 +53,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use handler::Handler;
-use stop::{Stop, StopPhase};
+use shutdown::{BLOCKING_CALLS_LIMIT, Shutdown, ShutdownPhase};
 
 use crate::env;
 
@@ -74,11 +74,8 @@ const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 /// Open files that are not connections: the journal, standard streams, calls of the web UI. At most half of all.
 const RESERVED_FILES: u64 = 64;
 
-/// How long the stop waits for calls of the web UI and for forwards. They go on while the process lives.
-const BLOCKING_DRAIN_LIMIT: Duration = Duration::from_millis(100);
-
-/// How often to check for an interrupt, and for the end of the thread, while the listener finishes.
-const FINISH_POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// How often to check for an interrupt, and for the end of the thread, while the listener drains.
+const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenerError {
@@ -96,7 +93,7 @@ pub struct Listener {
     addr: SocketAddr,
     scheme: &'static str,
     max_connections: u32,
-    phase: watch::Sender<StopPhase>,
+    phase: watch::Sender<ShutdownPhase>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -120,11 +117,11 @@ impl Listener {
         };
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
         let (handler, stored) = Handler::new(setup, addr)?;
-        let (phase, phases) = watch::channel(StopPhase::Serving);
+        let (phase, phases) = watch::channel(ShutdownPhase::Serving);
         let serve = move || {
-            let serving = server::run(socket, handler, stored, Stop::new(phases));
+            let serving = server::run(socket, handler, stored, Shutdown::new(phases));
             LocalSet::new().block_on(&runtime, serving);
-            runtime.shutdown_timeout(BLOCKING_DRAIN_LIMIT);
+            runtime.shutdown_timeout(BLOCKING_CALLS_LIMIT);
         };
         let thread = thread::Builder::new().name("listener".to_owned());
         let thread = thread.spawn(serve).map_err(ListenerError::Start)?;
@@ -161,11 +158,11 @@ impl Listener {
 
     /// Accepts nothing new, closes idle connections, and waits until the captured requests got what the script says: a
     /// response after its delay, or silence until the client hangs up. Stops at once when `interrupted`.
-    pub fn finish(&mut self, interrupted: impl Fn() -> bool) {
-        self.phase.send_replace(StopPhase::Finishing);
+    pub fn drain(&mut self, interrupted: impl Fn() -> bool) {
+        self.phase.send_replace(ShutdownPhase::Draining);
         let is_running = |thread: &JoinHandle<()>| !thread.is_finished();
         while self.thread.as_ref().is_some_and(is_running) && !interrupted() {
-            thread::sleep(FINISH_POLL_INTERVAL);
+            thread::sleep(DRAIN_POLL_INTERVAL);
         }
         self.stop();
     }
@@ -174,7 +171,7 @@ impl Listener {
     /// a second, three if the journal is locked. A partial request is captured as malformed; a response that is not due yet
     /// is not sent, which is recorded.
     pub fn stop(&mut self) {
-        self.phase.send_replace(StopPhase::Stopping);
+        self.phase.send_replace(ShutdownPhase::Aborting);
         if let Some(thread) = self.thread.take() {
             // Fails only after a panic, which was reported.
             let _ = thread.join();

@@ -103,7 +103,7 @@ pub(super) struct RequestRecorder {
     pub phase: HttpPhase,
     current: Option<RecordedHead>,
     /// Whether the handler took the body of the current request.
-    pub taken: bool,
+    pub body_taken: bool,
     /// Read after the current head, or not yet a complete head.
     bytes: Vec<u8>,
     /// When the first of `bytes` was read.
@@ -132,7 +132,7 @@ impl RequestRecorder {
             awaited_permit: None,
             phase: HttpPhase::ReadingHead,
             current: None,
-            taken: false,
+            body_taken: false,
             bytes: Vec::new(),
             start: None,
             truncated: false,
@@ -178,7 +178,7 @@ impl RequestRecorder {
         self.truncated = false;
         self.discards_rest = !complete;
         self.start = (!self.bytes.is_empty()).then(RequestStart::now);
-        self.taken = true;
+        self.body_taken = true;
         Some(RecordedRequest {
             head,
             body: Body { bytes, wire: None },
@@ -204,7 +204,7 @@ impl RequestRecorder {
     pub(super) fn take_rest(&mut self) -> Option<(Vec<u8>, RequestStart, MemoryPermit)> {
         let mut bytes = std::mem::take(&mut self.bytes);
         let mut start = self.start;
-        if let Some(current) = self.current.take_if(|_| !self.taken) {
+        if let Some(current) = self.current.take_if(|_| !self.body_taken) {
             bytes.splice(..0, current.head);
             start = Some(current.start);
         }
@@ -231,7 +231,7 @@ impl RequestRecorder {
     fn bytes_and_more(&self) -> (usize, usize) {
         let read = self.bytes.len();
         match &self.current {
-            Some(RecordedHead { head, framing, .. }) if !self.taken => match framing.length {
+            Some(RecordedHead { head, framing, .. }) if !self.body_taken => match framing.length {
                 BodyLength::Bytes(length) => {
                     let length = usize::try_from(length).unwrap_or(usize::MAX);
                     let length = length.min(self.limits.body_bytes);
@@ -272,15 +272,16 @@ impl RequestRecorder {
         Poll::Ready(())
     }
 
-    /// Gives away the permit, except for the bytes that are left.
+    /// Releases the permit, except for the bytes that are left.
     fn release(&mut self) -> MemoryPermit {
-        let released = self.permit.split_except(self.bytes_and_more().0);
+        let released = self.permit.release_all_but(self.bytes_and_more().0);
         self.activity.set_holds_memory(!self.permit.is_empty());
         released
     }
 
-    /// Whether what hyper writes is a refusal of its own: then it is not sent, but its status is noted.
-    fn intercepts(&mut self, written: &[u8]) -> bool {
+    /// Notes the status of a refusal that hyper writes by itself; returns false for anything else. The refusal is not sent:
+    /// `closing` responds after the capture.
+    fn intercept_refusal(&mut self, written: &[u8]) -> bool {
         if self.phase != HttpPhase::ReadingHead {
             return false;
         }
@@ -290,13 +291,13 @@ impl RequestRecorder {
         true
     }
 
-    /// hyper has nothing left to write. Returns whether that ends a response: of one that does not fit into its buffer, hyper
-    /// writes the beginning before it has received the rest.
-    fn flushed(&mut self) -> bool {
+    /// Call it when hyper has nothing left to write. Returns whether that ends a response: if a response does not fit into
+    /// hyper's buffer, hyper writes its beginning before it has received the rest.
+    fn end_flushed_response(&mut self) -> bool {
         let ended = self.phase == HttpPhase::Responding && self.response_complete;
         if ended {
             self.phase = HttpPhase::ReadingHead;
-            self.taken = false;
+            self.body_taken = false;
             self.current = None;
             drop(self.release());
         }
@@ -380,7 +381,7 @@ impl AsyncWrite for RecordedStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.recorder.borrow_mut().intercepts(buf) {
+        if self.recorder.borrow_mut().intercept_refusal(buf) {
             return Poll::Ready(Ok(buf.len()));
         }
         let written = Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, buf);
@@ -390,7 +391,7 @@ impl AsyncWrite for RecordedStream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx);
         ready!(self.check_stalled(flushed, cx))?;
-        if self.recorder.borrow_mut().flushed() {
+        if self.recorder.borrow_mut().end_flushed_response() {
             self.activity.begin_client_wait();
         }
         Poll::Ready(Ok(()))
@@ -430,7 +431,7 @@ mod tests {
         let request = recorder.take_current(true).unwrap();
         recorder.phase = HttpPhase::Responding;
         recorder.response_complete = true;
-        assert!(recorder.flushed());
+        assert!(recorder.end_flushed_response());
         (request.head, request.body.bytes, request.truncated)
     }
 
@@ -465,17 +466,20 @@ mod tests {
     #[test]
     fn a_request_is_removed_when_its_response_is_flushed() {
         let mut recorder = recorded(&[BARE, BARE].concat(), 7);
-        assert!(recorder.intercepts(b"HTTP/1.1 431 Too Large\r\n"));
+        assert!(recorder.intercept_refusal(b"HTTP/1.1 431 Too Large\r\n"));
         assert_eq!(recorder.refusal, Some(431));
         assert_eq!(recorder.begin_handling().unwrap().head, BARE);
-        recorder.flushed();
-        assert!(!recorder.intercepts(b"HTTP/1.1 100 Continue\r\n\r\n"));
+        recorder.end_flushed_response();
+        assert!(!recorder.intercept_refusal(b"HTTP/1.1 100 Continue\r\n\r\n"));
         recorder.take_current(true);
         recorder.phase = HttpPhase::Responding;
-        assert!(!recorder.flushed(), "the response is not complete");
+        assert!(
+            !recorder.end_flushed_response(),
+            "the response is not complete"
+        );
         assert!(recorder.phase != HttpPhase::ReadingHead);
         recorder.response_complete = true;
-        assert!(recorder.flushed() && recorder.phase == HttpPhase::ReadingHead);
+        assert!(recorder.end_flushed_response() && recorder.phase == HttpPhase::ReadingHead);
         assert_eq!(recorder.bytes, BARE);
     }
 

@@ -16,7 +16,7 @@ use super::capture_writer::Stored;
 use super::connection;
 use super::connections::Connections;
 use super::handler::Handler;
-use super::stop::Stop;
+use super::shutdown::{CONNECTIONS_LIMIT, Shutdown};
 
 /// Accepting fails mostly for lack of file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -24,16 +24,12 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 /// How often clients are evicted while all connections are in use.
 const EVICTION_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How long open connections may take to end after the stop: longer than they take by themselves, and than the journal's
-/// writer waits for a lock.
-const DRAIN_LIMIT: Duration = Duration::from_secs(3);
-
-/// Serves connections until `stop`, then lets them end. Must run in a `LocalSet`.
+/// Serves connections until the shutdown, then lets them end. Must run in a `LocalSet`.
 pub(super) async fn run(
     listener: TcpListener,
     handler: Handler,
     stored: UnboundedReceiver<Stored>,
-    stop: Stop,
+    shutdown: Shutdown,
 ) {
     let handler = Rc::new(handler);
     spawn_local(handler.writer.clone().return_results(stored));
@@ -44,24 +40,24 @@ pub(super) async fn run(
         let (memory, connections) = (Arc::clone(memory), Rc::clone(&connections));
         spawn_local(async move { memory.evict_while_short(&connections).await });
     }
-    // Checked in each turn: `unless_finishing` prefers a client that is already there.
-    while !stop.is_requested() {
-        let Some(accepted) = stop.unless_finishing(listener.accept()).await else {
+    // Checked in each turn: `unless_draining` prefers a client that is already there.
+    while !shutdown.is_requested() {
+        let Some(accepted) = shutdown.unless_draining(listener.accept()).await else {
             break;
         };
         let Ok((stream, remote_addr)) = accepted else {
             connections.evict(eviction_batch(max_connections));
-            let _ = stop.unless_finishing(sleep(ACCEPT_RETRY_DELAY)).await;
+            let _ = shutdown.unless_draining(sleep(ACCEPT_RETRY_DELAY)).await;
             continue;
         };
         let acquiring = acquire(&permits, &connections, max_connections);
-        let Some(permit) = stop.unless_finishing(acquiring).await else {
+        let Some(permit) = shutdown.unless_draining(acquiring).await else {
             break;
         };
-        let (handler, stop) = (Rc::clone(&handler), stop.clone());
+        let (handler, shutdown) = (Rc::clone(&handler), shutdown.clone());
         let (connections, activity) = (Rc::clone(&connections), connections.open());
         spawn_local(async move {
-            connection::serve(stream, remote_addr, handler, Rc::clone(&activity), stop).await;
+            connection::serve(stream, remote_addr, handler, Rc::clone(&activity), shutdown).await;
             connections.close(&activity);
             drop(permit);
         });
@@ -69,8 +65,8 @@ pub(super) async fn run(
     // From now on the system refuses clients.
     drop(listener);
     let all_ended = || permits.acquire_many(max_connections);
-    if stop.unless_stopping(all_ended()).await.is_none() {
-        let _ = timeout(DRAIN_LIMIT, all_ended()).await;
+    if shutdown.unless_aborting(all_ended()).await.is_none() {
+        let _ = timeout(CONNECTIONS_LIMIT, all_ended()).await;
     }
     handler.request_memory.close();
     handler.response_memory.close();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Column, Tone, Ui, optional};
 use crate::capture::diff;
-use crate::capture::{Body, Capture, Caught, Mask, header_text};
+use crate::capture::{Body, Capture, CaptureRecord, Mask, header_text};
 use crate::http::status_text;
 use crate::sanitize::visible_line;
 use crate::text::count;
@@ -15,27 +15,27 @@ use crate::time::{UnixMs, ago, local, measured, rfc3339};
 const MAX_HEX_LINES: usize = 8;
 
 /// `#17 POST /hook?token=*** application.created, 512 bytes, response 200 OK (1 ms)`
-pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
+pub fn line(ui: &Ui, record: &CaptureRecord, mask: &Mask) -> String {
     let size = count(
-        usize::try_from(caught.body_size).unwrap_or(usize::MAX),
+        usize::try_from(record.body_size).unwrap_or(usize::MAX),
         "byte",
         "bytes",
     );
-    let label = if caught.capture.response.status.is_some() {
+    let label = if record.capture.response.status.is_some() {
         "response "
     } else {
         ""
     };
     let mut line = format!(
         "{}, {size}, {label}{}",
-        ui.untrusted(&title(caught, mask)),
-        response(ui, &caught.capture)
+        ui.untrusted(&title(record, mask)),
+        response(ui, &record.capture)
     );
-    for mark in marks(&caught.capture) {
+    for mark in marks(&record.capture) {
         let _ = write!(line, ", {}", ui.toned(Tone::Warning, mark));
     }
-    if let Some(note) = &caught.capture.response.note
-        && caught.capture.malformed
+    if let Some(note) = &record.capture.response.note
+        && record.capture.malformed
     {
         let _ = write!(line, ": {}", ui.untrusted(note));
     }
@@ -43,21 +43,21 @@ pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
 }
 
 /// `#17 POST /hook?token=*** application.created`
-pub fn title(caught: &Caught, mask: &Mask) -> String {
-    let capture = &caught.capture;
+pub fn title(record: &CaptureRecord, mask: &Mask) -> String {
+    let capture = &record.capture;
     let request = if capture.method().is_empty() {
         "(not readable as HTTP)".to_owned()
     } else {
         format!("{} {}", capture.method(), mask.target(capture))
     };
-    let event = event(caught)
+    let event = event(record)
         .map(|event| format!(" {}", visible_line(&event)))
         .unwrap_or_default();
-    format!("#{} {request}{event}", caught.id)
+    format!("#{} {request}{event}", record.id)
 }
 
-fn event(caught: &Caught) -> Option<String> {
-    caught
+fn event(record: &CaptureRecord) -> Option<String> {
+    record
         .event
         .as_ref()
         .map(|event| format!("{}.{}", event.event_type, event.action))
@@ -85,8 +85,8 @@ fn marks(capture: &Capture) -> Vec<&'static str> {
 }
 
 /// The columns of lists of captures.
-pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, Caught>> {
-    type Col<'a> = Column<'a, Caught>;
+pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, CaptureRecord>> {
+    type Col<'a> = Column<'a, CaptureRecord>;
     vec![
         Col::text("ID", |c| format!("#{}", c.id)),
         Col::csv("id", |c| c.id.to_string()),
@@ -127,11 +127,11 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, Caught>> {
     ]
 }
 
-pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> String {
-    let capture = &caught.capture;
+pub fn page(ui: &Ui, record: &CaptureRecord, body: &Body, mask: &Mask, now: UnixMs) -> String {
+    let capture = &record.capture;
     let mut page = format!(
         "{}\n",
-        ui.toned(Tone::Strong, &ui.untrusted(&title(caught, mask)))
+        ui.toned(Tone::Strong, &ui.untrusted(&title(record, mask)))
     );
     let mut field = |name: &str, value: &str| {
         let _ = writeln!(
@@ -140,7 +140,7 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
             ui.toned(Tone::Faint, &format!("{name:<9}"))
         );
     };
-    field("bin", &caught.bin);
+    field("bin", &record.bin);
     field("from", &capture.remote_addr.to_string());
     field(
         "received",
@@ -175,7 +175,7 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
     let _ = write!(page, "\n{}", ui.untrusted(&head(capture, mask)));
     // Whether a rejected request had a body is unknown; an unreadable head contains all its bytes.
     if !capture.malformed || !body.bytes.is_empty() {
-        let _ = write!(page, "\n{}", ui.untrusted(&shown_body(caught, body)));
+        let _ = write!(page, "\n{}", ui.untrusted(&shown_body(record, body)));
     }
     page.truncate(page.trim_end_matches('\n').len());
     page
@@ -211,13 +211,13 @@ fn unread_head(capture: &Capture, mask: &Mask) -> String {
     )
 }
 
-fn shown_body(caught: &Caught, body: &Body) -> String {
+fn shown_body(record: &CaptureRecord, body: &Body) -> String {
     let bytes = &body.bytes;
     let exact = format!(
         "`hookfire captured show {} --body` writes the exact bytes",
-        caught.id
+        record.id
     );
-    let coding = caught.capture.header("content-encoding").map(header_text);
+    let coding = record.capture.header("content-encoding").map(header_text);
     if bytes.is_empty() {
         return "(no body)\n".to_owned();
     }
@@ -282,7 +282,7 @@ mod tests {
         Ui::new(Terminals { stdout, stderr }, manner)
     }
 
-    fn caught(head: &[u8], body: &[u8]) -> (Caught, Body) {
+    fn record(head: &[u8], body: &[u8]) -> (CaptureRecord, Body) {
         let mut capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 4242).into(), head.to_vec());
         capture.malformed = false;
         capture.response = CapturedResponse {
@@ -290,7 +290,7 @@ mod tests {
             duration_ms: 3,
             note: None,
         };
-        let caught = Caught {
+        let record = CaptureRecord {
             id: 17,
             bin: "inbox".to_owned(),
             event: None,
@@ -298,7 +298,7 @@ mod tests {
             capture,
         };
         (
-            caught,
+            record,
             Body {
                 bytes: body.to_vec(),
                 wire: None,
@@ -308,8 +308,8 @@ mod tests {
 
     /// Head and body of the page.
     fn request_on_page(head: &[u8], body: &[u8], terminal: bool) -> String {
-        let (caught, body) = caught(head, body);
-        let page = page(&ui(terminal), &caught, &body, &Mask::default(), UnixMs(0));
+        let (record, body) = record(head, body);
+        let page = page(&ui(terminal), &record, &body, &Mask::default(), UnixMs(0));
         page.split_once("\n\n")
             .map(|(_, request)| request.to_owned())
             .unwrap()
@@ -317,30 +317,30 @@ mod tests {
 
     #[test]
     fn a_line_shows_request_and_response() {
-        let (mut caught, _) = caught(b"POST /hook?token=x HTTP/1.1\r\n\r\n", b"12345");
+        let (mut record, _) = record(b"POST /hook?token=x HTTP/1.1\r\n\r\n", b"12345");
         let mask = Mask {
             names: ["token".to_owned()].into(),
             ..Mask::default()
         };
-        let said = |caught: &Caught| line(&ui(false), caught, &mask);
+        let said = |record: &CaptureRecord| line(&ui(false), record, &mask);
         assert_eq!(
-            said(&caught),
+            said(&record),
             "#17 POST /hook?token=***, 5 bytes, response 200 OK (3 ms)"
         );
-        caught.event = Some(EventName {
+        record.event = Some(EventName {
             event_type: "user\n".to_owned(),
             action: "updated".to_owned(),
         });
-        caught.capture.secret_ok = Some(false);
-        caught.capture.response.status = Some(403);
+        record.capture.secret_ok = Some(false);
+        record.capture.response.status = Some(403);
         assert_eq!(
-            said(&caught),
+            said(&record),
             "#17 POST /hook?token=*** user\\n.updated, 5 bytes, response 403 Forbidden (3 ms), wrong or missing secret"
         );
-        caught.capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), b"\x16\x03".to_vec());
-        caught.event = None;
+        record.capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), b"\x16\x03".to_vec());
+        record.event = None;
         assert_eq!(
-            said(&caught),
+            said(&record),
             "#17 (not readable as HTTP), 5 bytes, no response, malformed"
         );
     }
@@ -386,9 +386,9 @@ mod tests {
     #[test]
     fn rejected_heads_are_shown_as_text_or_hex() {
         let refused = |head: &[u8]| {
-            let (mut caught, body) = caught(head, b"");
-            caught.capture.malformed = true;
-            page(&ui(false), &caught, &body, &Mask::default(), UnixMs(0))
+            let (mut record, body) = record(head, b"");
+            record.capture.malformed = true;
+            page(&ui(false), &record, &body, &Mask::default(), UnixMs(0))
         };
         let shown = refused(b"GET /x HTTP/1.1\r\nAuthorization: CANARY\r\nbad header\r\n\r\n");
         assert!(

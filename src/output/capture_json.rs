@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::capture::{Body, Caught, Mask};
+use crate::capture::{Body, CaptureRecord, Mask};
 use crate::time::rfc3339;
 
 /// A capture as every command prints it; lists leave the body out.
@@ -47,12 +47,12 @@ struct ResponseView {
 }
 
 impl<'a> CaptureView<'a> {
-    pub fn new(caught: &Caught, mask: &Mask) -> CaptureView<'a> {
-        let capture = &caught.capture;
+    pub fn new(record: &CaptureRecord, mask: &Mask) -> CaptureView<'a> {
+        let capture = &record.capture;
         CaptureView {
             event: "capture",
-            id: caught.id,
-            bin: caught.bin.clone(),
+            id: record.id,
+            bin: record.bin.clone(),
             received_at: rfc3339(capture.received_at),
             remote_addr: capture.remote_addr.to_string(),
             method: capture.method().to_owned(),
@@ -60,9 +60,9 @@ impl<'a> CaptureView<'a> {
             query: mask.query(capture),
             headers: mask.headers(capture),
             body: None,
-            body_size: caught.body_size,
-            r#type: caught.event.as_ref().map(|event| event.event_type.clone()),
-            action: caught.event.as_ref().map(|event| event.action.clone()),
+            body_size: record.body_size,
+            r#type: record.event.as_ref().map(|event| event.event_type.clone()),
+            action: record.event.as_ref().map(|event| event.action.clone()),
             secret_ok: capture.secret_ok,
             malformed: capture.malformed,
             response: ResponseView {
@@ -113,7 +113,7 @@ mod tests {
     use crate::output::json::compact;
     use crate::time::UnixMs;
 
-    fn caught() -> Caught {
+    fn record() -> CaptureRecord {
         let head = b"POST /hook?token=%73&x HTTP/1.1\r\nContent-Type: application/xml\r\nCookie: a\r\n\r\n".to_vec();
         let mut capture = Capture::new(
             UnixMs(1_763_632_800_345),
@@ -130,7 +130,7 @@ mod tests {
             event_type: "application".to_owned(),
             action: "created".to_owned(),
         });
-        Caught {
+        CaptureRecord {
             id: 17,
             bin: "inbox".to_owned(),
             event,
@@ -157,7 +157,7 @@ mod tests {
         let after = r#""body_size":8,"type":"application","action":"created","secret_ok":null,"malformed":false,"#
             .to_owned()
             + r#""response":{"status":200,"duration_ms":1}}"#;
-        let view = CaptureView::new(&caught(), &mask);
+        let view = CaptureView::new(&record(), &mask);
         assert_eq!(compact(&view), format!("{before}{after}"));
         let body_keys = r#""body":"<event/>","body_encoding":"utf8","#;
         assert_eq!(

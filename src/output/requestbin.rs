@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::capture_json::BodyView;
-use crate::capture::{Bin, Body, Caught, header_text};
+use crate::capture::{Bin, Body, CaptureRecord, header_text};
 use crate::secret::safe_url::decoded_pairs;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -29,8 +29,8 @@ fn color(name: &str) -> [u8; 3] {
     [red, green, blue]
 }
 
-pub fn request_view(caught: &Caught, body: &Body) -> Value {
-    let capture = &caught.capture;
+pub fn request_view(record: &CaptureRecord, body: &Body) -> Value {
+    let capture = &record.capture;
     let content_type = capture.header("content-type").map(header_text);
     let content_type = content_type.unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default();
@@ -42,7 +42,7 @@ pub fn request_view(caught: &Caught, body: &Body) -> Value {
     let headers = headers.map(|(name, value)| (title_case(name), header_text(value)));
     let shown = BodyView::new(&body.bytes);
     let mut view = json!({
-        "id": caught.id.to_string(),
+        "id": record.id.to_string(),
         "time": capture.received_at.0 as f64 / 1000.0,
         "remote_addr": capture.remote_addr.ip().to_string(),
         "method": capture.method(),
@@ -52,7 +52,7 @@ pub fn request_view(caught: &Caught, body: &Body) -> Value {
         "form_data": form_data,
         "body": shown.text(),
         "content_type": content_type,
-        "content_length": caught.body_size,
+        "content_length": record.body_size,
     });
     if shown.encoding() == "base64" {
         view["body_encoding"] = json!("base64");
@@ -95,7 +95,7 @@ mod tests {
             from,
             head.replace('\n', "\r\n").into_bytes(),
         );
-        let caught = Caught {
+        let record = CaptureRecord {
             id: 17,
             bin: "1al2j5g1".into(),
             event: None,
@@ -106,7 +106,7 @@ mod tests {
             bytes: body.to_vec(),
             wire: None,
         };
-        request_view(&caught, &body)
+        request_view(&record, &body)
     }
 
     #[test]

@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 
 use super::sending::error_view;
 use super::{ApiResult, Web, WebState, blocking, json_response};
-use crate::capture::{Body, Caught, Mask, credentials};
+use crate::capture::{Body, CaptureRecord, Mask, credentials};
 use crate::capture::{diff, export};
 use crate::error::Failure;
 use crate::journal::Journal;
-use crate::journal::{CaptureQuery, Order};
+use crate::journal::{CaptureQuery, Order, StoredCapture};
 use crate::output::capture::head;
 use crate::output::capture_json::CaptureView;
 use crate::output::json;
@@ -113,9 +113,9 @@ async fn list(State(state): Web, Query(list): Query<CapturesQuery>) -> ApiResult
                 }),
                 ..CaptureQuery::default()
             };
-            let views = captures(journal, query).filter_map(|caught| match caught {
-                Ok(caught) => matches(&caught, &words, &options.mask)
-                    .then(|| Ok(CaptureView::new(&caught, &options.mask))),
+            let views = captures(journal, query).filter_map(|record| match record {
+                Ok(record) => matches(&record, &words, &options.mask)
+                    .then(|| Ok(CaptureView::new(&record, &options.mask))),
                 Err(e) => Some(Err(e)),
             });
             let (views, more) = first_of(views, limit, MAX_LIST_BYTES)?;
@@ -150,7 +150,7 @@ pub(super) fn first_of<T: Serialize>(
 fn captures(
     journal: &dyn Journal,
     mut query: CaptureQuery,
-) -> impl Iterator<Item = Result<Caught, Failure>> {
+) -> impl Iterator<Item = Result<CaptureRecord, Failure>> {
     let mut page = Vec::new().into_iter();
     iter::from_fn(move || {
         if page.len() == 0 {
@@ -158,7 +158,7 @@ fn captures(
                 Ok(read) => read,
                 Err(e) => return Some(Err(e.into())),
             };
-            query.before = read.last().map(|caught| caught.id);
+            query.before = read.last().map(|record| record.id);
             page = read.into_iter();
         }
         page.next().map(Ok)
@@ -166,12 +166,12 @@ fn captures(
 }
 
 /// Whether what the list shows of a capture contains all words. Masked values cannot be searched for.
-fn matches(caught: &Caught, words: &[&str], mask: &Mask) -> bool {
+fn matches(record: &CaptureRecord, words: &[&str], mask: &Mask) -> bool {
     if words.is_empty() {
         return true;
     }
-    let capture = &caught.capture;
-    let event = caught.event.as_ref().map(|event| {
+    let capture = &record.capture;
+    let event = record.event.as_ref().map(|event| {
         let (event_type, action) = (&event.event_type, &event.action);
         format!("{event_type}.{action} {event_type} {action}")
     });
@@ -185,18 +185,18 @@ fn matches(caught: &Caught, words: &[&str], mask: &Mask) -> bool {
     };
     let shown = format!(
         "#{} {} {} {} {status} {} {} {malformed} {secret}",
-        caught.id,
+        record.id,
         capture.method(),
         mask.target(capture),
         event.unwrap_or_default(),
-        caught.bin,
+        record.bin,
         content_type.unwrap_or_default(),
     )
     .to_lowercase();
     words.iter().all(|word| shown.contains(word))
 }
 
-fn find(journal: &dyn Journal, id: i64) -> Result<(Caught, Body), Failure> {
+fn find(journal: &dyn Journal, id: i64) -> Result<StoredCapture, Failure> {
     let found = journal.capture(id)?;
     found.ok_or_else(|| Failure::no_capture(id))
 }
@@ -220,13 +220,13 @@ impl ShowQuery {
 async fn show(State(state): Web, Path(id): Path<i64>, Query(query): Query<ShowQuery>) -> ApiResult {
     state
         .respond(move |options, journal| {
-            let (caught, body) = find(journal, id)?;
-            Ok(detail(&caught, &body, &query.mask(&options.mask)))
+            let StoredCapture { record, body } = find(journal, id)?;
+            Ok(detail(&record, &body, &query.mask(&options.mask)))
         })
         .await
 }
 
-fn detail(caught: &Caught, body: &Body, mask: &Mask) -> Value {
+fn detail(record: &CaptureRecord, body: &Body, mask: &Mask) -> Value {
     let is_text = std::str::from_utf8(&body.bytes).is_ok();
     let (shown, sent) = (beginning(&body.bytes), beginning(body.as_sent()));
     let is_whole = shown.len() == body.bytes.len() && sent.len() == body.as_sent().len();
@@ -240,7 +240,7 @@ fn detail(caught: &Caught, body: &Body, mask: &Mask) -> Value {
         None if is_text => "text",
         None => "binary",
     };
-    let capture = &caught.capture;
+    let capture = &record.capture;
     let raw_head = match mask.reveal {
         true => String::from_utf8_lossy(&capture.head).into_owned(),
         false => format!("{}\n", head(capture, mask)),
@@ -250,7 +250,7 @@ fn detail(caught: &Caught, body: &Body, mask: &Mask) -> Value {
         wire: None,
     };
     json!({
-        "capture": CaptureView::new(caught, mask).with_body(&shown),
+        "capture": CaptureView::new(record, mask).with_body(&shown),
         "hidden": mask.hides(capture),
         "credentials": credentials(capture.head.headers()),
         "pretty": pretty,
@@ -279,9 +279,9 @@ async fn curl(
 ) -> Result<String, Failure> {
     state
         .with_journal(move |options, journal| {
-            let (caught, body) = find(journal, id)?;
+            let StoredCapture { record, body } = find(journal, id)?;
             let mask = query.mask(&options.mask);
-            export::curl(&caught, &body, &mask, &options.program).map_err(Failure::from)
+            export::curl(&record, &body, &mask, &options.program).map_err(Failure::from)
         })
         .await
 }
@@ -289,7 +289,7 @@ async fn curl(
 async fn download(State(state): Web, Path(id): Path<i64>) -> ApiResult {
     state
         .with_journal(move |_, journal| {
-            let (_, body) = find(journal, id)?;
+            let StoredCapture { body, .. } = find(journal, id)?;
             // A type that browsers save instead of showing.
             let headers = [(CONTENT_TYPE, "application/octet-stream")];
             Ok((headers, body.bytes).into_response())
@@ -312,11 +312,11 @@ struct Replay {
 
 async fn replay(State(state): Web, Path(id): Path<i64>, Json(replay): Json<Replay>) -> ApiResult {
     let found = Arc::clone(&state).with_journal(move |_, journal| find(journal, id));
-    let (caught, body) = found.await?;
+    let StoredCapture { record, body } = found.await?;
     blocking(move || {
         let (sending, mask) = (&state.options.sending, &state.options.mask);
         let (url, credentials) = (&replay.url, replay.send_credentials);
-        let sent = sending.replay(&caught, &body, url, credentials, mask);
+        let sent = sending.replay(&record, &body, url, credentials, mask);
         let view = match sent {
             Ok(result) => json!({ "result": result, "error": null }),
             Err(failure) => json!({ "result": null, "error": error_view(&failure) }),

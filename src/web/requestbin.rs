@@ -17,7 +17,7 @@ use super::captures::first_of;
 use super::{Web, WebState, json_response, status_of};
 use crate::capture::Bin;
 use crate::error::{Failure, Kind};
-use crate::journal::Journal;
+use crate::journal::{Journal, StoredCapture};
 use crate::output::requestbin::{bin_view, request_view};
 use crate::secret::safe_url::decoded_pairs;
 
@@ -98,8 +98,8 @@ async fn list(State(state): Web, Path(name): Path<String>) -> BinResult {
             .into_iter()
             .filter_map(|id| journal.capture(id).transpose());
         let views = captures.map(|found| {
-            let (caught, body) = found?;
-            Ok(request_view(&caught, &body))
+            let StoredCapture { record, body } = found?;
+            Ok(request_view(&record, &body))
         });
         Ok(json!(first_of(views, MAX_REQUESTS, MAX_LIST_BYTES)?.0))
     });
@@ -113,9 +113,9 @@ async fn show_request(State(state): Web, Path((bin, id)): Path<(String, String)>
             Ok(id) => journal.capture(id)?,
             Err(_) => None,
         };
-        let found = found.filter(|(caught, _)| caught.bin == bin.name);
-        let (caught, body) = found.ok_or_else(|| not_found("Request not found"))?;
-        Ok(request_view(&caught, &body))
+        let found = found.filter(|found| found.record.bin == bin.name);
+        let StoredCapture { record, body } = found.ok_or_else(|| not_found("Request not found"))?;
+        Ok(request_view(&record, &body))
     });
     Ok(found.await?)
 }

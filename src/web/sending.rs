@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::capture::{Body, Caught, Mask};
+use crate::capture::{Body, CaptureRecord, Mask};
 use crate::config::{Config, Settings};
 use crate::delivery::Delivery;
 use crate::delivery::target::Target;
@@ -92,7 +92,7 @@ impl Sending {
     /// Sends a capture to `url`; returns the JSON view of the result.
     pub(super) fn replay(
         &self,
-        caught: &Caught,
+        record: &CaptureRecord,
         body: &Body,
         url: &str,
         send_credentials: bool,
@@ -102,17 +102,17 @@ impl Sending {
             target: Target::from_url(url).map_err(|e| Failure::from_error(Kind::Usage, e))?,
             appends_path: false,
             send_credentials,
-            replay_of: Some(caught.id),
+            replay_of: Some(record.id),
             mask: mask.clone(),
         };
-        let mut prepared = prepare(&caught.capture, body, &destination, &Environment)
+        let mut prepared = prepare(&record.capture, body, &destination, &Environment)
             .map_err(|e| Failure::from_error(Kind::Usage, e))?;
         let passwords = proxy_credentials(&Environment, &self.transport);
         Arc::make_mut(&mut prepared.request.redactor).add(&passwords);
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let client = clients.client(&destination.target, &self.transport, 0)?;
         let completed = client.send(prepared.request.clone());
-        Ok(replay_json::view(caught.id, &prepared, &completed))
+        Ok(replay_json::view(record.id, &prepared, &completed))
     }
 }
 

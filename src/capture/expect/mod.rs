@@ -8,7 +8,7 @@ mod path;
 use std::fmt;
 
 use super::document::{BodyNode, Document, is_same_literal, looks_like_json};
-use super::{Body, Capture, Caught};
+use super::{Body, Capture, CaptureRecord};
 use crate::event::{self, Event, EventError};
 use crate::sanitize::visible_line;
 use crate::secret::Secret;
@@ -43,8 +43,8 @@ pub struct ExpectedHeader {
 
 impl Expectation {
     /// The conditions that the capture does not meet, as messages.
-    pub fn unmet(&self, caught: &Caught, body: &Body) -> Vec<String> {
-        let capture = &caught.capture;
+    pub fn unmet(&self, record: &CaptureRecord, body: &Body) -> Vec<String> {
+        let capture = &record.capture;
         let mut unmet = Vec::new();
         if capture.malformed {
             unmet.push("the request is malformed or incomplete".to_owned());

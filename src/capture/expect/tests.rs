@@ -8,11 +8,11 @@ use crate::time::UnixMs;
 const EVENT: &str = "<event><action>updated</action><type>application</type><object><application><id>7</id>\
     <plan><name> Basic </name></plan><keys><key>a</key><key>b</key></keys></application></object></event>";
 
-fn caught(head: &str) -> Caught {
+fn record(head: &str) -> CaptureRecord {
     let head = format!("{head}\r\n\r\n").into_bytes();
     let mut capture = Capture::new(UnixMs(1), SocketAddr::from(([127, 0, 0, 1], 1)), head);
     capture.malformed = false;
-    Caught {
+    CaptureRecord {
         id: 1,
         bin: "expect".to_owned(),
         event: None,
@@ -29,7 +29,7 @@ fn body(text: &str) -> Body {
 }
 
 fn unmet(expectation: &Expectation, head: &str, text: &str) -> Vec<String> {
-    expectation.unmet(&caught(head), &body(text))
+    expectation.unmet(&record(head), &body(text))
 }
 
 fn fields(fields: &[(&str, &str)]) -> Expectation {
@@ -230,7 +230,7 @@ fn a_repeated_secret_must_be_right_each_time() {
 
 #[test]
 fn a_malformed_request_never_matches() {
-    let mut malformed = caught("GET / HTTP/1.1");
+    let mut malformed = record("GET / HTTP/1.1");
     malformed.capture.malformed = true;
     assert_eq!(Expectation::default().unmet(&malformed, &body("")).len(), 1);
 }

@@ -3,7 +3,7 @@
 use clap::{Args, ValueHint};
 
 use super::selection::{CaptureFilterArgs, head, newest_first};
-use crate::capture::Caught;
+use crate::capture::CaptureRecord;
 use crate::cli::args::{DeleteArgs, Format, parse_id};
 use crate::cli::context::Context;
 use crate::cli::list::deletion;
@@ -60,16 +60,17 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
         "17",
         "--type account",
     )?;
-    let each = |visit: &mut dyn FnMut(Caught) -> Result<(), Failure>| match (&named, &journal) {
-        (Some(ids), journal) => ids
-            .iter()
-            .try_for_each(|&id| visit(head(journal.as_deref(), id)?)),
-        (None, Some(journal)) => newest_first(&**journal, &query, visit),
-        (None, None) => Ok(()),
-    };
+    let each =
+        |visit: &mut dyn FnMut(CaptureRecord) -> Result<(), Failure>| match (&named, &journal) {
+            (Some(ids), journal) => ids
+                .iter()
+                .try_for_each(|&id| visit(head(journal.as_deref(), id)?)),
+            (None, Some(journal)) => newest_first(&**journal, &query, visit),
+            (None, None) => Ok(()),
+        };
     let mut ids = Vec::new();
-    each(&mut |caught| {
-        ids.push(caught.id);
+    each(&mut |record| {
+        ids.push(record.id);
         Ok(())
     })?;
     if ids.is_empty() && args.delete.output.format() == Format::Text {
@@ -78,9 +79,9 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     let mask = ctx.mask(false)?;
     let print_table = || {
         let columns = capture::columns(&mask, ctx.now());
-        let view = |caught: &Caught| CaptureView::new(caught, &mask);
+        let view = |record: &CaptureRecord| CaptureView::new(record, &mask);
         let mut list = RowWriter::new(ctx.ui, Format::Text, columns, view)?;
-        each(&mut |caught| Ok(list.push(&caught)?))?;
+        each(&mut |record| Ok(list.push(&record)?))?;
         list.finish()?;
         Ok(())
     };

@@ -13,7 +13,7 @@ use crate::engine::plan::event_headers;
 use crate::error::Failure;
 use crate::event;
 use crate::exit::Exit;
-use crate::journal::Journal;
+use crate::journal::{Journal, StoredCapture};
 use crate::output::Tone;
 use crate::secret::MASK;
 
@@ -157,8 +157,8 @@ impl ComparedRequest {
         id: i64,
         mask: &Mask,
     ) -> Result<ComparedRequest, Failure> {
-        let (caught, body) = whole(journal, id)?;
-        let capture = &caught.capture;
+        let StoredCapture { record, body } = whole(journal, id)?;
+        let capture = &record.capture;
         let revealed = Mask::revealing();
         let mut request = ComparedRequest::new(capture.method(), capture.path(), body.bytes);
         let query = revealed.query(capture).into_iter();

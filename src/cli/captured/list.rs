@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::selection::{CaptureFilterArgs, newest_first};
-use crate::capture::Caught;
+use crate::capture::CaptureRecord;
 use crate::cli::args::{Format, ListOutput, whole_number};
 use crate::cli::context::Context;
 use crate::error::Failure;
@@ -56,14 +56,14 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         ..filter.clone()
     };
     let columns = capture::columns(&mask, ctx.now());
-    let view = |caught: &Caught| CaptureView::new(caught, &mask);
+    let view = |record: &CaptureRecord| CaptureView::new(record, &mask);
     let mut list = RowWriter::new(ctx.ui, format, columns, view)?;
     let mut found = 0;
     if let Some(journal) = journal.as_deref() {
-        newest_first(journal, &query, |caught| {
+        newest_first(journal, &query, |record| {
             found += 1;
             if limit.is_none_or(|limit| found <= limit) {
-                list.push(&caught)?;
+                list.push(&record)?;
             }
             Ok(())
         })?;

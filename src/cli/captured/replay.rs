@@ -17,6 +17,7 @@ use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::replay::{Prepared, ReplayError, ReplayTarget, prepare};
 use crate::http::{Client, Completed, Request, status_text, tls_hint};
+use crate::journal::StoredCapture;
 use crate::output::capture_json::BodyView;
 use crate::output::{OutputError, RowWriter, Tone, capture, replay_json};
 use crate::secret::MASK;
@@ -96,13 +97,13 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
     // All are prepared before the first is sent, so that a refusal sends nothing.
     let mut prepared = Vec::new();
     for id in &args.ids {
-        let (caught, body) = whole(journal.as_deref(), *id)?;
+        let StoredCapture { record, body } = whole(journal.as_deref(), *id)?;
         destination.replay_of = Some(*id);
         let mut one =
-            prepare(&caught.capture, &body, &destination, &ctx.env).map_err(|e| refused(e, *id))?;
+            prepare(&record.capture, &body, &destination, &ctx.env).map_err(|e| refused(e, *id))?;
         Arc::make_mut(&mut one.request.redactor).add(&proxy_credentials(&ctx.env, &options));
         ctx.ui
-            .detail(1, || capture::line(ctx.ui, &caught, &destination.mask));
+            .detail(1, || capture::line(ctx.ui, &record, &destination.mask));
         prepared.push((*id, one));
     }
     let client = ctx.clients.client(&destination.target, &options, 0)?;

@@ -2,11 +2,11 @@
 
 use clap::{Args, ValueHint};
 
-use crate::capture::{Body, Caught};
+use crate::capture::CaptureRecord;
 use crate::cli::context::Context;
 use crate::cli::selection;
 use crate::error::{Failure, Kind};
-use crate::journal::{CaptureQuery, Journal, Order};
+use crate::journal::{CaptureQuery, Journal, Order, StoredCapture};
 use crate::time::{Edge, parse_time};
 
 const PAGE_SIZE: u32 = 500;
@@ -65,7 +65,7 @@ impl CaptureFilterArgs {
 pub fn newest_first(
     journal: &dyn Journal,
     query: &CaptureQuery,
-    mut visit: impl FnMut(Caught) -> Result<(), Failure>,
+    mut visit: impl FnMut(CaptureRecord) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut left = query.limit.unwrap_or(u32::MAX);
     let mut part = CaptureQuery {
@@ -77,7 +77,7 @@ pub fn newest_first(
         part.limit = Some(asked);
         let captures = journal.captures(&part)?;
         let found = u32::try_from(captures.len()).unwrap_or(asked);
-        part.before = captures.last().map(|caught| caught.id);
+        part.before = captures.last().map(|record| record.id);
         captures.into_iter().try_for_each(&mut visit)?;
         if found < asked {
             break;
@@ -88,7 +88,7 @@ pub fn newest_first(
 }
 
 /// The capture without its body.
-pub fn head(journal: Option<&dyn Journal>, id: i64) -> Result<Caught, Failure> {
+pub fn head(journal: Option<&dyn Journal>, id: i64) -> Result<CaptureRecord, Failure> {
     let query = CaptureQuery {
         after: Some(id.saturating_sub(1)),
         before: id.checked_add(1),
@@ -102,7 +102,7 @@ pub fn head(journal: Option<&dyn Journal>, id: i64) -> Result<Caught, Failure> {
 }
 
 /// Like [`head`], with the body.
-pub fn whole(journal: Option<&dyn Journal>, id: i64) -> Result<(Caught, Body), Failure> {
+pub fn whole(journal: Option<&dyn Journal>, id: i64) -> Result<StoredCapture, Failure> {
     let found = journal.map(|journal| journal.capture(id)).transpose()?;
     found.flatten().ok_or_else(|| Failure::no_capture(id))
 }

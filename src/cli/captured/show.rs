@@ -8,6 +8,7 @@ use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::journal::StoredCapture;
 use crate::output::capture_json::CaptureView;
 use crate::output::{capture, json};
 
@@ -73,36 +74,36 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         ctx.mask(args.reveal)?
     };
     let journal = ctx.existing_journal()?;
-    let (caught, body) = whole(journal.as_deref(), args.id)?;
+    let StoredCapture { record, body } = whole(journal.as_deref(), args.id)?;
     let program = ctx.program();
-    let view = || CaptureView::new(&caught, &mask).with_body(&body);
+    let view = || CaptureView::new(&record, &mask).with_body(&body);
     let bytes = |bytes: &[u8]| {
         ctx.ui
             .data(|out| out.write_all(&ctx.ui.untrusted_bytes(bytes)))
     };
     let text = |text: &str| ctx.ui.line(&ctx.ui.untrusted(text));
     if args.raw {
-        bytes(&caught.capture.head)?;
+        bytes(&record.capture.head)?;
         bytes(body.as_sent())?;
     } else if args.body {
         bytes(&body.bytes)?;
     } else {
         match (args.form, args.output.format()) {
-            (Some(Form::Curl), _) => text(&export::curl(&caught, &body, &mask, &program)?)?,
-            (Some(Form::Http), _) => text(&export::http(&caught, &body, &mask, &program)?)?,
+            (Some(Form::Curl), _) => text(&export::curl(&record, &body, &mask, &program)?)?,
+            (Some(Form::Http), _) => text(&export::http(&record, &body, &mask, &program)?)?,
             (Some(Form::Har), _) => ctx
                 .ui
-                .line(&json::pretty(&export::har(&caught, &body, &mask)?))?,
+                .line(&json::pretty(&export::har(&record, &body, &mask)?))?,
             (Some(Form::Json), _) | (None, Format::Json) => ctx.ui.line(&json::pretty(&view()))?,
             (None, Format::Text) => {
                 ctx.ui
-                    .line(&capture::page(ctx.ui, &caught, &body, &mask, ctx.now()))?
+                    .line(&capture::page(ctx.ui, &record, &body, &mask, ctx.now()))?
             }
             (None, _) => ctx.ui.line(&json::compact(&view()))?,
         }
     }
     ctx.ui.flush()?;
-    if !exact && mask.hides(&caught.capture) {
+    if !exact && mask.hides(&record.capture) {
         ctx.ui
             .hint("secret values are shown as ***; `--reveal` shows them");
     }

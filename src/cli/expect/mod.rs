@@ -31,7 +31,7 @@ use crate::capture::{Body, Capture, CapturedResponse};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::JournalCaptureStore;
-use crate::journal::{CaptureQuery, CaptureStore, SharedCapture, StoreReply};
+use crate::journal::{CaptureQuery, CaptureStore, StoreReply, StoredCapture};
 use crate::listener::{Listener, Script, Setup};
 use crate::time::{Clock as _, Edge, parse_duration, parse_time};
 
@@ -196,7 +196,7 @@ fn listen(
     if is_over() || stopped {
         listener.stop();
     } else {
-        listener.finish(is_over);
+        listener.drain(is_over);
     }
     let (end, seen) = waited?;
     report.conclude(end, &seen, stopped)
@@ -210,7 +210,7 @@ struct SecretMarker<S> {
 }
 
 impl<S: CaptureStore> CaptureStore for SecretMarker<S> {
-    fn store(&self, mut capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
+    fn store(&self, mut capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
         capture.secret_ok = self.expectation.secrets_are_right(&capture);
         self.store.store(capture, body, done);
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU8;
 
 use super::watch::{Arrivals, End, Miss, Watch};
-use crate::capture::{Caught, Mask};
+use crate::capture::{CaptureRecord, Mask};
 use crate::cli::args::Format;
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
@@ -167,7 +167,7 @@ impl<'a> WaitReport<'a> {
         let failure = self.with_nearest_miss(Kind::Unmet, message, seen);
         match &seen.nearest {
             Some(miss) => {
-                let id = miss.capture.caught.id;
+                let id = miss.capture.record.id;
                 failure.hint(format!("`hookfire captured show {id}` shows it"))
             }
             None => failure,
@@ -183,7 +183,7 @@ impl<'a> WaitReport<'a> {
                     capture,
                     differences,
                 }) => {
-                    let title = self.title(&capture.caught);
+                    let title = self.title(&capture.record);
                     causes.push(format!("the nearest miss is {title}"));
                     causes.extend(differences.iter().map(|text| self.redactor.redact(text)));
                 }
@@ -208,12 +208,12 @@ impl<'a> WaitReport<'a> {
     }
 
     /// Prints a matching capture.
-    pub fn matched(&mut self, StoredCapture { caught, body }: &StoredCapture) {
+    pub fn matched(&mut self, StoredCapture { record, body }: &StoredCapture) {
         if self.matches.len() < MAX_JUNIT_MATCHES {
-            self.matches.push(self.title(caught));
+            self.matches.push(self.title(record));
         }
         let view = || {
-            let view = CaptureView::new(caught, &self.mask).with_body(body);
+            let view = CaptureView::new(record, &self.mask).with_body(body);
             json::redacted(&view, &self.redactor)
         };
         let printed = match self.format {
@@ -221,14 +221,14 @@ impl<'a> WaitReport<'a> {
             Format::Ndjson => json::compact(&view()),
             _ => self
                 .redactor
-                .redact(&capture::line(self.ctx.ui, caught, &self.mask)),
+                .redact(&capture::line(self.ctx.ui, record, &self.mask)),
         };
         self.print(&printed);
     }
 
     /// `#17 POST /hook?token=*** application.created`
-    fn title(&self, caught: &Caught) -> String {
-        let title = capture::title(caught, &self.mask);
+    fn title(&self, record: &CaptureRecord) -> String {
+        let title = capture::title(record, &self.mask);
         self.redactor.redact(&visible_line(&title))
     }
 

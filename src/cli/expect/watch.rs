@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::capture::expect::Expectation;
 use crate::cli::capture_feed::{CaptureFeed, FeedItem};
 use crate::error::Failure;
-use crate::journal::{JournalError, SharedCapture, StoredCapture};
+use crate::journal::{JournalError, StoredCapture};
 use crate::time::{Clock, UnixMs, duration_ms};
 
 /// How often the command and interrupts are checked.
@@ -44,7 +44,7 @@ pub struct Arrivals {
 /// A capture that does not match.
 #[derive(Debug)]
 pub struct Miss {
-    pub capture: SharedCapture,
+    pub capture: Arc<StoredCapture>,
     pub differences: Vec<String>,
 }
 
@@ -102,7 +102,7 @@ impl Watch<'_> {
             return false;
         };
         let deadline = UnixMs(self.clock.now().0.saturating_sub(duration_ms(over)));
-        matches!(item, FeedItem::Captured(capture) if capture.caught.capture.received_at > deadline)
+        matches!(item, FeedItem::Captured(capture) if capture.record.capture.received_at > deadline)
     }
 
     fn check(&self, item: FeedItem, seen: &mut Arrivals, matched: &mut dyn FnMut(&StoredCapture)) {
@@ -112,7 +112,7 @@ impl Watch<'_> {
             FeedItem::Deleted | FeedItem::ResponseNotRecorded(_) => return,
         };
         seen.captures += 1;
-        let differences = self.expectation.unmet(&capture.caught, &capture.body);
+        let differences = self.expectation.unmet(&capture.record, &capture.body);
         if differences.is_empty() {
             seen.matched += 1;
             return matched(&capture);
@@ -150,7 +150,7 @@ mod tests {
     use crate::time::Woken;
 
     /// A capture whose id is also the time at which it was received.
-    fn captured(id: i64, method: &str) -> SharedCapture {
+    fn captured(id: i64, method: &str) -> Arc<StoredCapture> {
         let head = format!("{method} / HTTP/1.1\r\n\r\n").into_bytes();
         let mut capture = Capture::new(UnixMs(id), ([127, 0, 0, 1], 1).into(), head);
         capture.malformed = false;
@@ -195,7 +195,7 @@ mod tests {
     }
 
     /// A capture, or one that was not stored.
-    type Planned = Option<SharedCapture>;
+    type Planned = Option<Arc<StoredCapture>>;
 
     /// Items with the time at which each is known.
     struct PlannedFeed<'a> {
@@ -255,7 +255,7 @@ mod tests {
             move || Ok((now.ms.get() >= at).then_some(code))
         });
         let command = exit_code.as_mut().map(|code| code as PolledCode<'_>);
-        let mut matched = |capture: &StoredCapture| ids.push(capture.caught.id);
+        let mut matched = |capture: &StoredCapture| ids.push(capture.record.id);
         let (end, seen) = watch.run(&mut feed, command, &mut matched).unwrap();
         (end, now.ms.get(), ids, seen)
     }
@@ -319,7 +319,7 @@ mod tests {
             (end, at, seen.captures, seen.matched),
             (End::Unmet, 1000, 3, 1)
         );
-        assert_eq!(seen.nearest.unwrap().capture.caught.id, 3);
+        assert_eq!(seen.nearest.unwrap().capture.record.id, 3);
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     if ctx.clock.interrupted() {
         listener.stop();
     } else {
-        listener.finish(|| ctx.clock.interrupted());
+        listener.drain(|| ctx.clock.interrupted());
     }
     printer.finish(&mut feed)?;
     match (wanted, args.ending.for_) {

@@ -145,15 +145,15 @@ impl<'a> Printer<'a> {
         Ok(count)
     }
 
-    fn print(&mut self, StoredCapture { caught, body }: &StoredCapture) -> Result<(), Failure> {
+    fn print(&mut self, StoredCapture { record, body }: &StoredCapture) -> Result<(), Failure> {
         let ui = self.ctx.ui;
         let line = match self.format {
             ListenFormat::Text => {
-                let time = ui.toned(Tone::Faint, &local_clock(caught.capture.received_at));
-                format!("{time} {}", capture::line(ui, caught, &self.mask))
+                let time = ui.toned(Tone::Faint, &local_clock(record.capture.received_at));
+                format!("{time} {}", capture::line(ui, record, &self.mask))
             }
             ListenFormat::Ndjson => {
-                json::compact(&CaptureView::new(caught, &self.mask).with_body(body))
+                json::compact(&CaptureView::new(record, &self.mask).with_body(body))
             }
         };
         Ok(ui.line(&line)?)

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::SqliteJournal;
 use super::deliveries::BoundSql;
 use super::rows;
-use crate::capture::{Bin, Body, Capture, CapturedResponse, Caught, EventName, Head};
-use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice};
+use crate::capture::{Bin, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head};
+use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture};
 use crate::time::UnixMs;
 
 const CAPTURE_COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
@@ -17,11 +17,11 @@ const BIN_COLUMNS: &str = "name, private, created_at, (SELECT count(*) FROM capt
      (SELECT received_at FROM captures WHERE bin_id = bins.id ORDER BY id DESC LIMIT 1)";
 
 impl Captures for SqliteJournal {
-    fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError> {
-        self.read(|conn| select(query).rows(conn, caught))
+    fn captures(&self, query: &CaptureQuery) -> Result<Vec<CaptureRecord>, JournalError> {
+        self.read(|conn| select(query).rows(conn, record))
     }
 
-    fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, JournalError> {
+    fn capture(&self, id: i64) -> Result<Option<StoredCapture>, JournalError> {
         self.read(|conn| {
             conn.prepare_cached(&format!(
                 "SELECT {CAPTURE_COLUMNS}, body, wire_body FROM captures JOIN bins ON bins.id = bin_id
@@ -29,7 +29,8 @@ impl Captures for SqliteJournal {
             ))?
             .query_row([id], |row| {
                 let (bytes, wire) = (row.get(13)?, row.get(14)?);
-                Ok((caught(row)?, Body { bytes, wire }))
+                let (record, body) = (record(row)?, Body { bytes, wire });
+                Ok(StoredCapture { record, body })
             })
             .optional()
         })
@@ -148,12 +149,12 @@ fn remember_newest(tx: &Transaction<'_>) -> rusqlite::Result<()> {
 }
 
 /// Reads a row of [`CAPTURE_COLUMNS`].
-fn caught(row: &Row<'_>) -> rusqlite::Result<Caught> {
+fn record(row: &Row<'_>) -> rusqlite::Result<CaptureRecord> {
     let event = match (row.get(4)?, row.get(5)?) {
         (Some(event_type), Some(action)) => Some(EventName { event_type, action }),
         _ => None,
     };
-    Ok(Caught {
+    Ok(CaptureRecord {
         id: row.get(0)?,
         bin: row.get(1)?,
         event,

@@ -61,7 +61,7 @@ impl CaptureCache {
         tx: &Transaction<'_>,
         new: &StoredCapture,
     ) -> rusqlite::Result<(i64, String)> {
-        let (bin_id, bin) = self.bin_for(tx, &new.caught.capture)?;
+        let (bin_id, bin) = self.bin_for(tx, &new.record.capture)?;
         let id = self.newest_id + 1;
         insert(tx, id, bin_id, new)?;
         self.newest_id = id;
@@ -128,8 +128,8 @@ impl CaptureCache {
 }
 
 fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &StoredCapture) -> rusqlite::Result<()> {
-    let StoredCapture { caught, body } = new;
-    let (capture, event) = (&caught.capture, caught.event.as_ref());
+    let StoredCapture { record, body } = new;
+    let (capture, event) = (&record.capture, record.event.as_ref());
     tx.prepare_cached(
         "INSERT INTO captures (id, bin_id, received_at, remote_addr, method, type, action, malformed, secret_ok,
              response_status, response_duration_ms, response_note, body_size, head, body, wire_body)

@@ -124,7 +124,7 @@ impl Schedule for SqliteJournal {
             };
             let (is_dead, passed) = *owners
                 .entry(owner.clone())
-                .or_insert_with(|| (self.host.is_dead(owner), self.host.passed_for(owner)));
+                .or_insert_with(|| (self.host.is_dead(owner), self.host.lease_time_passed(owner)));
             is_dead || leased.lease_until < passed
         });
         if abandoned.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::capture;
-use crate::journal::{CaptureStore, SharedCapture, StoreReply};
+use crate::journal::{CaptureStore, StoreReply, StoredCapture};
 
 const HALF_HEAD: &str = "GET /half HTTP/1.1\r\nA:";
 const HALF_BODY: &str = "POST /stalled HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc";
@@ -179,7 +179,7 @@ struct Hesitant {
 }
 
 impl CaptureStore for Hesitant {
-    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
         let keeper = self.keeper.clone();
         let keep = move || keeper.store(capture, body, done);
         if self.left.load(Ordering::SeqCst) > 0 {

@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use super::*;
 use crate::capture;
 use crate::http::Memory;
-use crate::journal::{CaptureStore, JournalError, SharedCapture, StoreReply, StoredCapture};
+use crate::journal::{CaptureStore, JournalError, StoreReply, StoredCapture};
 use crate::listener::{Upstream, UpstreamResponse, WebUi};
 use crate::secret::Secret;
 
@@ -30,7 +30,7 @@ struct Notebook {
 }
 
 impl CaptureStore for Notebook {
-    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
         if *self.broken.lock().unwrap() {
             return done(Err(Arc::new(JournalError::Unusable {
                 path: "x".into(),

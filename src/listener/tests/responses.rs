@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::{HeaderError, ListenerError};
 use super::*;
 use crate::capture;
-use crate::journal::{CaptureStore, JournalError, SharedCapture, StoreReply, StoredCapture};
+use crate::journal::{CaptureStore, JournalError, StoreReply, StoredCapture};
 use crate::secret::Secret;
 
 #[test]
@@ -249,7 +249,7 @@ struct Fickle {
 }
 
 impl CaptureStore for Fickle {
-    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
         if *self.broken.lock().unwrap() {
             let error = JournalError::Unusable {
                 path: "journal.db".into(),

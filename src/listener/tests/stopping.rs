@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::ListenerError;
 use super::*;
 use crate::capture;
-use crate::journal::{CaptureStore, JournalError, SharedCapture, StoreReply};
+use crate::journal::{CaptureStore, JournalError, StoreReply, StoredCapture};
 
 fn stop_promptly(listener: &mut Listener) {
     let started = Instant::now();
@@ -152,7 +152,7 @@ fn excess_connections_wait_while_others_are_served() {
 struct Locked(Duration);
 
 impl CaptureStore for Locked {
-    fn store(&self, _: Capture, _: Body, done: StoreReply<SharedCapture>) {
+    fn store(&self, _: Capture, _: Body, done: StoreReply<Arc<StoredCapture>>) {
         let patience = self.0;
         std::thread::spawn(move || {
             std::thread::sleep(patience);
@@ -185,13 +185,13 @@ fn stop_still_responds_503_after_a_failed_write() {
 }
 
 #[test]
-fn finish_sends_each_response_when_it_is_due() {
+fn drain_sends_each_response_when_it_is_due() {
     let mut listener = listener("202@1200ms");
     let started = Instant::now();
     let mut client = Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n");
     captured(&listener);
     let mut idle = Client::connect(&listener);
-    listener.finish(|| false);
+    listener.drain(|| false);
     assert!(
         started.elapsed() >= Duration::from_millis(1_200),
         "{:?}",
@@ -203,12 +203,12 @@ fn finish_sends_each_response_when_it_is_due() {
 }
 
 #[test]
-fn finish_waits_until_held_clients_hang_up() {
+fn drain_waits_until_held_clients_hang_up() {
     let mut listener = listener("timeout");
     let mut client = Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n");
     captured(&listener);
     std::thread::scope(|scope| {
-        let finishing = scope.spawn(|| listener.finish(|| false));
+        let draining = scope.spawn(|| listener.drain(|| false));
         client
             .0
             .get_ref()
@@ -223,7 +223,7 @@ fn finish_waits_until_held_clients_hang_up() {
             "{waited:?}"
         );
         drop(client);
-        finishing.join().unwrap();
+        draining.join().unwrap();
     });
 }
 
@@ -234,7 +234,7 @@ fn an_interrupt_ends_the_wait_for_responses() {
         let mut client = Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n");
         captured(&listener);
         let started = Instant::now();
-        listener.finish(|| started.elapsed() > Duration::from_millis(50));
+        listener.drain(|| started.elapsed() > Duration::from_millis(50));
         assert!(
             started.elapsed() < Duration::from_millis(800),
             "{script}: {:?}",

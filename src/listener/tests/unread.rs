@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::capture;
-use crate::journal::{CaptureStore, SharedCapture, StoreReply};
+use crate::journal::{CaptureStore, StoreReply, StoredCapture};
 
 /// More than the system holds for a client that does not read.
 const LONG: usize = 4 << 20;
@@ -16,7 +16,7 @@ struct Noting {
 }
 
 impl CaptureStore for Noting {
-    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
         self.keeper.store(capture, body, done);
     }
 

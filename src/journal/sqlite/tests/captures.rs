@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
 use super::*;
-use crate::capture::{Body, Capture, CapturedResponse, Caught, EventName, Head};
-use crate::journal::{
-    CaptureQuery, CaptureStore, JournalError, Order, SharedCapture, StoredCapture,
-};
+use crate::capture::{Body, Capture, CaptureRecord, CapturedResponse, EventName, Head};
+use crate::journal::{CaptureQuery, CaptureStore, JournalError, Order, StoredCapture};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const EVENT: &[u8] =
@@ -43,7 +41,7 @@ fn give(
     keeper: &JournalCaptureStore,
     capture: Capture,
     body: Body,
-) -> Receiver<Outcome<SharedCapture>> {
+) -> Receiver<Outcome<Arc<StoredCapture>>> {
     let (report, kept) = mpsc::channel();
     keeper.store(
         capture,
@@ -53,12 +51,12 @@ fn give(
     kept
 }
 
-fn keep(keeper: &JournalCaptureStore, target: &str) -> Caught {
+fn keep(keeper: &JournalCaptureStore, target: &str) -> CaptureRecord {
     give(keeper, request(target), body(EVENT))
         .recv_timeout(PATIENCE)
         .unwrap()
         .unwrap()
-        .caught
+        .record
         .clone()
 }
 
@@ -67,7 +65,7 @@ fn targets(journal: &SqliteJournal, query: &CaptureQuery) -> Vec<String> {
         .captures(query)
         .unwrap()
         .into_iter()
-        .map(|caught| caught.capture.head.target().to_owned())
+        .map(|record| record.capture.head.target().to_owned())
         .collect()
 }
 
@@ -96,7 +94,7 @@ fn a_capture_comes_back_as_it_was_given() {
         *kept,
         StoredCapture::new(1, "inbox", event.clone(), given.clone(), chunked.clone())
     );
-    let expected = Caught {
+    let expected = CaptureRecord {
         id: 1,
         bin: "inbox".to_owned(),
         event,
@@ -107,7 +105,13 @@ fn a_capture_comes_back_as_it_was_given() {
         journal.captures(&CaptureQuery::default()).unwrap(),
         std::slice::from_ref(&expected)
     );
-    assert_eq!(journal.capture(1).unwrap(), Some((expected, chunked)));
+    assert_eq!(
+        journal.capture(1).unwrap(),
+        Some(StoredCapture {
+            record: expected,
+            body: chunked
+        })
+    );
     assert_eq!(journal.capture(2).unwrap(), None);
     assert_eq!(journal.newest_capture().unwrap(), 1);
 }
@@ -121,14 +125,14 @@ fn an_event_in_a_form_is_known_as_one_and_kept_as_it_came() {
         .unwrap()
         .unwrap();
     assert_eq!(
-        kept.caught.event,
+        kept.record.event,
         Some(EventName {
             event_type: "user".to_owned(),
             action: "deleted".to_owned()
         })
     );
     assert_eq!(
-        bench.open(2).capture(kept.caught.id).unwrap().unwrap().1,
+        bench.open(2).capture(kept.record.id).unwrap().unwrap().body,
         form
     );
 }
@@ -146,9 +150,9 @@ fn bytes_that_are_no_http_and_no_event_are_kept_as_well() {
         .recv_timeout(PATIENCE)
         .unwrap()
         .unwrap();
-    let (caught, found) = bench.open(2).capture(1).unwrap().unwrap();
+    let StoredCapture { record, body } = bench.open(2).capture(1).unwrap().unwrap();
     assert_eq!(
-        (caught.capture, caught.event, found),
+        (record.capture, record.event, body),
         (garbage, None, Body::default())
     );
 }
@@ -408,7 +412,7 @@ fn an_answer_that_was_not_known_is_amended() {
             .capture(1)
             .unwrap()
             .unwrap()
-            .0
+            .record
             .capture
             .response,
         answer
@@ -448,7 +452,7 @@ fn what_cannot_be_written_for_a_reason_of_its_own_fails_alone() {
     let given = [("/1", &b""[..]), ("/2", &[0; 13]), ("/3", b"")]
         .map(|(target, bytes)| give(&keeper, request(target), body(bytes)));
     let [first, refused, last] = given.map(|reported| reported.recv_timeout(PATIENCE).unwrap());
-    let ids = [first, last].map(|kept| kept.unwrap().caught.id);
+    let ids = [first, last].map(|kept| kept.unwrap().record.id);
     assert_eq!(ids, [2, 3]);
     assert!(refused.unwrap_err().to_string().contains("not that one"));
     assert_eq!(keep(&keeper, "/after").id, 4);

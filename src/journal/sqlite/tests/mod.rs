@@ -72,7 +72,7 @@ impl Processes for HostProcess {
         }
     }
 
-    fn passed_for(&self, _: &str) -> UnixMs {
+    fn lease_time_passed(&self, _: &str) -> UnixMs {
         self.lease_clock()
     }
 
