@@ -1,34 +1,10 @@
-//! The chapters of the manual: Markdown files in `man/`, converted to man pages.
+//! Converts Markdown to roff.
 //!
-//! The chapters use headings, paragraphs, flat lists, code blocks, links and tables. A table becomes a list: the first
+//! The chapters of the manual use headings, paragraphs, flat lists, code blocks, links and tables. A table becomes a list: the first
 //! cell of a row is the term, the last one describes it, and the others follow with their headings.
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use roff::{Inline, Roff, bold, roman};
-
-macro_rules! chapters {
-    ($(($name:literal, $section:literal)),* $(,)?) => {
-        /// Name, section and Markdown of each chapter.
-        pub const CHAPTERS: &[(&str, char, &str)] = &[$((
-            $name,
-            $section,
-            include_str!(concat!("../../../man/", $name, ".", $section, ".md")),
-        )),*];
-    };
-}
-
-chapters![
-    ("hookfire-events", '7'),
-    ("hookfire-secrets", '7'),
-    ("hookfire-retry", '7'),
-    ("hookfire-listen", '7'),
-    ("hookfire-expect", '7'),
-    ("hookfire-recovery", '7'),
-    ("hookfire-output", '7'),
-    ("hookfire-journal", '7'),
-    ("hookfire-guarantees", '7'),
-    ("hookfire.toml", '5'),
-];
 
 /// Appends Markdown to a page.
 pub fn add_markdown(roff: &mut Roff, markdown: &str) {
@@ -111,13 +87,9 @@ fn plain(line: &[Inline]) -> String {
         .collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn markdown_becomes_roff() {
-        let markdown = "\
+#[test]
+fn markdown_becomes_roff() {
+    let markdown = "\
 # name(7)
 
 ## Description
@@ -137,28 +109,27 @@ $ echo 'a'
 |---|---|---|
 | 0 | done | always |
 ";
-        let mut roff = Roff::new();
-        add_markdown(&mut roff, markdown);
-        insta::assert_snapshot!(roff.to_roff(), @r"
-        .SH DESCRIPTION
-        A \fB\-\-flag\fR and
-        another page.
-        .IP \(bu 3
-        one
-        .IP \(bu 3
-        two
-        .sp
-        .RS 4
-        .EX
-        $ echo 'a'
-        \&.b
-        .EE
-        .RE
-        .TP
-        \fB0\fR
-        always
-        .br
-        name: done
-        ");
-    }
+    let mut roff = Roff::new();
+    add_markdown(&mut roff, markdown);
+    insta::assert_snapshot!(roff.to_roff(), @r"
+    .SH DESCRIPTION
+    A \fB\-\-flag\fR and
+    another page.
+    .IP \(bu 3
+    one
+    .IP \(bu 3
+    two
+    .sp
+    .RS 4
+    .EX
+    $ echo 'a'
+    \&.b
+    .EE
+    .RE
+    .TP
+    \fB0\fR
+    always
+    .br
+    name: done
+    ");
 }

@@ -1,7 +1,10 @@
-//! Checks that the completions and man pages in the repository are up to date, and that shells and man accept them.
+//! Generates the completions and man pages in the repository, and checks that shells and man accept them.
 //!
-//! `UPDATE=1 cargo test --test generated` regenerates them. Tests of a program that is not installed are skipped, with a
+//! `UPDATE=1 cargo test --test generated` writes them; without it a test fails if they are out of date. Tests of a program that is not installed are skipped, with a
 //! line on stderr.
+
+mod man;
+mod markdown;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +26,7 @@ fn checked_in_files_are_up_to_date() {
         .flat_map(|folder| files(&root().join(folder)))
         .filter(|path| path.extension() != Some("md".as_ref()))
         .collect();
-    if std::env::var("UPDATE").is_ok_and(|update| update == "1") {
+    if is_update() {
         for path in on_disk.iter().filter(|path| !generated.contains_key(*path)) {
             fs::remove_file(path).expect("a stale file can be removed");
         }
@@ -149,6 +152,27 @@ fn pages_have_the_usual_sections() {
 }
 
 #[test]
+fn the_program_writes_the_pages_in_the_repository() {
+    if is_update() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    run_hookfire(&["generate", "man", &folder.path().to_string_lossy()]);
+    let written: Vec<PathBuf> = files(folder.path());
+    let names = |paths: &[PathBuf]| -> Vec<String> {
+        let names = paths.iter().filter_map(|path| path.file_name());
+        names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
+    };
+    assert_eq!(names(&written), names(&pages()));
+    for (written, page) in written.iter().zip(pages()) {
+        let same = fs::read(written).expect("a page") == fs::read(&page).expect("a page");
+        assert!(same, "{} is another version", page.display());
+    }
+}
+
+#[test]
 fn examples_on_a_page_can_be_copied() {
     let page = root().join("man/hookfire-failed-list.1");
     if let Some(output) = run(
@@ -189,28 +213,27 @@ fn man_readers_report_no_warnings() {
     }
 }
 
+fn is_update() -> bool {
+    std::env::var("UPDATE").is_ok_and(|update| update == "1")
+}
+
 /// Path and content of every generated file.
 fn generated() -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for (shell, file) in COMPLETIONS {
         files.insert(
             root().join(file),
-            hookfire(&["generate", "completions", shell]).stdout,
+            run_hookfire(&["generate", "completions", shell]).stdout,
         );
     }
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    hookfire(&["generate", "man", &folder.path().to_string_lossy()]);
-    for page in self::files(folder.path()) {
-        let name = page.file_name().expect("a file has a name");
-        files.insert(
-            root().join("man").join(name),
-            fs::read(&page).expect("a page"),
-        );
+    let folder = root().join("man");
+    for (name, page) in man::pages(hookfire::definition(), &folder) {
+        files.insert(folder.join(name), page);
     }
     files
 }
 
-fn hookfire(args: &[&str]) -> Output {
+fn run_hookfire(args: &[&str]) -> Output {
     let output = alone(env!("CARGO_BIN_EXE_hookfire"))
         .args(args)
         .output()

@@ -1,29 +1,47 @@
-//! Man pages: one per command, and the chapters of the manual.
+//! Generates the man pages: one per command, and the chapters of the manual.
 //!
 //! `clap_mangen` writes the sections that clap knows. The others are Markdown, like the chapters. Variables are in
 //! ENVIRONMENT only, not repeated with each option.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 
 use clap::{Arg, Command};
 use clap_mangen::Man;
 use roff::Roff;
 
-use super::chapter::{CHAPTERS, add_markdown};
-use crate::exit::EXIT_CODES;
+use hookfire::EXIT_CODES;
+
+use crate::markdown::add_markdown;
+
+/// Name and section of each chapter in `man/`.
+const CHAPTERS: [(&str, char); 10] = [
+    ("hookfire-events", '7'),
+    ("hookfire-secrets", '7'),
+    ("hookfire-retry", '7'),
+    ("hookfire-listen", '7'),
+    ("hookfire-expect", '7'),
+    ("hookfire-recovery", '7'),
+    ("hookfire-output", '7'),
+    ("hookfire-journal", '7'),
+    ("hookfire-guarantees", '7'),
+    ("hookfire.toml", '5'),
+];
 
 const ENVIRONMENT: &str = "Each variable sets the option of the same name. \
     Options override variables; empty variables are ignored. A variable holds one value, even if its option is repeatable.";
 
-/// File names and pages. Hidden commands have no page.
-pub fn pages(mut root: Command) -> Vec<(String, Vec<u8>)> {
+/// File names and pages; `folder` has the chapters. Hidden commands have no page.
+pub fn pages(mut root: Command, folder: &Path) -> Vec<(String, Vec<u8>)> {
     root.build();
     let mut pages = Vec::new();
     add_commands(&mut pages, &root, "hookfire");
-    for (name, section, markdown) in CHAPTERS {
-        let body = roff(markdown);
-        pages.push((format!("{name}.{section}"), page(name, *section, &body)));
+    for (name, section) in CHAPTERS {
+        let file = format!("{name}.{section}");
+        let markdown = std::fs::read_to_string(folder.join(format!("{file}.md")));
+        let body = roff(&markdown.expect("a chapter"));
+        pages.push((file, page(name, section, &body)));
     }
     pages
 }
@@ -60,8 +78,7 @@ fn page(name: &str, section: char, body: &str) -> Vec<u8> {
 
 fn add_commands(pages: &mut Vec<(String, Vec<u8>)>, command: &Command, name: &str) {
     let mut body = Vec::new();
-    // Writing to memory does not fail.
-    let _ = write_sections(command, &mut body);
+    write_sections(command, &mut body).expect("memory can be written");
     let mut body = String::from_utf8_lossy(&body).replace("\n\n", "\n.IP\n");
     body += &roff(&other_sections(command, name));
     pages.push((format!("{name}.1"), page(name, '1', &body)));
@@ -170,7 +187,7 @@ fn other_sections(command: &Command, name: &str) -> String {
         .map(|(group, _)| format!("`{group}`(1)"));
     let chapters = CHAPTERS
         .iter()
-        .map(|(chapter, section, _)| format!("`{chapter}`({section})"));
+        .map(|(chapter, section)| format!("`{chapter}`({section})"));
     let pages: Vec<String> = group.into_iter().chain(chapters).collect();
     text.push_str(&format!("\n## See also\n\n{}\n", pages.join(",\n")));
     text
@@ -188,19 +205,14 @@ fn add_variables(command: &Command, deep: bool, variables: &mut BTreeMap<String,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_keeps_its_characters() {
-        let mut roff = Roff::new();
-        roff.text([roff::roman(".a 'b' `c` \\d ~/e-f^2 \u{2192}")]);
-        let page = String::from_utf8(page("x", '7', &roff.to_roff())).expect("UTF-8");
-        let (_, text) = page.split_once('\n').expect("a title");
-        assert_eq!(
-            text,
-            "\\&.a \\(aqb\\(aq \\(gac\\(ga \\ed \\(ti/e\\-f\\(ha2 \\[u2192]\n"
-        );
-    }
+#[test]
+fn text_keeps_its_characters() {
+    let mut roff = Roff::new();
+    roff.text([roff::roman(".a 'b' `c` \\d ~/e-f^2 \u{2192}")]);
+    let page = String::from_utf8(page("x", '7', &roff.to_roff())).expect("UTF-8");
+    let (_, text) = page.split_once('\n').expect("a title");
+    assert_eq!(
+        text,
+        "\\&.a \\(aqb\\(aq \\(gac\\(ga \\ed \\(ti/e\\-f\\(ha2 \\[u2192]\n"
+    );
 }
