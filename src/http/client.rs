@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url, blocking};
-use rustls::ClientConfig;
 
+use super::direct::Direct;
 use super::errors::{Failed, is_timeout};
 use super::options::{ClientError, TransportOptions};
 use super::proxy::Proxies;
@@ -28,10 +28,9 @@ pub struct Client(&'static Inner);
 
 struct Inner {
     http: blocking::Client,
-    tls: ClientConfig,
+    direct: Direct,
     proxies: Proxies,
     timeout: Duration,
-    connect_timeout: Duration,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -70,10 +69,13 @@ impl Client {
             .map_err(|e| ClientError::Setup(super::errors::innermost(&e.without_url())))?;
         Ok(Client(Box::leak(Box::new(Inner {
             http,
-            tls,
+            direct: Direct {
+                tls,
+                is_loopback: base.is_loopback(),
+                connect_timeout,
+            },
             proxies,
             timeout: options.timeout,
-            connect_timeout,
             interrupted,
         }))))
     }
@@ -135,10 +137,10 @@ impl Client {
             return unsendable("its path cannot go through a proxy unchanged".to_owned());
         } else {
             direct::build(&url, text, method, headers, request.body)
-                .and_then(|outgoing| direct::send(inner.tls.clone(), outgoing, deadline))
+                .and_then(|outgoing| inner.direct.send(outgoing, deadline))
         };
         sent.map_err(|failed| {
-            let mut error = failed.classify(inner.timeout, inner.connect_timeout);
+            let mut error = failed.classify(inner.timeout, inner.direct.connect_timeout);
             if has_proxy && matches!(error.kind, ErrorKind::Dns | ErrorKind::Connect) {
                 error.message.push_str(" (through the configured proxy)");
             }

@@ -8,17 +8,21 @@ use hyper::Uri;
 use hyper::body::{Body as _, Bytes};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use rustls::ClientConfig;
+use tokio::net::lookup_host;
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+use tower::{Service as _, service_fn};
 use url::Position;
 
 use super::Arriving;
-use super::errors::{Failed, FailurePoint};
-use super::options::MAX_HEADERS;
+use super::errors::{Failed, FailurePoint, LookupError};
+use super::options::{LOOPBACK, MAX_HEADERS};
 
 /// A request to the server of `url` for the path and query of `text`, which begins with that server.
 pub fn build(
@@ -44,45 +48,72 @@ pub fn build(
     Ok(request)
 }
 
-/// Sends the request and waits for the head of its response, whose body can be read until the deadline.
-pub fn send(
-    tls: ClientConfig,
-    request: hyper::Request<Full<Bytes>>,
-    deadline: Duration,
-) -> Result<Arriving, Failed> {
-    let deadline = Instant::now() + deadline;
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| Failed::new(FailurePoint::Build, e))?;
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
-    let connector = connector.https_or_http().enable_http1().build();
-    let client = Client::builder(TokioExecutor::new())
-        .http1_max_headers(MAX_HEADERS)
-        .retry_canceled_requests(false)
-        .build(connector);
-    let sent = runtime.block_on(async { timeout_at(deadline, client.request(request)).await });
-    let response = match sent {
-        Ok(Ok(response)) => response,
-        failed => {
-            // Without waiting for a name lookup that hangs.
-            runtime.shutdown_background();
-            return Err(match failed {
-                Ok(Err(e)) => e.into(),
-                _ => Failed::timeout(),
-            });
-        }
-    };
-    let (head, frames) = response.into_parts();
-    Ok(Arriving {
-        status: head.status.as_u16(),
-        headers: head.headers,
-        length: frames.size_hint().exact(),
-        body: Box::new(BodyReader {
-            runtime,
-            deadline,
-            frames,
-            unread: Bytes::new(),
-        }),
-    })
+/// How to connect.
+pub struct Direct {
+    pub tls: ClientConfig,
+    pub is_loopback: bool,
+    pub connect_timeout: Duration,
+}
+
+impl Direct {
+    /// Sends the request and waits for the head of its response, whose body can be read until the deadline.
+    pub fn send(
+        &self,
+        request: hyper::Request<Full<Bytes>>,
+        deadline: Duration,
+    ) -> Result<Arriving, Failed> {
+        let deadline = Instant::now() + deadline;
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| Failed::new(FailurePoint::Build, e))?;
+        let (is_loopback, connect_timeout) = (self.is_loopback, self.connect_timeout);
+        let mut tcp = HttpConnector::new_with_resolver(service_fn(move |name: Name| async move {
+            let addresses = if is_loopback {
+                LOOPBACK.to_vec()
+            } else {
+                let found = lookup_host((name.as_str(), 0)).await;
+                found.map_err(LookupError)?.collect()
+            };
+            Ok::<_, LookupError>(addresses.into_iter())
+        }));
+        tcp.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(self.tls.clone())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let connector = service_fn(move |uri: Uri| {
+            let connected = timeout(connect_timeout, connector.clone().call(uri));
+            Box::pin(async { connected.await.unwrap_or_else(|e| Err(e.into())) })
+        });
+        let client = Client::builder(TokioExecutor::new())
+            .http1_max_headers(MAX_HEADERS)
+            .retry_canceled_requests(false)
+            .build(connector);
+        let sent = runtime.block_on(async { timeout_at(deadline, client.request(request)).await });
+        let response = match sent {
+            Ok(Ok(response)) => response,
+            failed => {
+                // Without waiting for a name lookup that hangs.
+                runtime.shutdown_background();
+                return Err(match failed {
+                    Ok(Err(e)) => e.into(),
+                    _ => Failed::timeout(),
+                });
+            }
+        };
+        let (head, frames) = response.into_parts();
+        Ok(Arriving {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            length: frames.size_hint().exact(),
+            body: Box::new(BodyReader {
+                runtime,
+                deadline,
+                frames,
+                unread: Bytes::new(),
+            }),
+        })
+    }
 }
 
 /// A body, with the runtime that its connection runs on.

@@ -8,7 +8,9 @@ use hyper_util::client::legacy;
 use rustls::CertificateError;
 
 use super::SendError;
+use super::options::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::delivery::ErrorKind;
+use crate::text::size;
 use crate::time::compact;
 
 /// How far a request got.
@@ -47,14 +49,24 @@ impl From<reqwest::Error> for Failed {
     }
 }
 
+/// Marks a failed name lookup in the chain of an error.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct LookupError(pub io::Error);
+
 impl From<legacy::Error> for Failed {
     fn from(error: legacy::Error) -> Failed {
-        let phase = if error.is_connect() {
-            FailurePoint::Connect
-        } else {
+        let phase = if !error.is_connect() {
             FailurePoint::Exchange
+        } else if find::<LookupError>(&error).is_some() {
+            FailurePoint::Lookup
+        } else {
+            FailurePoint::Connect
         };
-        Failed::new(phase, error)
+        Failed {
+            timed_out: find::<tokio::time::error::Elapsed>(&error).is_some(),
+            ..Failed::new(phase, error)
+        }
     }
 }
 
@@ -199,7 +211,13 @@ fn exchange_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {
         let message = "the connection was closed before a response";
         return (ErrorKind::Reset, message.to_owned());
     }
-    let message = format!("the response is not valid HTTP: {}", innermost(error));
+    let is_too_large = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse_too_large);
+    let message = if is_too_large {
+        let size = size(MAX_HEAD_BYTES as u64);
+        format!("the response has more than {MAX_HEADERS} headers or {size} of them")
+    } else {
+        format!("the response is not valid HTTP: {}", innermost(error))
+    };
     (ErrorKind::Protocol, message)
 }
 

@@ -15,8 +15,12 @@ use crate::secret::Secret;
 use crate::secret::safe_url::BaseUrl;
 use crate::text::shell_word;
 
-/// The most headers of a response. More make hyper slow for responses that consist of interim (1xx) ones.
-pub const MAX_HEADERS: usize = 200;
+/// The most headers of a response. hyper allocates a table of this size for each response, interim (1xx) ones included, so
+/// that an endpoint that sends those without end costs more CPU time with a larger number.
+pub const MAX_HEADERS: usize = 2_000;
+/// The size of a response's status line and headers that hyper accepts in any case. It gives up a longer head when its
+/// buffer is full, at 1 MiB at the latest. reqwest has no option for it.
+pub const MAX_HEAD_BYTES: usize = 408 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportOptions {
@@ -84,24 +88,24 @@ pub fn builder(base: &BaseUrl, proxies: Proxies) -> ClientBuilder {
         .timeout(None)
         .proxy(Proxy::custom(move |url| proxies.for_url(url).cloned()));
     if base.is_loopback() {
-        builder.dns_resolver(Arc::new(Loopback))
+        builder.dns_resolver(Arc::new(LoopbackResolver))
     } else {
         builder
     }
 }
 
-/// Resolves `localhost` and its subdomains without asking the system (RFC 6761, 6.3), because secrets are sent there
-/// unencrypted and without a proxy.
-struct Loopback;
+/// The addresses of `localhost` and its subdomains, without asking the system (RFC 6761, 6.3), because secrets are sent there
+/// unencrypted and without a proxy. Port 0 stands for the URL's.
+pub const LOOPBACK: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+];
 
-impl Resolve for Loopback {
+struct LoopbackResolver;
+
+impl Resolve for LoopbackResolver {
     fn resolve(&self, _: Name) -> Resolving {
-        let hosts = [
-            IpAddr::from(Ipv6Addr::LOCALHOST),
-            IpAddr::from(Ipv4Addr::LOCALHOST),
-        ];
-        // Port 0 stands for the URL's.
-        let addresses: Addrs = Box::new(hosts.into_iter().map(|host| SocketAddr::new(host, 0)));
+        let addresses: Addrs = Box::new(LOOPBACK.into_iter());
         Box::pin(std::future::ready(Ok(addresses)))
     }
 }

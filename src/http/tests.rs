@@ -43,9 +43,13 @@ fn client(url: &str, timeout: Duration, interrupted: &Arc<AtomicBool>) -> Client
         timeout,
         ..TransportOptions::default()
     };
+    client_with(&options, url, interrupted)
+}
+
+fn client_with(options: &TransportOptions, url: &str, interrupted: &Arc<AtomicBool>) -> Client {
     let origin: Vec<&str> = url.splitn(4, '/').take(3).collect();
     let (base, _) = BaseUrl::parse(&origin.join("/")).unwrap();
-    Client::new(&options, &base, 0, Arc::clone(interrupted)).unwrap()
+    Client::new(options, &base, 0, Arc::clone(interrupted)).unwrap()
 }
 
 fn send(request: Request) -> Completed {
@@ -282,11 +286,19 @@ fn request_that_cannot_be_built_is_not_maybe_received() {
 #[test]
 fn response_may_have_many_headers() {
     for target in ["/", "/a/../b"] {
-        let headers: String = (0..150).map(|n| format!("x-{n}: {n}\r\n")).collect();
-        let (url, _served) = serve(format!("HTTP/1.1 204 No Content\r\n{headers}\r\n").as_bytes());
-        let completed = send(request(&format!("{url}{target}")));
-        let response = completed.result.map_err(|error| error.message).unwrap();
-        assert_eq!((response.status, response.headers.len()), (204, 150));
+        for (count, expected) in [
+            (2_000, "204 "),
+            (
+                2_001,
+                "the response has more than 2000 headers or 408 KiB of them",
+            ),
+        ] {
+            let headers: String = (0..count).map(|n| format!("x-{n}: {n}\r\n")).collect();
+            let head = format!("HTTP/1.1 204 No Content\r\n{headers}\r\n");
+            let (url, _served) = serve(head.as_bytes());
+            let completed = send(request(&format!("{url}{target}")));
+            assert_eq!(message(completed), expected);
+        }
     }
 }
 
@@ -308,6 +320,61 @@ fn deadline_covers_head_and_body() {
             assert_eq!(message(completed), expected);
         }
     }
+}
+
+/// A server whose queue of connections is full, so that the kernel ignores new ones.
+fn never_accepting() -> (TcpListener, Vec<TcpStream>, String) {
+    let (listener, url) = listen();
+    rustix::net::listen(&listener, 0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let connect = || TcpStream::connect_timeout(&address, SHORT);
+    let queued = std::iter::from_fn(|| connect().ok()).collect();
+    (listener, queued, url)
+}
+
+#[test]
+fn connect_timeout_is_reported_as_such() {
+    let (_listener, _queued, server) = never_accepting();
+    for target in ["/", "/a/../b"] {
+        let url = format!("{server}{target}");
+        for (timeout, connect_timeout, expected) in [
+            (LONG, SHORT, "no connection within 300ms"),
+            (SHORT, SHORT, "no connection within 300ms"),
+            (SHORT, LONG, "no connection within 300ms"),
+        ] {
+            let begun = Instant::now();
+            let options = TransportOptions {
+                timeout,
+                connect_timeout,
+                ..TransportOptions::default()
+            };
+            let error = client_with(&options, &url, &Arc::default())
+                .send(request(&url))
+                .result
+                .err()
+                .unwrap();
+            assert_eq!(
+                (error.message.as_str(), error.kind, error.maybe_received),
+                (expected, ErrorKind::Timeout, false),
+                "{target}"
+            );
+            assert!(begun.elapsed() < SHORT + Duration::from_millis(500));
+        }
+    }
+}
+
+#[test]
+fn names_are_looked_up_in_the_same_way_for_any_target() {
+    let (url, _served) = serve(NO_CONTENT);
+    let port = url.rsplit(':').next().unwrap();
+    let local = format!("http://x.localhost:{port}/a/../b");
+    assert_eq!(message(send(request(&local))), "204 ");
+    let unknown = ["/", "/a/../b"].map(|target| {
+        let error = send(request(&format!("http://x.invalid{target}"))).result;
+        error.err().unwrap()
+    });
+    assert_eq!(unknown[0], unknown[1]);
+    assert_eq!(unknown[0].kind, ErrorKind::Dns);
 }
 
 #[test]

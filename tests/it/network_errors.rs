@@ -231,7 +231,7 @@ fn invalid_response_is_a_protocol_error() {
 
 #[test]
 fn interim_responses_alone_are_not_a_response() {
-    let flood = "HTTP/1.1 100 Continue\r\n\r\n".repeat(40_000);
+    let flood = "HTTP/1.1 100 Continue\r\n\r\n".repeat(4_000);
     let (delivery, _) = fired_at(raw(flood.clone()), 4);
     unanswered(&delivery, "reset", true);
     let (delivery, _) = fired_at(
@@ -284,6 +284,28 @@ fn status_202_fails_unless_listed_as_success() {
     assert_eq!(attempt["response_body"], "queued");
     let (delivery, _) = fired_with(respond(202), 0, &["--success", "200-207"]);
     assert_delivered(&delivery);
+}
+
+#[test]
+fn status_counts_up_to_2000_headers_and_408_kib() {
+    let head = |headers: usize, length: usize| {
+        let value = "a".repeat(length);
+        let headers: String = (0..headers)
+            .map(|n| format!("x-{n}: {value}\r\n"))
+            .collect();
+        raw(format!("HTTP/1.1 200 OK\r\n{headers}\r\n"))
+    };
+    for (headers, length) in [(150, 10), (1_000, 250), (2_000, 0), (100, 4_100)] {
+        let (delivery, _) = fired_at(head(headers, length), 0);
+        assert_delivered(&delivery);
+    }
+    for (headers, length) in [(2_001, 0), (250, 4_100)] {
+        let (delivery, _) = fired_at(head(headers, length), 4);
+        assert_eq!(
+            unanswered(&delivery, "protocol", true),
+            "the response has more than 2000 headers or 408 KiB of them"
+        );
+    }
 }
 
 #[test]
@@ -416,14 +438,16 @@ fn endless_chunks_are_delivered_at_once_and_cut() {
 #[test]
 fn endless_headers_are_a_protocol_error() {
     let (delivery, _) = fired_at(endless_headers(), 4);
-    unanswered(&delivery, "protocol", true);
+    let message = unanswered(&delivery, "protocol", true);
+    assert!(message.contains("408 KiB"), "{message}");
 }
 
 #[test]
 fn responses_do_not_determine_memory_use() {
     const ALLOWED_KIB: u64 = 16 * 1024;
     let idle = peak_kib(respond(503));
-    let flood = raw("HTTP/1.1 100 Continue\r\n\r\n".repeat(400_000));
+    let interim = format!("HTTP/1.1 100 Continue\r\nX: {}\r\n\r\n", "a".repeat(4_000));
+    let flood = raw(interim.repeat(10_000));
     for step in [
         huge_body(10 << 30),
         chunked_endless(),
