@@ -232,7 +232,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l success -d '
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s j -l jobs -d 'Maximum number of concurrent requests [default: 8; for `retry` without --due: 1]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l rate -d 'Maximum number of attempts, retries included, per second, minute or hour: 10/s, 600/m, 100/h' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l max -d 'Send at most N' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l stop-after -d 'Stop after N failures in a row' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l stop-after -d 'Stop after N failures in a row; a delivery that cannot be sent does not count' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
@@ -622,7 +622,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete the tenant\'s failed deliveries, whether or not they were resent'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l max -d 'Send at most N' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l stop-after -d 'Stop after N failures in a row' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l stop-after -d 'Stop after N failures in a row; a delivery that cannot be sent does not count' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s e -l endpoint -d 'Send to this endpoint instead' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l url -d 'Send to this URL instead' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f

@@ -478,7 +478,7 @@ impl<'r> EventLoop<'r> {
             if condition == ClaimCondition::Owned {
                 self.give_up(vec![id]);
             } else {
-                self.summary.add_not_sent();
+                self.summary.not_sent += 1;
                 self.release(id, condition, Contact::NotSent);
             }
             return false;
@@ -563,7 +563,7 @@ impl<'r> EventLoop<'r> {
     }
 
     fn taken_over(&mut self, id: i64, condition: ClaimCondition) {
-        self.summary.add_not_sent();
+        self.summary.not_sent += 1;
         self.observer.observe(Update::TakenOver(id));
         self.release(id, condition, Contact::NotSent);
     }

@@ -27,6 +27,7 @@ pub struct Summary {
     pub skipped: usize,
     /// Lines of a batch that are not events.
     pub invalid: usize,
+    /// Of those that were sent; the others neither count nor interrupt the row.
     pub failures_in_a_row: usize,
     /// The worst exit code so far.
     pub exit: Exit,
@@ -64,12 +65,6 @@ impl Summary {
         } else {
             self.failures_in_a_row += 1;
         }
-    }
-
-    /// Counts a delivery that could not be sent.
-    pub fn add_not_sent(&mut self) {
-        self.not_sent += 1;
-        self.failures_in_a_row += 1;
     }
 
     /// Adds the totals of a later run, for example of the next page of a list.

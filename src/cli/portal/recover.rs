@@ -64,7 +64,7 @@ pub struct PortalRecoverArgs {
     /// Send at most N
     #[arg(long, value_name = "N", value_parser = whole_number::<usize>(1..=u64::MAX))]
     max: Option<usize>,
-    /// Stop after N failures in a row
+    /// Stop after N failures in a row; a delivery that cannot be sent does not count
     #[arg(long, value_name = "N", value_parser = whole_number::<usize>(1..=u64::MAX))]
     stop_after: Option<usize>,
     /// Send to this endpoint instead

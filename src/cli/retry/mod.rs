@@ -101,7 +101,7 @@ pub struct RetryArgs {
     /// Send at most N
     #[arg(long, value_name = "N", value_parser = whole_number::<usize>(1..=u64::MAX), help_heading = "Pace")]
     max: Option<usize>,
-    /// Stop after N failures in a row
+    /// Stop after N failures in a row; a delivery that cannot be sent does not count
     #[arg(long, value_name = "N", value_parser = whole_number::<usize>(1..=u64::MAX), help_heading = "Pace")]
     stop_after: Option<usize>,
     #[command(flatten)]
