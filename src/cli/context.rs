@@ -202,6 +202,14 @@ impl<'a> Context<'a> {
         Ok(Some(journal))
     }
 
+    /// The journal; an empty one in memory if it does not exist yet.
+    pub fn readable_journal(&self) -> Result<Box<dyn Journal>, Failure> {
+        match self.existing_journal()? {
+            Some(journal) => Ok(journal),
+            None => Ok(journal::empty()?),
+        }
+    }
+
     /// What to mask in captures: the secret parameters of all endpoints.
     pub fn mask(&self, reveal: bool) -> Result<Mask, Failure> {
         let mut mask = Mask {

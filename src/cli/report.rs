@@ -94,7 +94,7 @@ struct ReportState {
 /// The report of one run.
 pub struct RunReport<'a> {
     ctx: &'a Context<'a>,
-    journal: Option<&'a dyn Journal>,
+    journal: &'a dyn Journal,
     format: Format,
     style: Style,
     /// Prints no result lines: the caller prints one document for all.
@@ -112,7 +112,7 @@ pub struct RunReport<'a> {
 impl<'a> RunReport<'a> {
     pub fn new(
         ctx: &'a Context<'a>,
-        journal: Option<&'a dyn Journal>,
+        journal: &'a dyn Journal,
         format: Format,
         style: Style,
     ) -> RunReport<'a> {
@@ -214,11 +214,9 @@ impl<'a> RunReport<'a> {
         if self.state.borrow().unreported.is_some() {
             return Ok(());
         }
-        match self.journal {
-            Some(journal) if self.format != Format::Text => {
-                self.print_json(&delivery_view(journal, delivery)?)
-            }
-            _ => Ok(self.ctx.ui.line(&result_line(self.ctx.ui, delivery))?),
+        match self.format {
+            Format::Text => Ok(self.ctx.ui.line(&result_line(self.ctx.ui, delivery))?),
+            _ => self.print_json(&delivery_view(self.journal, delivery)?),
         }
     }
 

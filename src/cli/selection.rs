@@ -42,7 +42,7 @@ impl Selection {
     pub fn refuse_unknown_endpoint(
         &self,
         ctx: &Context<'_>,
-        journal: Option<&dyn Journal>,
+        journal: &dyn Journal,
     ) -> Result<(), Failure> {
         match self {
             Selection::Failed(filter) => {
@@ -61,12 +61,8 @@ impl Selection {
 
     /// After an empty result for an endpoint, hints at how to send the other failed deliveries there: imported ones belong
     /// to no endpoint.
-    pub fn hint_at_others(
-        &self,
-        ctx: &Context<'_>,
-        journal: Option<&dyn Journal>,
-    ) -> Result<(), Failure> {
-        let (Selection::Failed(filter), Some(journal)) = (self, journal) else {
+    pub fn hint_at_others(&self, ctx: &Context<'_>, journal: &dyn Journal) -> Result<(), Failure> {
+        let Selection::Failed(filter) = self else {
             return Ok(());
         };
         let Some(name) = &filter.endpoint else {
@@ -133,18 +129,15 @@ impl Selection {
     /// The deliveries: ids in the given order, others oldest failure first and at most `most`.
     pub fn seen(
         &self,
-        journal: Option<&dyn Journal>,
+        journal: &dyn Journal,
         most: Option<usize>,
     ) -> Result<Vec<DeliveryVersion>, Failure> {
-        match (self, journal) {
-            (Selection::Failed(filter), Some(journal)) => {
-                Ok(journal.delivery_versions(&Query {
-                    limit: most,
-                    ..Query::failed(filter.clone())
-                })?)
-            }
-            (Selection::Failed(_), None) => Ok(Vec::new()),
-            (Selection::Ids(ids), journal) => {
+        match self {
+            Selection::Failed(filter) => Ok(journal.delivery_versions(&Query {
+                limit: most,
+                ..Query::failed(filter.clone())
+            })?),
+            Selection::Ids(ids) => {
                 let named = ids.iter().map(|&id| in_failed_list(journal, id));
                 named.map(|found| Ok((&found?).into())).collect()
             }
@@ -181,15 +174,8 @@ pub fn resolve(
 }
 
 /// The delivery, which must be in the failed list.
-pub fn in_failed_list(
-    journal: Option<&dyn Journal>,
-    id: i64,
-) -> Result<crate::delivery::Delivery, Failure> {
-    let found = journal
-        .map(|journal| journal.delivery(id))
-        .transpose()?
-        .flatten();
-    match found {
+pub fn in_failed_list(journal: &dyn Journal, id: i64) -> Result<Delivery, Failure> {
+    match journal.delivery(id)? {
         None => Err(Failure::no_delivery(id)),
         Some(delivery) if delivery.status.in_failed_list() => Ok(delivery),
         Some(delivery) if delivery.is_scheduled() => Err(Failure::new(
@@ -231,18 +217,12 @@ pub fn confirmed(ctx: &Context<'_>, yes: bool, action: &str) -> Result<bool, Fai
     Ok(ctx.ui.ask(&format!("{action}?")))
 }
 
-/// The journal, which must have the bin.
-pub fn require_bin<'j>(
-    journal: Option<&'j dyn Journal>,
-    name: &str,
-) -> Result<&'j dyn Journal, Failure> {
-    let mut bins = Vec::new();
-    if let Some(journal) = journal {
-        if journal.bin(name)?.is_some() {
-            return Ok(journal);
-        }
-        bins = journal.bins()?;
+/// Fails if the journal does not have the bin.
+pub fn require_bin(journal: &dyn Journal, name: &str) -> Result<(), Failure> {
+    if journal.bin(name)?.is_some() {
+        return Ok(());
     }
+    let bins = journal.bins()?;
     let known = bins.iter().map(|bin| bin.name.as_str());
     let hint = match text::nearest(name, known.clone()) {
         Some(near) => format!("did you mean `--bin {near}`?"),
@@ -258,7 +238,7 @@ pub fn require_bin<'j>(
 pub fn refuse_unknown_endpoint(
     ctx: &Context<'_>,
     name: Option<&str>,
-    journal: Option<&dyn Journal>,
+    journal: &dyn Journal,
 ) -> Result<(), Failure> {
     let Some(name) = name else {
         return Ok(());
@@ -268,7 +248,7 @@ pub fn refuse_unknown_endpoint(
     };
     let mut query = Query::all(None);
     query.filter.endpoint = Some(name.to_owned());
-    match journal.map_or(Ok(0), |journal| journal.count_up_to(&query, 1))? {
+    match journal.count_up_to(&query, 1)? {
         0 => Err(unknown),
         _ => Ok(()),
     }

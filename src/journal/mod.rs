@@ -43,6 +43,12 @@ pub fn open(path: &Path) -> Result<Box<dyn Journal>, JournalError> {
     Ok(Box::new(sqlite::SqliteJournal::open(path, host)?))
 }
 
+/// An empty journal in memory, for commands that read a journal which does not exist yet.
+pub fn empty() -> Result<Box<dyn Journal>, JournalError> {
+    let host = Box::new(host::HostProcesses);
+    Ok(Box::new(sqlite::SqliteJournal::in_memory(host)?))
+}
+
 /// As [`open`], with a clock and processes that a test controls.
 #[cfg(test)]
 pub fn open_on(host: Box<dyn Processes>, path: &Path) -> Result<Box<dyn Journal>, JournalError> {

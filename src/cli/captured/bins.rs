@@ -32,8 +32,8 @@ pub struct CapturedBinsArgs {
 }
 
 pub(super) fn run(args: &CapturedBinsArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let journal = ctx.existing_journal()?;
-    let bins = journal.map(|journal| journal.bins()).transpose()?;
+    let journal = ctx.readable_journal()?;
+    let bins = journal.bins()?;
     let now = ctx.now();
     type Col<'a> = Column<'a, Bin>;
     let columns = vec![
@@ -59,7 +59,7 @@ pub(super) fn run(args: &CapturedBinsArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         })
     };
     let format = args.output.format();
-    let found = rows(ctx.ui, format, columns, view, bins.unwrap_or_default())?;
+    let found = rows(ctx.ui, format, columns, view, bins)?;
     if found == 0 && format == Format::Text {
         ctx.ui.status("no bins yet");
     }

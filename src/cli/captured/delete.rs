@@ -49,8 +49,8 @@ pub struct CapturedDeleteArgs {
 }
 
 pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let journal = ctx.existing_journal()?;
-    let query = args.filter.query(ctx, journal.as_deref())?;
+    let journal = ctx.readable_journal()?;
+    let query = args.filter.query(ctx, &*journal)?;
     let is_filtered = query != CaptureQuery::default();
     let named = selection::resolve(
         &args.ids,
@@ -60,14 +60,10 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
         "17",
         "--type account",
     )?;
-    let each =
-        |visit: &mut dyn FnMut(CaptureRecord) -> Result<(), Failure>| match (&named, &journal) {
-            (Some(ids), journal) => ids
-                .iter()
-                .try_for_each(|&id| visit(head(journal.as_deref(), id)?)),
-            (None, Some(journal)) => newest_first(&**journal, &query, visit),
-            (None, None) => Ok(()),
-        };
+    let each = |visit: &mut dyn FnMut(CaptureRecord) -> Result<(), Failure>| match &named {
+        Some(ids) => ids.iter().try_for_each(|&id| visit(head(&*journal, id)?)),
+        None => newest_first(&*journal, &query, visit),
+    };
     let mut ids = Vec::new();
     each(&mut |record| {
         ids.push(record.id);
@@ -93,9 +89,8 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     };
     let delete = || {
         let change = |journal: &dyn Journal, rest: &[_]| journal.delete_captures_slice(rest);
-        let journal = journal.as_deref();
-        let (deleted, mut result) = deletion::change_all(ctx, journal, &ids, words.many, change)?;
-        if let (Ok(()), Some(journal), Some(bin)) = (&result, journal, bin)
+        let (deleted, mut result) = deletion::change_all(ctx, &*journal, &ids, words.many, change)?;
+        if let (Ok(()), Some(bin)) = (&result, bin)
             && !journal.delete_bin(bin)?
         {
             result = Err(Failure::new(

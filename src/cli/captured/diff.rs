@@ -101,10 +101,10 @@ struct FieldValue {
 
 pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mask = ctx.mask(false)?;
-    let journal = ctx.existing_journal()?;
+    let journal = ctx.readable_journal()?;
     let read = |side| match side {
-        SideId::Capture(id) => ComparedRequest::capture(journal.as_deref(), id, &mask),
-        SideId::Delivery(id) => ComparedRequest::delivery(journal.as_deref(), id),
+        SideId::Capture(id) => ComparedRequest::capture(&*journal, id, &mask),
+        SideId::Delivery(id) => ComparedRequest::delivery(&*journal, id),
     };
     let (mut a, mut b) = (read(args.a)?, read(args.b)?);
     if args.a.is_delivery() || args.b.is_delivery() {
@@ -152,11 +152,7 @@ impl ComparedRequest {
         }
     }
 
-    fn capture(
-        journal: Option<&dyn Journal>,
-        id: i64,
-        mask: &Mask,
-    ) -> Result<ComparedRequest, Failure> {
+    fn capture(journal: &dyn Journal, id: i64, mask: &Mask) -> Result<ComparedRequest, Failure> {
         let StoredCapture { record, body } = whole(journal, id)?;
         let capture = &record.capture;
         let revealed = Mask::revealing();
@@ -172,8 +168,7 @@ impl ComparedRequest {
         Ok(request)
     }
 
-    fn delivery(journal: Option<&dyn Journal>, id: i64) -> Result<ComparedRequest, Failure> {
-        let journal = journal.ok_or_else(|| Failure::no_delivery(id))?;
+    fn delivery(journal: &dyn Journal, id: i64) -> Result<ComparedRequest, Failure> {
         let delivery = journal
             .delivery(id)?
             .ok_or_else(|| Failure::no_delivery(id))?;

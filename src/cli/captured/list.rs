@@ -48,8 +48,8 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let is_text = format == Format::Text;
     let limit = args.limit.or(is_text.then_some(DEFAULT_LIMIT));
     let mask = ctx.mask(args.reveal)?;
-    let journal = ctx.existing_journal()?;
-    let filter = args.filter.query(ctx, journal.as_deref())?;
+    let journal = ctx.readable_journal()?;
+    let filter = args.filter.query(ctx, &*journal)?;
     let query = CaptureQuery {
         // One more shows whether the limit leaves any out.
         limit: limit.map(|limit| limit.saturating_add(1)),
@@ -59,15 +59,13 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let view = |record: &CaptureRecord| CaptureView::new(record, &mask);
     let mut list = RowWriter::new(ctx.ui, format, columns, view)?;
     let mut found = 0;
-    if let Some(journal) = journal.as_deref() {
-        newest_first(journal, &query, |record| {
-            found += 1;
-            if limit.is_none_or(|limit| found <= limit) {
-                list.push(&record)?;
-            }
-            Ok(())
-        })?;
-    }
+    newest_first(&*journal, &query, |record| {
+        found += 1;
+        if limit.is_none_or(|limit| found <= limit) {
+            list.push(&record)?;
+        }
+        Ok(())
+    })?;
     list.finish()?;
     match limit {
         _ if !is_text => {}

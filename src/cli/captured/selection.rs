@@ -34,11 +34,7 @@ pub struct CaptureFilterArgs {
 
 impl CaptureFilterArgs {
     /// The filter, in no order and without a limit. An unknown bin is an error.
-    pub fn query(
-        &self,
-        ctx: &Context<'_>,
-        journal: Option<&dyn Journal>,
-    ) -> Result<CaptureQuery, Failure> {
+    pub fn query(&self, ctx: &Context<'_>, journal: &dyn Journal) -> Result<CaptureQuery, Failure> {
         let since = self.since.as_deref();
         let since = since.map(|text| parse_time(text, ctx.now(), Edge::From));
         let since = since.transpose();
@@ -88,21 +84,17 @@ pub fn newest_first(
 }
 
 /// The capture without its body.
-pub fn head(journal: Option<&dyn Journal>, id: i64) -> Result<CaptureRecord, Failure> {
+pub fn head(journal: &dyn Journal, id: i64) -> Result<CaptureRecord, Failure> {
     let query = CaptureQuery {
         after: Some(id.saturating_sub(1)),
         before: id.checked_add(1),
         ..CaptureQuery::default()
     };
-    let found = journal
-        .map(|journal| journal.captures(&query))
-        .transpose()?;
-    let found = found.and_then(|captures| captures.into_iter().next());
+    let found = journal.captures(&query)?.into_iter().next();
     found.ok_or_else(|| Failure::no_capture(id))
 }
 
 /// Like [`head`], with the body.
-pub fn whole(journal: Option<&dyn Journal>, id: i64) -> Result<StoredCapture, Failure> {
-    let found = journal.map(|journal| journal.capture(id)).transpose()?;
-    found.flatten().ok_or_else(|| Failure::no_capture(id))
+pub fn whole(journal: &dyn Journal, id: i64) -> Result<StoredCapture, Failure> {
+    journal.capture(id)?.ok_or_else(|| Failure::no_capture(id))
 }

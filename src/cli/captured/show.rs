@@ -73,8 +73,8 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     } else {
         ctx.mask(args.reveal)?
     };
-    let journal = ctx.existing_journal()?;
-    let StoredCapture { record, body } = whole(journal.as_deref(), args.id)?;
+    let journal = ctx.readable_journal()?;
+    let StoredCapture { record, body } = whole(&*journal, args.id)?;
     let program = ctx.program();
     let view = || CaptureView::new(&record, &mask).with_body(&body);
     let bytes = |bytes: &[u8]| {

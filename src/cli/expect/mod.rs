@@ -233,8 +233,8 @@ fn watch_bin(
     let since = since.map(|text| parse_time(text, ctx.now(), Edge::From));
     let since = since.transpose();
     let since = since.map_err(|e| Failure::from_error(Kind::Usage, e))?;
-    let journal = ctx.existing_journal()?;
-    let journal = selection::require_bin(journal.as_deref(), bin)?;
+    let journal = ctx.readable_journal()?;
+    selection::require_bin(&*journal, bin)?;
     let after = match since {
         None => Some(journal.newest_capture()?),
         Some(_) => None,
@@ -247,7 +247,7 @@ fn watch_bin(
         after,
         ..CaptureQuery::default()
     };
-    let mut feed = BinFeed::new(journal, query);
+    let mut feed = BinFeed::new(&*journal, query);
     let (waited, stopped) = wait(watch, &mut feed, child, report);
     let (end, seen) = waited?;
     report.conclude(end, &seen, stopped)

@@ -42,19 +42,18 @@ pub struct FailedDeleteArgs {
 pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let filter = args.filter.filter(ctx.now())?;
     let selection = Selection::resolve(&args.ids, filter, args.all, "hookfire failed delete")?;
-    let journal = ctx.existing_journal()?;
-    selection.refuse_unknown_endpoint(ctx, journal.as_deref())?;
-    let seen = selection.seen(journal.as_deref(), None)?;
+    let journal = ctx.readable_journal()?;
+    selection.refuse_unknown_endpoint(ctx, &*journal)?;
+    let seen = selection.seen(&*journal, None)?;
     if seen.is_empty() && args.delete.output.format() == Format::Text {
         selection.hint_at_unknown(ctx);
     }
     let names = ("failed delivery", "failed deliveries");
     let statuses = &[Status::Failed, Status::Interrupted];
-    let journal = journal.as_deref();
     deletion::deliveries(
         ctx,
         &args.delete,
-        journal,
+        &*journal,
         &seen,
         statuses,
         names,

@@ -47,7 +47,7 @@ pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
         filter,
         limit: args.limit,
     };
-    let journal = ctx.existing_journal()?;
-    list::print(ctx, journal.as_deref(), &query, args.output.format(), empty)?;
+    let journal = ctx.readable_journal()?;
+    list::print(ctx, &*journal, &query, args.output.format(), empty)?;
     Ok(Exit::Done)
 }

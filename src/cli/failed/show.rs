@@ -29,10 +29,7 @@ pub struct FailedShowArgs {
 }
 
 pub(super) fn run(args: &FailedShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let journal = ctx.existing_journal()?;
-    let delivery = selection::in_failed_list(journal.as_deref(), args.id)?;
-    match journal {
-        Some(journal) => journal::show::page(ctx, &*journal, &delivery, args.output.format()),
-        None => Err(Failure::no_delivery(args.id)),
-    }
+    let journal = ctx.readable_journal()?;
+    let delivery = selection::in_failed_list(&*journal, args.id)?;
+    journal::show::page(ctx, &*journal, &delivery, args.output.format())
 }

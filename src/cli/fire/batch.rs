@@ -17,6 +17,7 @@ use crate::delivery::Delivery;
 use crate::engine::{Claims, Inbox, RunLimits, SendPlan, Source, SourceItem, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
+use crate::journal;
 use crate::output::Format;
 use crate::text::{self, count};
 use crate::time::Clock as _;
@@ -43,13 +44,14 @@ struct Batch<'a> {
 pub fn run(args: &FireArgs, file: &Path, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let format = args.output.format();
     if args.dry_run {
-        let report = RunReport::new(ctx, None, format, Style::Many);
+        let journal = journal::empty()?;
+        let report = RunReport::new(ctx, &*journal, format, Style::Many);
         return Batch::new(ctx, args, file, &report, open(args, file, None)?)?.dry_run();
     }
     let inbox = Inbox::default();
     let lines = open(args, file, Some(&inbox))?;
     let journal = ctx.journal()?;
-    let report = RunReport::new(ctx, Some(&*journal), format, Style::Many);
+    let report = RunReport::new(ctx, &*journal, format, Style::Many);
     let mut batch = Batch::new(ctx, args, file, &report, lines)?;
     ctx.catch_interrupts()?;
     if ctx.ui.shows_progress() {

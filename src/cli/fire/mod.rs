@@ -271,7 +271,7 @@ fn send(
     let format = args.output.format();
     let journal = ctx.journal()?;
     ctx.catch_interrupts()?;
-    let report = RunReport::new(ctx, Some(&*journal), format, Style::Single);
+    let report = RunReport::new(ctx, &*journal, format, Style::Single);
     let mut source = OneEvent {
         delivery: Some(delivery),
         plan: Arc::new(plan),

@@ -52,16 +52,12 @@ pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, F
         "42",
         "-e staging",
     )?;
-    let journal = ctx.existing_journal()?;
-    selection::refuse_unknown_endpoint(ctx, args.endpoint.as_deref(), journal.as_deref())?;
-    let seen = seen(
-        named.as_deref(),
-        args.endpoint.as_deref(),
-        journal.as_deref(),
-    )?;
+    let journal = ctx.readable_journal()?;
+    selection::refuse_unknown_endpoint(ctx, args.endpoint.as_deref(), &*journal)?;
+    let seen = seen(named.as_deref(), args.endpoint.as_deref(), &*journal)?;
     let names = ("delivery", "deliveries");
     let change = |journal: &dyn Journal, rest: &[_]| journal.cancel_slice(rest);
-    let (cancelled, result) = change_all(ctx, journal.as_deref(), &seen, names.1, change)?;
+    let (cancelled, result) = change_all(ctx, &*journal, &seen, names.1, change)?;
     match args.output.format() {
         Format::Text => {
             let deliveries = count(cancelled, names.0, names.1);
@@ -81,7 +77,7 @@ pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, F
 fn seen(
     named: Option<&[i64]>,
     endpoint: Option<&str>,
-    journal: Option<&dyn Journal>,
+    journal: &dyn Journal,
 ) -> Result<Vec<DeliveryVersion>, Failure> {
     let Some(ids) = named else {
         let query = Query {
@@ -92,12 +88,9 @@ fn seen(
             },
             limit: None,
         };
-        return Ok(journal.map_or(Ok(Vec::new()), |journal| journal.delivery_versions(&query))?);
+        return Ok(journal.delivery_versions(&query)?);
     };
     let seen = ids.iter().map(|&id| {
-        let Some(journal) = journal else {
-            return Err(Failure::no_delivery(id));
-        };
         let delivery = journal
             .delivery(id)?
             .ok_or_else(|| Failure::no_delivery(id))?;

@@ -51,12 +51,12 @@ pub(super) fn run(args: &JournalListArgs, ctx: &Context<'_>) -> Result<Exit, Fai
             .limit
             .or((format == Format::Text).then_some(DEFAULT_TEXT_LIMIT)),
     };
-    let journal = ctx.existing_journal()?;
+    let journal = ctx.readable_journal()?;
     let empty = if is_unfiltered {
         "the journal is empty"
     } else {
         "nothing in the journal matches"
     };
-    list::print(ctx, journal.as_deref(), &query, format, empty)?;
+    list::print(ctx, &*journal, &query, format, empty)?;
     Ok(Exit::Done)
 }

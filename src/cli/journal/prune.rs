@@ -56,16 +56,13 @@ pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         filter,
         limit: None,
     };
-    let journal = ctx.existing_journal()?;
-    let seen = match &journal {
-        Some(journal) => journal.delivery_versions(&query)?,
-        None => Vec::new(),
-    };
-    let (journal, names) = (journal.as_deref(), ("delivery", "deliveries"));
+    let journal = ctx.readable_journal()?;
+    let seen = journal.delivery_versions(&query)?;
+    let names = ("delivery", "deliveries");
     deletion::deliveries(
         ctx,
         &args.delete,
-        journal,
+        &*journal,
         &seen,
         &[args.status],
         names,

@@ -31,9 +31,7 @@ pub struct JournalShowArgs {
 
 pub(super) fn run(args: &JournalShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let id = args.id;
-    let journal = ctx
-        .existing_journal()?
-        .ok_or_else(|| Failure::no_delivery(id))?;
+    let journal = ctx.readable_journal()?;
     let delivery = journal
         .delivery(id)?
         .ok_or_else(|| Failure::no_delivery(id))?;

@@ -16,7 +16,7 @@ use crate::time::Clock as _;
 pub fn deliveries(
     ctx: &Context<'_>,
     args: &DeleteArgs,
-    journal: Option<&dyn Journal>,
+    journal: &dyn Journal,
     seen: &[DeliveryVersion],
     statuses: &[Status],
     (one, many): (&str, &str),
@@ -27,7 +27,7 @@ pub fn deliveries(
         let columns = human::columns(true, ctx.now());
         let mut list = RowWriter::new(ctx.ui, Format::Text, columns, delivery_view)?;
         for id in &ids {
-            if let Some(delivery) = journal.map_or(Ok(None), |journal| journal.delivery(*id))? {
+            if let Some(delivery) = journal.delivery(*id)? {
                 list.push(&delivery)?;
             }
         }
@@ -71,14 +71,11 @@ pub type Changed = (usize, Result<(), Failure>);
 /// Changes rows until all are done, the user interrupts or the journal fails. Shows progress on a terminal.
 pub fn change_all<T>(
     ctx: &Context<'_>,
-    journal: Option<&dyn Journal>,
+    journal: &dyn Journal,
     items: &[T],
     many: &str,
     change: impl Fn(&dyn Journal, &[T]) -> Result<Slice, JournalError>,
 ) -> Result<Changed, Failure> {
-    let Some(journal) = journal else {
-        return Ok((0, Ok(())));
-    };
     ctx.catch_interrupts()?;
     let total = items.len();
     let (all, result) = journal.change_until(

@@ -7,7 +7,6 @@ use std::io::ErrorKind;
 use super::args::Format;
 use super::context::Context;
 use super::selection;
-use crate::delivery::Delivery;
 use crate::error::{Failure, Kind};
 use crate::journal::{DeliveryList, Journal, Query};
 use crate::output::json::delivery_view;
@@ -15,10 +14,10 @@ use crate::output::{OutputError, RowWriter, human};
 use crate::portal::failures::{FailureEntry, FailuresWriter, ListFormat};
 use crate::time::failures_list_time;
 
-/// Prints the deliveries that match; `empty` is the message for none. Without a journal the list is empty.
+/// Prints the deliveries that match; `empty` is the message for none.
 pub fn print(
     ctx: &Context<'_>,
-    journal: Option<&dyn Journal>,
+    journal: &dyn Journal,
     query: &Query,
     format: Format,
     empty: &str,
@@ -31,15 +30,15 @@ pub fn print(
     let with_status = matches!(query.list, DeliveryList::All(_));
     let columns = human::columns(with_status, ctx.now());
     let mut list = RowWriter::new(ctx.ui, format, columns, delivery_view)?;
-    each(journal, query, |delivery, _| Ok(list.push(&delivery)?))?;
+    journal.each(query, |delivery| list.push(&delivery))??;
     let count = list.finish()?;
-    match (journal, query.limit) {
+    match query.limit {
         _ if format != Format::Text => {}
         _ if count == 0 => {
             ctx.ui.status(empty);
             selection::hint_at_unknown(ctx, &query.filter);
         }
-        (Some(journal), Some(limit)) => {
+        Some(limit) => {
             let total = journal.count_up_to(query, MAX_COUNTED.max(limit) + 1)?;
             if let Some(message) = left_out(limit, total) {
                 ctx.ui.status(&message);
@@ -50,10 +49,10 @@ pub fn print(
     Ok(())
 }
 
-fn xml(ctx: &Context<'_>, journal: Option<&dyn Journal>, query: &Query) -> Result<(), Failure> {
+fn xml(ctx: &Context<'_>, journal: &dyn Journal, query: &Query) -> Result<(), Failure> {
     let mut list = FailuresWriter::new(ctx.ui.untrusted_writer(), ListFormat::Xml)
         .map_err(OutputError::from)?;
-    each(journal, query, |delivery, journal| {
+    journal.each(query, |delivery| {
         let event = journal.event(delivery.id)?;
         // An imported failure keeps the time as 3scale wrote it.
         let listed = delivery.listed_failure_time.clone();
@@ -63,20 +62,9 @@ fn xml(ctx: &Context<'_>, journal: Option<&dyn Journal>, query: &Query) -> Resul
                 ErrorKind::InvalidData => Failure::from_error(Kind::Journal, e),
                 _ => OutputError::from(e).into(),
             })
-    })?;
+    })??;
     list.finish().map_err(OutputError::from)?;
     Ok(())
-}
-
-fn each(
-    journal: Option<&dyn Journal>,
-    query: &Query,
-    mut visit: impl FnMut(Delivery, &dyn Journal) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    match journal {
-        None => Ok(()),
-        Some(journal) => journal.each(query, |delivery| visit(delivery, journal))?,
-    }
 }
 
 /// How far to count what a limit leaves out. Counting a million rows takes ten times as long as listing the first ones.

@@ -103,7 +103,7 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
     journal.interrupt_abandoned()?;
     let retries = args.retry_policy.retries.is_some();
     let style = Style::OneByOne { retries };
-    let mut report = RunReport::new(ctx, Some(&*journal), format, style);
+    let mut report = RunReport::new(ctx, &*journal, format, style);
     report.silent = format == Format::Json;
     let mut recovery = Recovery {
         args,
@@ -354,15 +354,12 @@ fn dry_run(
     portal: &PortalClient<'_>,
     planner: &Planner<'_>,
 ) -> Result<Exit, Failure> {
-    let journal = ctx.existing_journal()?;
+    let journal = ctx.readable_journal()?;
     let destination = planner.overrides.destination.as_ref();
     let (mut settled, mut lines) = (HashSet::new(), Vec::new());
     let most = args.max.unwrap_or(usize::MAX);
     let listing = listing::read(ctx, portal, true, |failed| {
-        let here = match &journal {
-            Some(journal) => journal.delivery_by_uuid(&failed.uuid)?,
-            None => None,
-        };
+        let here = journal.delivery_by_uuid(&failed.uuid)?;
         let to = destination.map_or(&failed.target, |(_, target)| target);
         let is_delivered = here
             .as_ref()

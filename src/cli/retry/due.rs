@@ -75,7 +75,7 @@ fn plan_once(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Resu
     }
     let format = args.output.format();
     let planner = args.planner(ctx)?;
-    let report = RunReport::new(ctx, Some(journal), format, Style::Many);
+    let report = RunReport::new(ctx, journal, format, Style::Many);
     dry_run(ctx, &planner, &report, format, |visit| {
         for row in rows {
             if let Some(delivery) = journal.delivery(row.id)? {
@@ -103,7 +103,7 @@ fn send(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Ex
         let queue = DueQueue::once(journal, args.jobs(), ctx.now());
         (Style::Many, queue, None)
     };
-    let report = RunReport::new(ctx, Some(journal), args.output.format(), style);
+    let report = RunReport::new(ctx, journal, args.output.format(), style);
     let mut rows = DueRows {
         ctx,
         plan_report: PlanReport::new(ctx, &planner),

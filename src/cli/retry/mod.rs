@@ -292,19 +292,19 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let selection = Selection::resolve(&args.ids, filter, args.all, "hookfire retry")?;
     let names_secrets = !has_destination && ctx.is_flag("secret");
     let planner = args.planner(ctx)?;
-    let journal = ctx.existing_journal()?;
-    selection.refuse_unknown_endpoint(ctx, journal.as_deref())?;
+    let journal = &*ctx.readable_journal()?;
+    selection.refuse_unknown_endpoint(ctx, journal)?;
     // A secret may be for a delivery beyond `--max`: all are searched for it.
     let max = args.max;
     let read_max = max.filter(|_| !names_secrets);
-    let mut rows = selection.seen(journal.as_deref(), read_max)?;
+    let mut rows = selection.seen(journal, read_max)?;
     if rows.is_empty() && narrowed {
         selection.hint_at_unknown(ctx);
-        selection.hint_at_others(ctx, journal.as_deref())?;
+        selection.hint_at_others(ctx, journal)?;
     }
-    let Some(journal) = journal.as_deref().filter(|_| !rows.is_empty()) else {
+    if rows.is_empty() {
         return nothing_to_send(ctx, format, "nothing to send again");
-    };
+    }
     if names_secrets {
         refuse_unknown_secrets(&planner.overrides.secrets, |visit| {
             selection.each(journal, &rows, None, visit)
@@ -323,7 +323,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     } else {
         Style::Many
     };
-    let mut report = RunReport::new(ctx, Some(journal), format, style);
+    let mut report = RunReport::new(ctx, journal, format, style);
     report.named = !selection.is_bulk();
     report.expected.set(Some(rows.len() as u64));
     if args.dry_run {

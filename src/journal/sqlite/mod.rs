@@ -72,7 +72,23 @@ impl SqliteJournal {
         migrations: &[&str],
     ) -> Result<SqliteJournal, JournalError> {
         let (conn, files) = open::open(path, timeout, migrations)?;
-        Ok(SqliteJournal {
+        Ok(SqliteJournal::new(path, conn, files, host, timeout))
+    }
+
+    pub fn in_memory(host: Box<dyn Processes>) -> Result<SqliteJournal, JournalError> {
+        let path = Path::new(":memory:");
+        let (conn, files) = open::in_memory(path)?;
+        Ok(SqliteJournal::new(path, conn, files, host, LOCK_TIMEOUT))
+    }
+
+    fn new(
+        path: &Path,
+        conn: Connection,
+        files: JournalFiles,
+        host: Box<dyn Processes>,
+        timeout: Duration,
+    ) -> SqliteJournal {
+        SqliteJournal {
             conn,
             path: path.to_owned(),
             files,
@@ -80,7 +96,7 @@ impl SqliteJournal {
             owner: host.current(),
             host,
             captures: RefCell::default(),
-        })
+        }
     }
 
     /// Checks before each read, as [`Self::write`] does before each write, that the files were not replaced and the

@@ -37,7 +37,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 pub struct JournalFiles {
     path: PathBuf,
     wal: PathBuf,
-    identity: [(u64, u64); 2],
+    /// `None` for a journal in memory, which has no files.
+    identity: Option<[(u64, u64); 2]>,
     /// The user id of the file's owner, unless that is this process's user or root.
     pub foreign_owner: Option<u32>,
 }
@@ -50,9 +51,12 @@ impl JournalFiles {
     /// Fails if one of the files was removed or replaced since the journal was opened: writes to the open files would
     /// be lost.
     pub fn check(&self) -> Result<(), JournalError> {
-        match identities(&self.path, &self.wal) {
-            Ok(identity) if identity == self.identity => Ok(()),
-            _ => Err(lost(&self.path)),
+        let is_same = self.identity.is_none()
+            || identities(&self.path, &self.wal).is_ok_and(|found| self.identity == Some(found));
+        if is_same {
+            Ok(())
+        } else {
+            Err(lost(&self.path))
         }
     }
 }
@@ -113,9 +117,28 @@ pub fn open(
     let files = JournalFiles {
         path: path.to_owned(),
         wal,
-        identity,
+        identity: Some(identity),
         foreign_owner: is_foreign.then_some(owner),
     };
+    Ok((conn, files))
+}
+
+/// Creates the tables in memory.
+pub fn in_memory(path: &Path) -> Result<(Connection, JournalFiles), JournalError> {
+    let create = || {
+        let conn = Connection::open_in_memory()?;
+        let tx = conn.unchecked_transaction()?;
+        schema::migrate(&tx, 0, schema::MIGRATIONS)?;
+        tx.commit()?;
+        Ok(conn)
+    };
+    let files = JournalFiles {
+        path: path.to_owned(),
+        wal: PathBuf::new(),
+        identity: None,
+        foreign_owner: None,
+    };
+    let conn = create().map_err(|e| store_error(path, Duration::ZERO, e))?;
     Ok((conn, files))
 }
 
