@@ -79,6 +79,9 @@ _hookfire() {
             hookfire__subcmd__captured,show)
                 cmd="hookfire__subcmd__captured__subcmd__show"
                 ;;
+            hookfire__subcmd__captured,verify)
+                cmd="hookfire__subcmd__captured__subcmd__verify"
+                ;;
             hookfire__subcmd__captured__subcmd__help,bins)
                 cmd="hookfire__subcmd__captured__subcmd__help__subcmd__bins"
                 ;;
@@ -99,6 +102,9 @@ _hookfire() {
                 ;;
             hookfire__subcmd__captured__subcmd__help,show)
                 cmd="hookfire__subcmd__captured__subcmd__help__subcmd__show"
+                ;;
+            hookfire__subcmd__captured__subcmd__help,verify)
+                cmd="hookfire__subcmd__captured__subcmd__help__subcmd__verify"
                 ;;
             hookfire__subcmd__config,help)
                 cmd="hookfire__subcmd__config__subcmd__help"
@@ -249,6 +255,9 @@ _hookfire() {
                 ;;
             hookfire__subcmd__help__subcmd__captured,show)
                 cmd="hookfire__subcmd__help__subcmd__captured__subcmd__show"
+                ;;
+            hookfire__subcmd__help__subcmd__captured,verify)
+                cmd="hookfire__subcmd__help__subcmd__captured__subcmd__verify"
                 ;;
             hookfire__subcmd__help__subcmd__config,init)
                 cmd="hookfire__subcmd__help__subcmd__config__subcmd__init"
@@ -497,7 +506,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__captured)
-            opts="-q -v -h -V --config --journal --quiet --verbose --color --help --version list show bins delete replay diff help"
+            opts="-q -v -h -V --config --journal --quiet --verbose --color --help --version list show bins delete replay diff verify help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -748,7 +757,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__captured__subcmd__help)
-            opts="list show bins delete replay diff help"
+            opts="list show bins delete replay diff verify help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -846,6 +855,20 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__captured__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__captured__subcmd__help__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1094,6 +1117,80 @@ _hookfire() {
             case "${prev}" in
                 --as)
                     COMPREPLY=($(compgen -W "curl http har json" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --journal)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__captured__subcmd__verify)
+            opts="-o -q -v -h -V --scheme --signing-secret --tolerance --output --config --journal --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --scheme)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --signing-secret)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --tolerance)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -2947,7 +3044,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__help__subcmd__captured)
-            opts="list show bins delete replay diff"
+            opts="list show bins delete replay diff verify"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3031,6 +3128,20 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__help__subcmd__captured__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__help__subcmd__captured__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

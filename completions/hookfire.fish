@@ -36,7 +36,7 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -s V -l version -d 'Prin
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "fire" -d 'Send an event, and retry until it is delivered'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "failed" -d 'List, show, delete and import failed deliveries'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "retry" -d 'Send failed deliveries again'
-complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "captured" -d 'List, show, replay, compare and delete captured requests'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "captured" -d 'List, show, replay, compare, verify and delete captured requests'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "journal" -d 'List all deliveries; check, copy and prune the journal'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "listen" -d 'Capture webhooks: any method, any path, stored byte for byte before the response'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "ping" -d 'Check whether an endpoint responds, like 3scale\'s "Ping!" button'
@@ -256,22 +256,23 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s q -l quiet -
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -s q -l quiet -d 'Print only errors to stderr'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "list" -d 'List captured requests, newest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "show" -d 'Show a captured request: head, formatted body, and response'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "bins" -d 'List the bins of captured requests'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "delete" -d 'Delete captured requests from the journal'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "replay" -d 'Send captured requests again'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -f -a "list" -d 'List captured requests, newest first'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -f -a "show" -d 'Show a captured request: head, formatted body, and response'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -f -a "bins" -d 'List the bins of captured requests'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -f -a "delete" -d 'Delete captured requests from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -f -a "replay" -d 'Send captured requests again'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -f -a "verify" -d 'Check the signature of a captured request, and find out why it does not match'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show bins delete replay diff verify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l limit -d 'List at most N' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l bin -d 'Only captures in this bin' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l method -d 'Only requests with this method, such as POST, in any case' -r -f
@@ -380,12 +381,28 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from verify" -l scheme -d 'How the request is signed: standard, github, stripe, slack or shopify [default: by its headers]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from verify" -l signing-secret -d 'The secret: @env:VARIABLE, @file:PATH or a literal (repeatable: one of them must match)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from verify" -l tolerance -d 'How far the signature\'s timestamp may be from the time at which the request arrived' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from verify" -s o -l output -d 'Output format' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from verify" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from verify" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from verify" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from verify" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from verify" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "list" -d 'List captured requests, newest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a captured request: head, formatted body, and response'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "bins" -d 'List the bins of captured requests'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete captured requests from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "replay" -d 'Send captured requests again'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Check the signature of a captured request, and find out why it does not match'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
@@ -877,7 +894,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "fire" -d 'Send an event, and retry until it is delivered'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "failed" -d 'List, show, delete and import failed deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "retry" -d 'Send failed deliveries again'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "captured" -d 'List, show, replay, compare and delete captured requests'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "captured" -d 'List, show, replay, compare, verify and delete captured requests'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "journal" -d 'List all deliveries; check, copy and prune the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "listen" -d 'Capture webhooks: any method, any path, stored byte for byte before the response'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "ping" -d 'Check whether an endpoint responds, like 3scale\'s "Ping!" button'
@@ -898,6 +915,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "delete" -d 'Delete captured requests from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "replay" -d 'Send captured requests again'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "verify" -d 'Check the signature of a captured request, and find out why it does not match'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "list" -d 'List deliveries of any status, newest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "show" -d 'Show a delivery of any status: attempts, errors, response and event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "path" -d 'Print the path of the journal'

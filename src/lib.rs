@@ -17,6 +17,7 @@
 //! | `journal` | the SQLite file that holds deliveries, attempts and captures |
 //! | `http` | the HTTP client: TLS, proxies, deadlines, error classification |
 //! | `config` | the configuration file |
+//! | `signature` | signs and verifies webhooks, and explains a signature that does not match |
 //! | `capture` | captured requests: model, masking, diff |
 //! | `delivery` | deliveries, attempts, targets, retry policy, webhook switches: records without I/O |
 //! | `event` | event documents: build, read, edit, samples |
@@ -47,6 +48,7 @@ mod portal;
 mod recovery;
 mod sanitize;
 mod secret;
+mod signature;
 mod text;
 mod time;
 mod web;

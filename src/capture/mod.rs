@@ -5,7 +5,7 @@
 //! bodies.
 
 pub mod diff;
-mod document;
+pub mod document;
 pub mod expect;
 pub mod export;
 mod head;

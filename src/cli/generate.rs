@@ -23,6 +23,7 @@ man_pages![
     "hookfire-captured-list.1",
     "hookfire-captured-replay.1",
     "hookfire-captured-show.1",
+    "hookfire-captured-verify.1",
     "hookfire-captured.1",
     "hookfire-config-init.1",
     "hookfire-config-path.1",
@@ -67,6 +68,7 @@ man_pages![
     "hookfire-retry.1",
     "hookfire-retry.7",
     "hookfire-secrets.7",
+    "hookfire-signatures.7",
     "hookfire.1",
     "hookfire.toml.5",
 ];

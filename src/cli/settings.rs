@@ -15,8 +15,8 @@ use crate::env::Environment;
 use crate::error::{Failure, Kind};
 use crate::event::{BodyFormat, ElementOrder};
 use crate::http::TransportOptions;
-use crate::secret::SecretSource;
 use crate::secret::safe_url::{self, UrlError};
+use crate::secret::{Secret, SecretSource};
 use crate::text;
 
 pub use crate::engine::plan::transport_options as transport;
@@ -228,6 +228,25 @@ pub fn secrets(
             Ok((name.to_owned(), source.anchored(&env.folder())))
         })
         .collect()
+}
+
+/// Parses and resolves the values of `--signing-secret`, of which there must be one. Errors do not quote them.
+pub fn signing_secrets(texts: &[String], env: &Environment) -> Result<Vec<Secret>, Failure> {
+    let given = texts.iter().filter(|text| !text.is_empty());
+    let secrets = given.map(|text| {
+        let source = SecretSource::parse(text)
+            .map_err(|e| Failure::usage(format!("`--signing-secret`: {e}")))?;
+        let secret = source.anchored(&env.folder()).resolve(env);
+        secret.map_err(|e| {
+            Failure::from_error(Kind::Secret, e).context("cannot use the signing secret".to_owned())
+        })
+    });
+    match secrets.collect::<Result<Vec<_>, _>>()? {
+        none if none.is_empty() => Err(Failure::usage("there is no signing secret").hint(
+            "give it with `--signing-secret @env:VARIABLE` or `--signing-secret @file:PATH`",
+        )),
+        secrets => Ok(secrets),
+    }
 }
 
 /// Parses the values of `--header`. Errors do not quote them.

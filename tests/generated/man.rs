@@ -16,9 +16,10 @@ use hookfire::EXIT_CODES;
 use crate::markdown::add_markdown;
 
 /// Name and section of each chapter in `man/`.
-const CHAPTERS: [(&str, char); 10] = [
+const CHAPTERS: [(&str, char); 11] = [
     ("hookfire-events", '7'),
     ("hookfire-secrets", '7'),
+    ("hookfire-signatures", '7'),
     ("hookfire-retry", '7'),
     ("hookfire-listen", '7'),
     ("hookfire-expect", '7'),

@@ -57,6 +57,7 @@ mod schedule;
 mod secrets;
 mod secrets_echoed;
 mod secrets_retry;
+mod signatures;
 mod support;
 mod system_calls;
 mod tenant_import;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::recovery::{SECRET, Scenario, TOKEN, entry, list};
-use crate::support::{Listener, Server, TestEnv, close, forever, hang, raw, respond, skipped};
+use crate::support::{Listener, Server, TestEnv, close, forever, hang, python_with, raw, respond};
 
 #[test]
 fn portal_errors_are_reported_without_the_token() {
@@ -548,14 +548,9 @@ fn emulator_accepts_requests_of_published_clients() {
 #[test]
 fn python_package_of_3scale_works_with_the_emulator() {
     let scenario = Scenario::new(Server::script(vec![forever(200)]).lenient(), &[]);
-    let python = |script: &str| {
-        let mut command = std::process::Command::new("python3");
-        command.args(["-c", script, scenario.listener.url(), TOKEN]);
-        command.output().is_ok_and(|output| output.status.success())
+    let Some(python) = python_with("threescale_api") else {
+        return;
     };
-    if !python("import threescale_api") {
-        return skipped("the Python package `3scale-api` is not installed");
-    }
     let script = r#"
 import sys, threescale_api
 webhooks = threescale_api.ThreeScaleClient(sys.argv[1], sys.argv[2], ssl_verify=False).webhooks
@@ -566,7 +561,10 @@ assert list(settings.values()).count(False) == 0, settings
 settings = webhooks.clear().json()["webhook"]
 assert not any(settings.values()), settings
 "#;
-    assert!(python(script));
+    let mut command = std::process::Command::new(python);
+    command.args(["-c", script, scenario.listener.url(), TOKEN]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

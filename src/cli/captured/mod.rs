@@ -7,6 +7,7 @@ mod list;
 mod replay;
 mod selection;
 mod show;
+mod verify;
 
 use clap::Subcommand;
 
@@ -14,14 +15,15 @@ use super::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 
-/// List, show, replay, compare and delete captured requests
+/// List, show, replay, compare, verify and delete captured requests
 ///
 /// A capture is a request that hookfire received, stored byte for byte. The values of secret parameters and of headers such
 /// as Authorization and Cookie are shown as *** without --reveal. Bodies are shown unchanged.
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "Examples:\n  $ hookfire captured list\n  $ hookfire captured show 17\n  \
-                  $ hookfire captured replay 17 --to http://127.0.0.1:3000\n  $ hookfire captured diff 17 18"
+                  $ hookfire captured replay 17 --to http://127.0.0.1:3000\n  $ hookfire captured diff 17 18\n  \
+                  $ hookfire captured verify 17 --signing-secret @env:GITHUB_SECRET"
 )]
 pub enum CapturedCommand {
     List(list::CapturedListArgs),
@@ -30,6 +32,7 @@ pub enum CapturedCommand {
     Delete(delete::CapturedDeleteArgs),
     Replay(replay::CapturedReplayArgs),
     Diff(diff::CapturedDiffArgs),
+    Verify(verify::CapturedVerifyArgs),
 }
 
 impl CapturedCommand {
@@ -41,6 +44,7 @@ impl CapturedCommand {
             CapturedCommand::Delete(args) => delete::run(&args, ctx),
             CapturedCommand::Replay(args) => replay::run(&args, ctx),
             CapturedCommand::Diff(args) => diff::run(&args, ctx),
+            CapturedCommand::Verify(args) => verify::run(&args, ctx),
         }
     }
 }

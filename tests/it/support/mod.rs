@@ -23,6 +23,9 @@ mod server;
 pub mod strace;
 mod tests;
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 #[allow(unused_imports, reason = "exported even if no test uses a name")]
 pub use self::{
     env::TestEnv,
@@ -45,9 +48,26 @@ pub fn skipped(reason: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
 }
 
+/// A Python that can import a package, from the environment that `tests/run` makes, or the machine's own; otherwise reports
+/// the test as skipped.
+pub fn python_with(package: &str) -> Option<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python3");
+    let import = format!("import {package}");
+    let can_import = |python: &PathBuf| {
+        let mut command = Command::new(python);
+        let output = command.args(["-c", &import]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let found = [own, PathBuf::from("python3")].into_iter().find(can_import);
+    if found.is_none() {
+        skipped(&format!("the Python package `{package}` is not installed"));
+    }
+    found
+}
+
 /// Whether a program can be run here; otherwise reports the test as skipped.
 pub fn needs(program: &str, probe: &[&str]) -> bool {
-    let there = std::process::Command::new(program)
+    let there = Command::new(program)
         .args(probe)
         .output()
         .is_ok_and(|output| output.status.success());

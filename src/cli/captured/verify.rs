@@ -1,0 +1,151 @@
+//! `hookfire captured verify`
+
+use std::time::Duration;
+
+use clap::{Args, ValueHint};
+use serde_json::json;
+
+use super::selection::whole;
+use crate::capture::{Body, Capture};
+use crate::cli::args::{Format, ReportOutput, parse_id};
+use crate::cli::context::Context;
+use crate::cli::settings;
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::journal::StoredCapture;
+use crate::output::Tone;
+use crate::secret::Secret;
+use crate::signature::{InvalidKind, InvalidSignature, Key, Scheme, SignedRequest};
+use crate::time::parse_duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  Check the signature of a request from Stripe:
+    $ hookfire captured verify 17 --signing-secret @env:STRIPE_SECRET
+  Name the scheme, for a request that has no signature of a known scheme:
+    $ hookfire captured verify 17 --scheme standard --signing-secret @file:secret.txt
+  Use the result in a script:
+    $ hookfire captured verify 17 --signing-secret @env:SECRET -o json | jq -r .reason";
+
+/// Check the signature of a captured request, and find out why it does not match
+///
+/// Verifies the exact bytes that were received. If the signature does not match, tries the usual causes and reports the first
+/// that explains it: another reading of the secret, a signature in another encoding or without its timestamp, a body that was
+/// changed on its way. The request's timestamp is compared with the time at which the request arrived.
+///
+/// The exit code is 0 if the signature is valid, 7 if not.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct CapturedVerifyArgs {
+    /// The capture, such as 17 or '#17'
+    #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other)]
+    id: i64,
+    /// How the request is signed: standard, github, stripe, slack or shopify [default: by its headers]
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<&'static Scheme>, help_heading = None, value_hint = ValueHint::Other)]
+    scheme: Option<&'static Scheme>,
+    /// The secret: @env:VARIABLE, @file:PATH or a literal (repeatable: one of them must match)
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "HOOKFIRE_SIGNING_SECRET",
+        value_hint = ValueHint::Other,
+        help_heading = None
+    )]
+    signing_secret: Vec<String>,
+    /// How far the signature's timestamp may be from the time at which the request arrived
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration, help_heading = None)]
+    tolerance: Duration,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+pub(super) fn run(args: &CapturedVerifyArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let secrets = settings::signing_secrets(&args.signing_secret, &ctx.env)?;
+    let journal = ctx.readable_journal()?;
+    let StoredCapture { record, body } = whole(&*journal, args.id)?;
+    let capture = &record.capture;
+    let headers = capture.head.headers();
+    let scheme = args.scheme.or_else(|| Scheme::detect(&headers));
+    let result = match scheme {
+        Some(scheme) => verify(
+            scheme,
+            &keys(scheme, &secrets)?,
+            capture,
+            &body,
+            args.tolerance,
+        ),
+        None => Err(InvalidSignature::new(
+            InvalidKind::MissingHeader,
+            "the request has no signature header of a known scheme",
+        )),
+    };
+    print(args, ctx, scheme, &result)?;
+    Ok(match result {
+        Ok(()) => Exit::Done,
+        Err(_) => Exit::Unmet,
+    })
+}
+
+fn keys(scheme: &Scheme, secrets: &[Secret]) -> Result<Vec<Key>, Failure> {
+    let keys = secrets.iter().map(|secret| Key::new(scheme, secret));
+    keys.collect::<Result<_, _>>()
+        .map_err(|e| Failure::usage(e.to_string()))
+}
+
+fn verify(
+    scheme: &Scheme,
+    keys: &[Key],
+    capture: &Capture,
+    body: &Body,
+    tolerance: Duration,
+) -> Result<(), InvalidSignature> {
+    if capture.malformed {
+        let detail = "the capture is malformed or incomplete";
+        let detail = match &capture.response.note {
+            Some(note) => format!("{detail}: {note}"),
+            None => detail.to_owned(),
+        };
+        return Err(InvalidSignature::new(InvalidKind::Incomplete, detail));
+    }
+    let request = SignedRequest {
+        headers: &capture.head.headers(),
+        body: &body.bytes,
+        received_at: capture.received_at,
+    };
+    scheme.verify(keys, &request, tolerance)
+}
+
+fn print(
+    args: &CapturedVerifyArgs,
+    ctx: &Context<'_>,
+    scheme: Option<&Scheme>,
+    result: &Result<(), InvalidSignature>,
+) -> Result<(), Failure> {
+    let name = scheme.map(Scheme::name);
+    let fault = result.as_ref().err();
+    if args.output.format() == Format::Text {
+        let (tone, words) = match fault {
+            None => (Tone::Good, "is valid"),
+            Some(_) => (Tone::Bad, "is not valid"),
+        };
+        let (id, words) = (args.id, ctx.ui.toned(tone, words));
+        let scheme = name.map_or(String::new(), |name| format!("{name} "));
+        let detail = fault.map_or(String::new(), |fault| format!(": {}", fault.detail));
+        let line = format!("capture #{id}: the {scheme}signature {words}");
+        ctx.ui
+            .line(&format!("{line}{}", ctx.ui.untrusted(&detail)))?;
+    } else {
+        let view = json!({
+            "id": args.id, "verified": fault.is_none(), "scheme": name,
+            "reason": fault.map(|fault| fault.kind.as_str()),
+            "detail": fault.map(|fault| &fault.detail),
+            "hint": fault.map(|fault| fault.kind.hint()),
+        });
+        ctx.ui.line(&args.output.format().document(&view))?;
+    }
+    ctx.ui.flush()?;
+    if let Some(fault) = fault {
+        ctx.ui.hint(fault.kind.hint());
+    }
+    Ok(())
+}

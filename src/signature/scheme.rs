@@ -1,0 +1,353 @@
+//! Signature schemes as data, and what all of them have in common.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::hmac;
+use subtle::ConstantTimeEq as _;
+
+use super::invalid::{InvalidKind, InvalidSignature};
+use super::{Key, SignedRequest};
+use crate::text::nearest;
+
+/// How requests are signed: with HMAC over the body and, in most schemes, a timestamp.
+#[derive(Debug, PartialEq)]
+pub struct Scheme {
+    name: &'static str,
+    /// Of the signature.
+    header: &'static str,
+    layout: Layout,
+    pub(super) encoding: Encoding,
+    timestamp_header: Option<&'static str>,
+    pub(super) payload: &'static [SignedPart],
+}
+
+/// How the header's value is composed.
+#[derive(Debug, PartialEq)]
+enum Layout {
+    /// One signature after a prefix, such as `sha256=`.
+    Single { prefix: &'static str },
+    /// `v1,SIGNATURE v1,SIGNATURE`: separated by spaces; other versions are ignored.
+    List,
+    /// `t=TIMESTAMP,v1=SIGNATURE,v1=SIGNATURE`.
+    Pairs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Hex,
+    Base64,
+}
+
+/// A part of the signed content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SignedPart {
+    Text(&'static str),
+    /// The header `webhook-id`.
+    Id,
+    /// In seconds since 1970.
+    Timestamp,
+    Body,
+}
+
+const DOT: SignedPart = SignedPart::Text(".");
+const COLON: SignedPart = SignedPart::Text(":");
+
+/// Identifies a delivery over all its attempts.
+pub(super) const ID_HEADER: &str = "webhook-id";
+
+static BUILT_IN: [Scheme; 5] = [
+    Scheme {
+        name: "standard",
+        header: "webhook-signature",
+        layout: Layout::List,
+        encoding: Encoding::Base64,
+        timestamp_header: Some("webhook-timestamp"),
+        payload: &[
+            SignedPart::Id,
+            DOT,
+            SignedPart::Timestamp,
+            DOT,
+            SignedPart::Body,
+        ],
+    },
+    Scheme {
+        name: "github",
+        header: "X-Hub-Signature-256",
+        layout: Layout::Single { prefix: "sha256=" },
+        encoding: Encoding::Hex,
+        timestamp_header: None,
+        payload: &[SignedPart::Body],
+    },
+    Scheme {
+        name: "stripe",
+        header: "Stripe-Signature",
+        layout: Layout::Pairs,
+        encoding: Encoding::Hex,
+        timestamp_header: None,
+        payload: &[SignedPart::Timestamp, DOT, SignedPart::Body],
+    },
+    Scheme {
+        name: "slack",
+        header: "X-Slack-Signature",
+        layout: Layout::Single { prefix: "v0=" },
+        encoding: Encoding::Hex,
+        timestamp_header: Some("X-Slack-Request-Timestamp"),
+        payload: &[
+            SignedPart::Text("v0"),
+            COLON,
+            SignedPart::Timestamp,
+            COLON,
+            SignedPart::Body,
+        ],
+    },
+    Scheme {
+        name: "shopify",
+        header: "X-Shopify-Hmac-Sha256",
+        layout: Layout::Single { prefix: "" },
+        encoding: Encoding::Base64,
+        timestamp_header: None,
+        payload: &[SignedPart::Body],
+    },
+];
+
+/// An unknown scheme.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown signature scheme `{name}`{}; known: {}", suggestion(.name), Scheme::NAMES.join(", "))]
+pub struct SchemeError {
+    name: String,
+}
+
+fn suggestion(name: &str) -> String {
+    nearest(&name.to_ascii_lowercase(), Scheme::NAMES)
+        .map_or(String::new(), |near| format!(" (did you mean `{near}`?)"))
+}
+
+impl std::str::FromStr for &'static Scheme {
+    type Err = SchemeError;
+
+    fn from_str(name: &str) -> Result<&'static Scheme, SchemeError> {
+        let named = BUILT_IN.iter().find(|scheme| scheme.name == name);
+        named.ok_or_else(|| SchemeError {
+            name: name.to_owned(),
+        })
+    }
+}
+
+/// The values of a request's signature headers.
+pub(super) struct SignatureHeaders<'a> {
+    pub id: &'a [u8],
+    /// As written, because that is signed. Empty if the scheme has none.
+    pub timestamp: &'a str,
+    /// As written. More than one if the sender is changing its secret.
+    pub signatures: Vec<&'a str>,
+}
+
+impl Scheme {
+    pub const NAMES: [&'static str; 5] = ["standard", "github", "stripe", "slack", "shopify"];
+
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The scheme whose signature header the request has.
+    pub fn detect(headers: &[(&str, &[u8])]) -> Option<&'static Scheme> {
+        let has = |name: &str| {
+            headers
+                .iter()
+                .any(|(given, _)| given.eq_ignore_ascii_case(name))
+        };
+        BUILT_IN.iter().find(|scheme| has(scheme.header))
+    }
+
+    pub(super) fn decodes_secrets(&self) -> bool {
+        self.name == "standard"
+    }
+
+    pub(super) fn has_timestamp(&self) -> bool {
+        self.payload.contains(&SignedPart::Timestamp)
+    }
+
+    /// Reads the headers of the scheme; each may occur once.
+    pub(super) fn read_headers<'a>(
+        &self,
+        request: &SignedRequest<'a>,
+    ) -> Result<SignatureHeaders<'a>, InvalidSignature> {
+        let value = match self.header_value(request, self.header) {
+            Ok(value) => value,
+            Err(fault) => return Err(self.other_scheme(request).unwrap_or(fault)),
+        };
+        let mut given = SignatureHeaders {
+            id: b"",
+            timestamp: "",
+            signatures: Vec::new(),
+        };
+        match &self.layout {
+            Layout::Single { prefix } => given.signatures.extend(value.strip_prefix(*prefix)),
+            Layout::List => given.signatures.extend(
+                value
+                    .split_ascii_whitespace()
+                    .filter_map(|part| part.strip_prefix("v1,")),
+            ),
+            Layout::Pairs => {
+                for (name, value) in value.split(',').filter_map(|pair| pair.split_once('=')) {
+                    match name.trim() {
+                        "t" => given.timestamp = value.trim(),
+                        "v1" => given.signatures.push(value.trim()),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        if let Some(header) = self.timestamp_header {
+            given.timestamp = self.header_value(request, header)?;
+        }
+        if self.payload.contains(&SignedPart::Id) {
+            given.id = self.header_value(request, ID_HEADER)?.as_bytes();
+        }
+        // A signature in the other encoding is explained like one that does not match.
+        let mut written = given.signatures.iter();
+        if !written.any(|text| self.encoding.is_tag(text) || self.encoding.other().is_tag(text)) {
+            let (header, form) = (self.header, self.form());
+            let detail = format!("the header `{header}` does not have the form {form}");
+            return Err(InvalidSignature::new(
+                InvalidKind::MalformedSignature,
+                detail,
+            ));
+        }
+        if self.has_timestamp() && timestamp_seconds(given.timestamp).is_none() {
+            let place = self.timestamp_header.unwrap_or(self.header);
+            return Err(InvalidSignature::new(
+                InvalidKind::MalformedTimestamp,
+                format!("the header `{place}` has no timestamp in seconds since 1970"),
+            ));
+        }
+        Ok(given)
+    }
+
+    fn header_value<'a>(
+        &self,
+        request: &SignedRequest<'a>,
+        name: &str,
+    ) -> Result<&'a str, InvalidSignature> {
+        let mut values = request.values(name);
+        let (first, second) = (values.next(), values.next());
+        let Some(value) = first else {
+            let detail = format!("the request has no header `{name}`");
+            return Err(InvalidSignature::new(InvalidKind::MissingHeader, detail));
+        };
+        if second.is_some() {
+            let detail = format!("the request has more than one header `{name}`");
+            return Err(InvalidSignature::new(InvalidKind::RepeatedHeader, detail));
+        }
+        std::str::from_utf8(value).map_err(|_| {
+            let detail = format!("the header `{name}` is not text");
+            InvalidSignature::new(InvalidKind::MalformedSignature, detail)
+        })
+    }
+
+    fn other_scheme(&self, request: &SignedRequest<'_>) -> Option<InvalidSignature> {
+        let other = Scheme::detect(request.headers).filter(|other| *other != self)?;
+        Some(InvalidSignature::new(
+            InvalidKind::OtherScheme,
+            format!(
+                "the request has no header `{}`, but `{}` of the scheme {}",
+                self.header, other.header, other.name
+            ),
+        ))
+    }
+
+    /// Whether the key made one of the signatures, for this body.
+    pub(super) fn matches(&self, key: &Key, given: &SignatureHeaders<'_>, body: &[u8]) -> bool {
+        self.matches_as(self.payload, self.encoding, key, given, body)
+    }
+
+    pub(super) fn matches_as(
+        &self,
+        payload: &[SignedPart],
+        encoding: Encoding,
+        key: &Key,
+        given: &SignatureHeaders<'_>,
+        body: &[u8],
+    ) -> bool {
+        let tag = self.tag(payload, key, given.id, given.timestamp, body);
+        let mut tags = given
+            .signatures
+            .iter()
+            .filter_map(|text| encoding.decode(text));
+        tags.any(|given| given.ct_eq(tag.as_ref()).into())
+    }
+
+    fn tag(
+        &self,
+        payload: &[SignedPart],
+        key: &Key,
+        id: &[u8],
+        timestamp: &str,
+        body: &[u8],
+    ) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &key.0));
+        for part in payload {
+            context.update(match part {
+                SignedPart::Text(text) => text.as_bytes(),
+                SignedPart::Id => id,
+                SignedPart::Timestamp => timestamp.as_bytes(),
+                SignedPart::Body => body,
+            });
+        }
+        context.sign()
+    }
+
+    /// `v1,BASE64`, for messages.
+    fn form(&self) -> String {
+        let signature = match self.encoding {
+            Encoding::Hex => "HEX",
+            Encoding::Base64 => "BASE64",
+        };
+        match &self.layout {
+            Layout::Single { prefix } => format!("`{prefix}{signature}`"),
+            Layout::List => format!("`v1,{signature}`"),
+            Layout::Pairs => format!("`t=SECONDS,v1={signature}`"),
+        }
+    }
+}
+
+pub(super) fn timestamp_seconds(text: &str) -> Option<i64> {
+    let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_digits)
+}
+
+impl Encoding {
+    pub(super) fn other(self) -> Encoding {
+        match self {
+            Encoding::Hex => Encoding::Base64,
+            Encoding::Base64 => Encoding::Hex,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Encoding::Hex => "hexadecimal",
+            Encoding::Base64 => "base64",
+        }
+    }
+
+    /// Whether this may be a signature, by its length.
+    fn is_tag(self, text: &str) -> bool {
+        let length = hmac::HMAC_SHA256.digest_algorithm().output_len();
+        self.decode(text).is_some_and(|tag| tag.len() == length)
+    }
+
+    pub(super) fn decode(self, text: &str) -> Option<Vec<u8>> {
+        match self {
+            Encoding::Base64 => STANDARD.decode(text).ok(),
+            Encoding::Hex => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                let pair = |pair: &[u8]| {
+                    let [high, low] = pair else { return None };
+                    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+                };
+                text.as_bytes().chunks(2).map(pair).collect()
+            }
+        }
+    }
+}
