@@ -16,6 +16,7 @@ pub mod failed;
 pub mod fire;
 pub mod generate;
 mod intake;
+mod intents;
 pub mod journal;
 mod list;
 pub mod listen;

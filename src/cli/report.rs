@@ -20,7 +20,7 @@ use crate::journal::{CommitRetry, GroupWriter, Journal};
 use crate::output::human::{attempt_line, headline, result_line};
 use crate::output::json;
 use crate::output::{Format, Progress};
-use crate::time::{Clock as _, UnixMs, measured, measured_finely};
+use crate::time::{Clock as _, UnixMs, measured, measured_finely, until};
 
 /// Sends what `source` yields, with the command's clock, and reports it: committed on this thread if it is one by
 /// one, else in groups.
@@ -88,6 +88,10 @@ struct ReportState {
     blocked: [bool; 2],
     last: Option<Delivery>,
     seconds_shown: Option<u64>,
+    /// The delivery whose attempt began last.
+    sending: i64,
+    /// What was last reported to be next.
+    reported_next: Option<Option<(UnixMs, i64)>>,
     not_accepted: Option<u64>,
 }
 
@@ -104,8 +108,8 @@ pub struct RunReport<'a> {
     started: UnixMs,
     /// How many there are to process, if known.
     pub expected: Cell<Option<u64>>,
-    /// When the next delivery of the schedule is due.
-    pub next_due: Cell<Option<UnixMs>>,
+    /// When the next delivery of the schedule is due, and its id.
+    pub next_due: Cell<Option<(UnixMs, i64)>>,
     state: RefCell<ReportState>,
 }
 
@@ -238,10 +242,11 @@ impl<'a> RunReport<'a> {
                 ui.detail(1, || format!("webhook-id: {}", delivery.uuid));
             }
             Style::OneByOne { retries: true } if made == 0 => ui.status(&headline(delivery)),
-            Style::Watch => ui.detail(1, || headline(delivery)),
+            Style::Watch => ui.status(&headline(delivery)),
             _ => {}
         }
         if matches!(self.style, Style::Single | Style::OneByOne { .. }) {
+            self.state.borrow_mut().sending = delivery.id;
             ui.transient(&format!("sending #{} (Ctrl-C stops)", delivery.id));
         }
     }
@@ -286,24 +291,47 @@ impl<'a> RunReport<'a> {
 
     fn show_countdown(&self, left: Duration) -> Duration {
         if self.is_new_second(left.as_secs_f64().ceil() as u64) {
-            self.ctx.ui.countdown(left);
+            let id = self.state.borrow().sending;
+            let kept = format!(" and keeps #{id} in the failed list");
+            self.ctx.ui.countdown(left, &kept);
         }
         COUNTDOWN_INTERVAL
     }
 
     fn show_watching(&self, idle: &Idle<'_>) {
         let now = self.ctx.now();
+        let ui = self.ctx.ui;
+        let next = self.next_due.get();
+        let is_due = next.is_some_and(|(due, _)| due <= now);
+        if is_due && idle.in_flight == 0 {
+            return;
+        }
+        if !ui.shows_progress() {
+            return self.report_next(idle, next);
+        }
         if !self.is_new_second(now.0.unsigned_abs() / 1000) {
             return;
         }
-        let ui = self.ctx.ui;
-        match self.next_due.get() {
+        match next {
             _ if idle.in_flight > 0 => {
                 ui.transient(&format!("sending {} (Ctrl-C stops)", idle.in_flight));
             }
-            Some(due) => ui.countdown(due.since(now)),
+            Some((due, id)) => ui.countdown(due.since(now), &format!("; #{id} is next")),
             None => ui.transient("nothing is scheduled (Ctrl-C stops)"),
         }
+    }
+
+    /// Reports what is next where no countdown shows it: once all that is due was sent.
+    fn report_next(&self, idle: &Idle<'_>, next: Option<(UnixMs, i64)>) {
+        let mut state = self.state.borrow_mut();
+        if idle.in_flight > 0 || state.reported_next == Some(next) {
+            return;
+        }
+        state.reported_next = Some(next);
+        self.ctx.ui.status(&match next {
+            Some((due, id)) => format!("next: #{id} {}", until(due, self.ctx.now())),
+            None => "nothing is scheduled".to_owned(),
+        });
     }
 
     fn is_new_second(&self, second: u64) -> bool {
@@ -476,12 +504,13 @@ fn delivery_view(journal: &dyn Journal, delivery: &Delivery) -> Result<serde_jso
     ))
 }
 
-/// Prints the result of one delivery; the exit code says how it ended.
+/// Prints the result of one delivery; the exit code says how it ended. `next_steps` replace the general hint.
 pub fn single(
     ctx: &Context<'_>,
     journal: &dyn Journal,
     delivery: &Delivery,
     format: Format,
+    next_steps: Vec<String>,
 ) -> Result<Exit, Failure> {
     let exit = exit_of(delivery);
     let exit = Failure::after_output(print_single(ctx, journal, delivery, format), exit)?;
@@ -491,7 +520,7 @@ pub fn single(
         Exit::Interrupted => Kind::Interrupted,
         _ => return Ok(exit),
     };
-    let hints = hints(ctx, delivery);
+    let hints = hints(ctx, delivery, next_steps);
     if format == Format::Text {
         hints.iter().for_each(|hint| ctx.ui.hint(hint));
         return Ok(exit);
@@ -519,7 +548,7 @@ fn print_single(
     Ok(ctx.ui.flush()?)
 }
 
-fn hints(ctx: &Context<'_>, delivery: &Delivery) -> Vec<String> {
+fn hints(ctx: &Context<'_>, delivery: &Delivery, next_steps: Vec<String>) -> Vec<String> {
     let id = delivery.id;
     let Some(error) = &delivery.last_error else {
         return Vec::new();
@@ -535,11 +564,20 @@ fn hints(ctx: &Context<'_>, delivery: &Delivery) -> Vec<String> {
         (ErrorKind::Tls, _) => hints.extend(tls_hint(&error.message)),
         _ => {}
     }
+    if next_steps.is_empty() {
+        let retry = retry_command(ctx, delivery);
+        hints.push(format!(
+            "`hookfire failed show {id}` shows what happened, `{retry}` sends it again"
+        ));
+    }
+    hints.extend(next_steps);
+    hints
+}
+
+/// The command that sends a delivery again, with the options that it needs.
+pub fn retry_command(ctx: &Context<'_>, delivery: &Delivery) -> String {
     let name = delivery.endpoint.as_deref();
     let endpoint = name.and_then(|name| ctx.config().ok()?.endpoints.get(name));
     let options = settings::retry_options(&delivery.target, endpoint);
-    hints.push(format!(
-        "`hookfire failed show {id}` shows what happened, `hookfire retry {id}{options}` sends it again"
-    ));
-    hints
+    format!("hookfire retry {}{options}", delivery.id)
 }

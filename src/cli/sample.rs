@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::args::{one_of, whole_number};
 use super::context::Context;
+use super::intents;
 use crate::error::Failure;
 use crate::event::samples::{AuthMode, NoSample, SampleContext, sample};
 use crate::event::{ElementOrder, Object, catalogue};
@@ -108,8 +109,49 @@ fn refusal(none: NoSample, event_type: &str, action: &str, purpose: SamplePurpos
     }
 }
 
-/// The most similar documented event.
+/// The event's type and action, which may be written as one word: `account.created`.
+pub fn event_name<'a>(
+    event_type: &'a str,
+    action: Option<&'a str>,
+) -> Result<(&'a str, &'a str), Failure> {
+    if intents::is_url(event_type) || action.is_some_and(intents::is_url) {
+        return Err(Failure::usage("a URL is not the name of an event")
+            .hint("give the URL with `--url`: `hookfire fire account created --url URL`"));
+    }
+    if let Some(action) = action {
+        return Ok((event_type, action));
+    }
+    let parts = event_type.rsplit_once('.');
+    if let Some(name) = parts.filter(|(first, last)| !first.is_empty() && !last.is_empty()) {
+        return Ok(name);
+    }
+    let failure = Failure::usage(format!("the action of the `{event_type}` event is missing"));
+    let actions: Vec<&str> = catalogue::actions_of(event_type).collect();
+    let with_action = catalogue::EVENTS
+        .iter()
+        .filter(|(_, action)| *action == event_type);
+    let events: Vec<String> = with_action
+        .map(|(of, action)| format!("{of} {action}"))
+        .collect();
+    Err(if !actions.is_empty() {
+        failure.hint(format!(
+            "actions of `{event_type}` are {}",
+            text::listed(actions)
+        ))
+    } else if !events.is_empty() {
+        let events = text::listed(events.iter().map(String::as_str));
+        failure.hint(format!("events with this action are {events}"))
+    } else {
+        failure.hint("write TYPE and ACTION; `hookfire events list` lists the events with samples")
+    })
+}
+
+/// The most similar documented event, also in the wrong order.
 fn near_event(event_type: &str, action: &str) -> Option<(&'static str, &'static str)> {
+    nearest_pair(event_type, action).or_else(|| nearest_pair(action, event_type))
+}
+
+fn nearest_pair(event_type: &str, action: &str) -> Option<(&'static str, &'static str)> {
     let near_type = text::nearest(&event_type.to_lowercase(), catalogue::TYPES.iter().copied())?;
     let near_action = text::nearest(&action.to_lowercase(), catalogue::actions_of(near_type))?;
     Some((near_type, near_action))

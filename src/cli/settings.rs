@@ -28,6 +28,8 @@ pub struct FireSettings<'a> {
     pub endpoint: Option<(&'a str, &'a Endpoint)>,
     pub target: Target,
     pub policy: RetryPolicy,
+    /// Whether an option, a variable or the configuration says how often or when to retry.
+    pub sets_retries: bool,
     pub transport: TransportOptions,
     pub body_format: BodyFormat,
     pub element_order: ElementOrder,
@@ -50,6 +52,7 @@ impl<'a> FireSettings<'a> {
             endpoint: chosen.endpoint,
             target: chosen.target,
             policy: settings.retry_policy(),
+            sets_retries: settings.retries.is_some() || settings.retry_interval.is_some(),
             transport: transport(&settings),
             body_format: settings.body_format(),
             element_order: settings.element_order(),

@@ -6,6 +6,8 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::cli::command_line::definition;
+use crate::cli::intents;
 use crate::env::Terminals;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -38,23 +40,77 @@ pub fn report(error: &clap::Error, arguments: &[OsString]) -> Exit {
             .and_then(|()| ui.flush());
         return printed.map_or_else(|e| Failure::from(e).exit(), |()| Exit::Done);
     }
-    let mut text = without_secrets(error);
-    if let Some(variable) = variable_at_fault(error, arguments) {
-        text.push_str(&format!(
-            "\nThe value comes from the environment variable `{variable}`.\n"
-        ));
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !structured {
+        ui.usage(&error.render().to_string());
+        return Exit::Usage;
     }
+    let text = without_secrets(error);
+    let message = text.strip_prefix("error: ").unwrap_or(&text);
+    let (message, _) = message.split_once("\n\n").unwrap_or((message, ""));
+    let command = command_at_fault(error);
+    let mut failure = Failure::usage(message.trim());
     if structured {
-        let message = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
-        let (message, _) = message.split_once("\n\n").unwrap_or((message, ""));
         let words: Vec<&str> = message.split_whitespace().collect();
-        Failure::usage(words.join(" "))
-            .hint("`--help` after the command explains its options")
-            .print(&ui);
-    } else {
-        ui.usage(&text);
+        failure = Failure::usage(words.join(" "));
+    }
+    failure.hints = hints(error, command.as_ref(), arguments);
+    if structured {
+        failure = failure.hint("`--help` after the command explains its options");
+    }
+    failure.print(&ui);
+    if !structured {
+        // clap's own usage line lists the options that variables set.
+        let usage = command.map(|mut command| format!("\n{}\n", command.render_usage()));
+        let usage = usage.unwrap_or_default();
+        ui.usage(&format!("{usage}\nFor more information, try '--help'.\n"));
     }
     Exit::Usage
+}
+
+/// The command whose usage the error is about; none for an invalid value.
+fn command_at_fault(error: &clap::Error) -> Option<clap::Command> {
+    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else {
+        return None;
+    };
+    let mut root = definition();
+    root.build();
+    let usage = usage.to_string();
+    let words = usage
+        .split_whitespace()
+        .skip_while(|word| *word != "hookfire");
+    let mut command = &root;
+    for word in words.skip(1) {
+        match command.find_subcommand(word) {
+            Some(sub) => command = sub,
+            None => break,
+        }
+    }
+    Some(command.clone())
+}
+
+fn hints(
+    error: &clap::Error,
+    command: Option<&clap::Command>,
+    arguments: &[OsString],
+) -> Vec<String> {
+    let word = |kind| context(error, kind).unwrap_or_default();
+    let mut hints = match (error.kind(), command) {
+        (ErrorKind::InvalidSubcommand, Some(command)) => {
+            intents::for_command(command, word(ContextKind::InvalidSubcommand))
+        }
+        (ErrorKind::UnknownArgument, Some(command)) => {
+            intents::for_argument(command, word(ContextKind::InvalidArg), arguments)
+        }
+        _ => match error.get(ContextKind::SuggestedValue) {
+            Some(ContextValue::String(value)) => vec![format!("did you mean `{value}`?")],
+            _ => Vec::new(),
+        },
+    };
+    let variable = variable_at_fault(error, arguments);
+    hints.extend(
+        variable.map(|name| format!("the value comes from the environment variable `{name}`")),
+    );
+    hints
 }
 
 fn wants_json(arguments: &[OsString]) -> bool {

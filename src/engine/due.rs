@@ -75,7 +75,7 @@ pub struct DueQueue<'a> {
     looked_at: UnixMs,
     look_at: UnixMs,
     rescan_at: UnixMs,
-    next_due: Option<UnixMs>,
+    next_due: Option<Position>,
     abandoned: usize,
 }
 
@@ -151,8 +151,13 @@ impl<'a> DueQueue<'a> {
         }
     }
 
-    /// When the next delivery is due, as of the last look.
-    pub fn next_due(&self) -> Option<UnixMs> {
+    /// Whether no delivery is under way.
+    pub fn is_idle(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// When the next delivery is due and which one it is, as of the last look.
+    pub fn next_due(&self) -> Option<Position> {
         self.next_due
     }
 
@@ -222,11 +227,11 @@ impl<'a> DueQueue<'a> {
             self.page.extend(page);
             return Ok(());
         }
-        self.next_due = self.journal.next_due_at()?;
+        self.next_due = self.journal.next_due()?;
         self.has_more = false;
         self.looked_at = now;
         let poll_at = now.plus(POLL_INTERVAL);
-        self.look_at = self.next_due.map_or(poll_at, |due| due.min(poll_at));
+        self.look_at = self.next_due.map_or(poll_at, |(due, _)| due.min(poll_at));
         Ok(())
     }
 

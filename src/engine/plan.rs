@@ -30,6 +30,8 @@ const PROXY_VARIABLES: [&str; 6] = [
 pub enum RetryMode {
     /// This process, which waits for it.
     Wait,
+    /// As [`RetryMode::Wait`], but nobody if nothing listens at the address at the first attempt.
+    WaitUnlessRefused,
     /// The process that reads the schedule when it is due.
     Schedule,
 }

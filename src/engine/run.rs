@@ -19,7 +19,7 @@ use super::{
 use crate::delivery::retry_policy::Decision;
 use crate::delivery::switches::Switch;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
-use crate::http::{Completed, outcome as outcome_of};
+use crate::http::{Completed, is_refused, outcome as outcome_of};
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, DeliveryVersion, JournalError, NewAttempt, NewDelivery,
     Next, Reply, ScheduleSlot, Write, WriteResult,
@@ -643,7 +643,9 @@ impl<'r> EventLoop<'r> {
 
     fn next_step(&self, plan: &SendPlan, outcome: &Outcome, made: u32) -> Next {
         let stopped = match plan.mode {
-            RetryMode::Wait => self.stopping || self.engine.clock.interrupted(),
+            RetryMode::Wait | RetryMode::WaitUnlessRefused => {
+                self.stopping || self.engine.clock.interrupted()
+            }
             // The schedule keeps the next attempt, so only a request that Ctrl-C cut off is interrupted.
             RetryMode::Schedule => outcome
                 .error
@@ -654,11 +656,14 @@ impl<'r> EventLoop<'r> {
             (Decision::Delivered, _) => Next::Delivered,
             _ if stopped => Next::Interrupted,
             (Decision::Failed, _) => Next::Failed,
+            (_, RetryMode::WaitUnlessRefused) if made == 1 && is_refused(outcome) => Next::Failed,
             (Decision::RetryAfter(delay), RetryMode::Schedule) => Next::Scheduled { delay },
-            (Decision::RetryAfter(delay), RetryMode::Wait) => Next::Retry {
-                delay,
-                lease: delay.saturating_add(LEASE_GRACE),
-            },
+            (Decision::RetryAfter(delay), RetryMode::Wait | RetryMode::WaitUnlessRefused) => {
+                Next::Retry {
+                    delay,
+                    lease: delay.saturating_add(LEASE_GRACE),
+                }
+            }
         }
     }
 

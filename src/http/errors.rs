@@ -9,9 +9,17 @@ use rustls::CertificateError;
 
 use super::SendError;
 use super::options::{MAX_HEAD_BYTES, MAX_HEADERS};
-use crate::delivery::ErrorKind;
+use crate::delivery::{ErrorKind, Outcome};
 use crate::text::size;
 use crate::time::compact;
+
+const CONNECTION_REFUSED: &str = "connection refused";
+
+/// Whether nothing listens at the address.
+pub fn is_refused(outcome: &Outcome) -> bool {
+    let error = outcome.error.as_ref();
+    error.is_some_and(|e| e.kind == ErrorKind::Connect && e.message == CONNECTION_REFUSED)
+}
 
 /// How far a request got.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,7 +137,7 @@ fn connect_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {
             "no TLS connection: the endpoint closed it during the handshake".to_owned()
         }
         None if has_io_error(error, &[io::ErrorKind::ConnectionRefused]) => {
-            return (ErrorKind::Connect, "connection refused".to_owned());
+            return (ErrorKind::Connect, CONNECTION_REFUSED.to_owned());
         }
         None => {
             let message = format!("no connection: {}", innermost(error));

@@ -31,7 +31,7 @@ pub mod replay;
 mod tls;
 
 pub use client::Client;
-pub use errors::tls_hint;
+pub use errors::{is_refused, tls_hint};
 pub use options::{ClientError, TransportOptions};
 pub use outcome::{MAX_STORED_BODY, outcome};
 pub use pool::{Done, Pool};

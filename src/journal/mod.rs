@@ -133,8 +133,8 @@ pub trait Schedule {
         limit: u32,
         url: Option<&str>,
     ) -> Result<Vec<Due>, JournalError>;
-    /// The earliest due time in the future.
-    fn next_due_at(&self) -> Result<Option<UnixMs>, JournalError>;
+    /// The earliest due time in the future, and the first delivery of that time.
+    fn next_due(&self) -> Result<Option<(UnixMs, i64)>, JournalError>;
     /// Makes a scheduled delivery due after `delay`. Returns false if it was claimed since it was read.
     fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError>;
     /// How many deliveries are scheduled for a time after `time`, and the latest of these times.

@@ -174,6 +174,18 @@ impl Ui {
         self.terminals.stderr && !self.options.structured && io::stdin().is_terminal()
     }
 
+    /// Says on a terminal that the program waits for input.
+    pub fn reads_stdin(&self, what: &str) {
+        if io::stdin().is_terminal() {
+            self.status(&format!("reading {what} from stdin; Ctrl-D ends the input"));
+        }
+    }
+
+    /// Whether a person reads along: all streams are terminals, and messages are wanted.
+    pub fn is_interactive(&self) -> bool {
+        self.can_ask() && self.terminals.stdout && !self.options.quiet
+    }
+
     pub fn has_colors(&self) -> bool {
         self.colors(|terminals| terminals.stdout)
     }
@@ -366,11 +378,10 @@ impl Ui {
         let _ = io::stderr().write_all(text.as_bytes());
     }
 
-    pub fn countdown(&self, left: Duration) {
-        self.transient(&format!(
-            "next attempt in {} (Ctrl-C stops)",
-            compact(whole_seconds(left))
-        ));
+    /// Shows the time until the next attempt, and what Ctrl-C does.
+    pub fn countdown(&self, left: Duration, on_stop: &str) {
+        let left = compact(whole_seconds(left));
+        self.transient(&format!("next attempt in {left} (Ctrl-C stops{on_stop})"));
     }
 
     /// Shows a message on a line that the next output replaces, on a terminal.

@@ -576,6 +576,14 @@ fn journal_lists_newest_first_and_prunes_delivered() {
     );
     journal(&["prune", "--older-than", "now"]).assert_code(2);
     journal(&["prune", "--older-than", "soon", "--yes"]).assert_code(2);
+    let preview = journal(&["prune", "--older-than", "0s", "--dry-run"]).assert_code(0);
+    insta::assert_snapshot!(env.redacted(&preview), @"
+    oldest: [TIME] (just now), #2 user.created → http://127.0.0.1:[PORT]/
+    newest: [TIME] (just now), #3 user.created → http://127.0.0.1:[PORT]/
+    ------- stderr -------
+    2 deliveries would be deleted (--dry-run)
+    [exit code: 0]
+    ");
     let pruned = journal(&["prune", "--older-than", "0s", "--yes"]).assert_code(0);
     assert_eq!(pruned.stdout(), "deleted 2 deliveries\n");
     assert_eq!(ids(&list(&env, &[])), [1], "what failed is kept");

@@ -486,7 +486,15 @@ fn exit_after_and_for_do_not_wait_for_partial_requests() {
 fn text_output_has_a_banner_and_a_line_per_request() {
     let env = TestEnv::new();
     let mut running = env
-        .hookfire(["listen", ":0", "--exit-after", "2", "--ready-file", "url"])
+        .hookfire([
+            "listen",
+            ":0",
+            "--exit-after",
+            "2",
+            "--ready-file",
+            "url",
+            "-v",
+        ])
         .spawn();
     running.wait_for_stderr("limits:");
     let url = std::fs::read_to_string(env.work_dir().join("url")).unwrap();

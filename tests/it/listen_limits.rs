@@ -51,7 +51,11 @@ fn banner_lists_every_limit() {
         .iter()
         .flat_map(|(option, value, _)| [*option, *value]);
     let outcome = env
-        .hookfire(["listen", ":0", "--for", "50ms"].into_iter().chain(options))
+        .hookfire(
+            ["listen", ":0", "--for", "50ms", "-v"]
+                .into_iter()
+                .chain(options),
+        )
         .run()
         .assert_code(0);
     for (option, _, words) in chosen {
@@ -72,7 +76,7 @@ fn banner_lists_every_limit() {
 fn banner_shows_the_connections_that_few_files_allow() {
     let env = TestEnv::new();
     let hookfire = env!("CARGO_BIN_EXE_hookfire");
-    let line = format!("ulimit -n 100; exec '{hookfire}' listen :0 --for 50ms");
+    let line = format!("ulimit -n 100; exec '{hookfire}' listen :0 --for 50ms -v");
     let outcome = env.shell(&line).run().assert_code(0);
     assert!(outcome.stderr().contains(" 50 connections"), "{outcome}");
 }
@@ -83,7 +87,7 @@ fn malformed_requests_show_the_reason_everywhere() {
     let mut running = env
         .hookfire(["listen", ":0", "--exit-after", "1", "--ready-file", "url"])
         .spawn();
-    running.wait_for_stderr("limits:");
+    running.wait_for_stderr("journal:");
     let url = std::fs::read_to_string(env.work_dir().join("url")).unwrap();
     let mut client = TcpStream::connect(url.trim_end().strip_prefix("http://").unwrap()).unwrap();
     client.write_all(b"GET /a<b> HTTP/1.1\r\n\r\n").unwrap();
@@ -133,7 +137,13 @@ fn exposed_listener_prints_its_address() {
         .hookfire(["listen", ":0", "--for", "50ms"])
         .run()
         .assert_code(0);
-    assert!(!alone.stderr().contains("others:"), "{alone}");
+    let banner = env.redacted(alone.stderr());
+    insta::assert_snapshot!(banner, @"
+    listening on http://127.0.0.1:[PORT] (Ctrl-C stops)
+      page:    http://127.0.0.1:[PORT]/_hookfire/
+      bins:    inbox (http://127.0.0.1:[PORT]/)
+      journal: [ENV]/state/hookfire/journal.db
+    ");
 }
 
 /// Whether this client gets a response; rejected ones find the connection closed.

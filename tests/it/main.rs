@@ -61,4 +61,5 @@ mod signatures;
 mod support;
 mod system_calls;
 mod tenant_import;
+mod terminal;
 mod tls;

@@ -1,4 +1,5 @@
-//! Messages when several things go wrong in one run: a request that was sent but not recorded is always reported.
+//! Messages: suggestions for mistyped command lines, and reports when several things go wrong in one run. A request that was
+//! sent but not recorded is always reported.
 
 use std::time::{Duration, Instant};
 
@@ -193,4 +194,168 @@ fn watcher_reports_a_missing_secret_once_per_success() {
         2,
         "{ended}"
     );
+}
+
+/// Command lines of new users.
+const MISTYPED: &[&str] = &[
+    "send",
+    "serve 8080",
+    "logs",
+    "show 1",
+    "list",
+    "delete 1",
+    "resend 1",
+    "bins",
+    "diff 1 2",
+    "init",
+    "account.created",
+    "http://127.0.0.1:1/",
+    "failed lsit",
+    "failed ls",
+    "failed retry 1",
+    "captured rm 1",
+    "journal delete",
+    "config edit",
+    "generat",
+    "failed list --json",
+    "--json failed list",
+    "listen --json",
+    "fire account created --data x",
+    "fire account created -d x",
+    "retry 1 --to http://127.0.0.1:1/",
+    "captured replay 1 --url http://127.0.0.1:1/",
+    "failed list --from 2h",
+    "failed delete --all --force",
+    "expect --timeout 3s",
+    "fire --endpiont x account created",
+    "--endpoint staging fire account created",
+    "ping http://127.0.0.1:1/",
+    "ping staging",
+    "fire account created http://127.0.0.1:1/",
+    "fire http://127.0.0.1:1/",
+    "fire created account",
+    "fire account",
+    "fire plan_changed",
+    "fire order",
+    "fire",
+    "failed list -o jsno",
+];
+
+#[test]
+fn mistyped_commands_get_a_suggestion() {
+    let mut env = TestEnv::new();
+    env.set("HOOKFIRE_URL", "http://127.0.0.1:1/");
+    let mut shown = String::new();
+    for line in MISTYPED {
+        let outcome = env.hookfire(line.split(' ')).run().assert_code(2);
+        let hints = outcome
+            .stderr()
+            .lines()
+            .filter(|line| line.starts_with("hint: "));
+        let hints: Vec<&str> = hints.collect();
+        shown.push_str(&format!("$ hookfire {line}\n{}\n", hints.join("\n")));
+    }
+    insta::assert_snapshot!(shown, @"
+    $ hookfire send
+    hint: `hookfire fire TYPE ACTION` sends an event
+    $ hookfire serve 8080
+    hint: `hookfire listen` captures requests and serves a page that shows them
+    $ hookfire logs
+    hint: `hookfire journal list` lists deliveries, `hookfire captured list` captured requests
+    $ hookfire show 1
+    hint: `hookfire captured show ID` shows a captured request, `hookfire journal show ID` a delivery
+    $ hookfire list
+    hint: `hookfire journal list` lists deliveries, `hookfire failed list` failed ones, `hookfire captured list` captured requests
+    $ hookfire delete 1
+    hint: `hookfire failed delete` deletes failed deliveries, `hookfire captured delete` captured requests, `hookfire journal prune` old deliveries
+    $ hookfire resend 1
+    hint: `hookfire retry ID` sends a failed delivery again, `hookfire captured replay ID` a captured request
+    $ hookfire bins
+    hint: did you mean `hookfire captured bins`?
+    $ hookfire diff 1 2
+    hint: did you mean `hookfire captured diff`?
+    $ hookfire init
+    hint: did you mean `hookfire config init`?
+    $ hookfire account.created
+    hint: `hookfire fire TYPE ACTION` sends an event
+    $ hookfire http://127.0.0.1:1/
+    hint: `hookfire fire account created --url URL` sends an event to a URL
+    $ hookfire failed lsit
+    hint: did you mean `hookfire failed list`?
+    $ hookfire failed ls
+    hint: did you mean `hookfire failed list`?
+    $ hookfire failed retry 1
+    hint: `hookfire retry ID` sends a failed delivery again
+    $ hookfire captured rm 1
+    hint: did you mean `hookfire captured delete`?
+    $ hookfire journal delete
+    hint: `hookfire journal prune --older-than 30d` deletes old deliveries
+    $ hookfire config edit
+    hint: edit the file that `hookfire config path` prints
+    $ hookfire generat
+
+    $ hookfire failed list --json
+    hint: write `-o json`
+    $ hookfire --json failed list
+    hint: write `-o json` after the command
+    $ hookfire listen --json
+    hint: write `-o ndjson`
+    $ hookfire fire account created --data x
+    hint: `--object FILE` reads the object's XML, `--event FILE` a whole document, `--batch FILE` many events
+    $ hookfire fire account created -d x
+    hint: `--object FILE` reads the object's XML, `--event FILE` a whole document, `--batch FILE` many events
+    $ hookfire retry 1 --to http://127.0.0.1:1/
+    hint: `--url URL` says where to send it
+    $ hookfire captured replay 1 --url http://127.0.0.1:1/
+    hint: `--to URL` says where to send it
+    $ hookfire failed list --from 2h
+    hint: `--since TIME` filters by time
+    $ hookfire failed delete --all --force
+    hint: `--yes` skips the confirmation
+    $ hookfire expect --timeout 3s
+    hint: `--within 30s` says how long to wait
+    $ hookfire fire --endpiont x account created
+    hint: did you mean `--endpoint`?
+    $ hookfire --endpoint staging fire account created
+    hint: write options of a command after the command
+    $ hookfire ping http://127.0.0.1:1/
+    hint: give the URL with `--url URL`
+    $ hookfire ping staging
+    hint: name an endpoint with `--endpoint NAME`
+    $ hookfire fire account created http://127.0.0.1:1/
+    hint: give the URL with `--url URL`
+    $ hookfire fire http://127.0.0.1:1/
+    hint: give the URL with `--url`: `hookfire fire account created --url URL`
+    $ hookfire fire created account
+    hint: did you mean `account created`?
+    hint: pass an object for any other type and action: `--object FILE`
+    $ hookfire fire account
+    hint: actions of `account` are `created`, `updated`, `plan_changed` and `deleted`
+    $ hookfire fire plan_changed
+    hint: events with this action are `account plan_changed` and `application plan_changed`
+    $ hookfire fire order
+    hint: write TYPE and ACTION; `hookfire events list` lists the events with samples
+    $ hookfire fire
+    hint: `hookfire fire account created` sends a sample; `hookfire events list` lists the events
+    hint: `--event FILE` sends a document, `--batch FILE` many events
+    $ hookfire failed list -o jsno
+    hint: did you mean `json`?
+    ");
+}
+
+#[test]
+fn usage_lines_omit_options_that_variables_set() {
+    let mut env = TestEnv::new();
+    env.set("HOOKFIRE_URL", "http://127.0.0.1:1/?token=open-sesame");
+    env.set("HOOKFIRE_JOBS", "4");
+    let outcome = env.hookfire(["fire", "account", "created", "--zzz"]).run();
+    insta::assert_snapshot!(outcome, @"
+    ------- stderr -------
+    error: unexpected argument '--zzz' found
+
+    Usage: hookfire fire [OPTIONS] [TYPE] [ACTION]
+
+    For more information, try '--help'.
+    [exit code: 2]
+    ");
 }

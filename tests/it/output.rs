@@ -238,7 +238,9 @@ fn countdown_is_erased_before_the_next_line() {
         .run();
     let shown = outcome.stdout();
     assert!(
-        shown.contains("\r\u{1b}[Knext attempt in 60s (Ctrl-C stops)"),
+        shown.contains(
+            "\r\u{1b}[Knext attempt in 60s (Ctrl-C stops and keeps #1 in the failed list)"
+        ),
         "{outcome}"
     );
     assert!(

@@ -94,6 +94,16 @@ fn background_failure_is_scheduled_and_sent_when_due() {
             .starts_with("nothing is due; next attempt in "),
         "{early}"
     );
+    let empty = env.hookfire(["failed", "list"]).run().assert_code(0);
+    insta::assert_snapshot!(empty, @"
+    ------- stderr -------
+    the failed list is empty
+    hint: 1 delivery is scheduled for another attempt; `hookfire journal list --status pending` shows when
+    [exit code: 0]
+    ");
+    let other = ["failed", "list", "--type", "user"];
+    let other = env.hookfire(other).run().assert_code(0);
+    assert!(!other.stderr().contains("scheduled"), "{other}");
     let listed = env.hookfire(["failed", "list", "-o", "json"]).run().json();
     assert_eq!(
         listed,
@@ -580,6 +590,27 @@ fn sigterm_finishes_running_requests_and_keeps_the_schedule() {
             );
         }
     }
+}
+
+#[test]
+fn watcher_reports_what_it_sends_and_what_is_next() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![repeat(503, 2), respond(200)]);
+    let url = server.url();
+    let fire = |interval: &str| {
+        let args = ["fire", "account", "created", "--background", "--url", &url];
+        let args = [&args[..], &["--retry-interval", interval]].concat();
+        env.hookfire(args).run().assert_code(0);
+    };
+    fire("60s");
+    fire("1s");
+    let mut watcher = env.hookfire(["retry", "--due", "--watch"]).spawn();
+    watcher.wait_for_stderr("next: #1 in ");
+    watcher.terminate();
+    let outcome = watcher.wait().assert_code(0);
+    let sent = format!("#2 account.created → {url}");
+    assert!(outcome.stderr().contains(&sent), "{outcome}");
+    assert_eq!(outcome.stdout(), "#2 delivered, 2 attempts\n");
 }
 
 #[test]

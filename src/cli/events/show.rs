@@ -4,7 +4,7 @@ use clap::{Args, ValueHint};
 
 use crate::cli::args::{CompatArgs, Format, PageOutput};
 use crate::cli::context::Context;
-use crate::cli::sample::{SampleArgs, SamplePurpose};
+use crate::cli::sample::{SampleArgs, SamplePurpose, event_name};
 use crate::error::Failure;
 use crate::event::Event;
 use crate::exit::Exit;
@@ -24,12 +24,12 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct EventsShowArgs {
-    /// The event's type: account, user or application
+    /// The event's type: account, user or application; or TYPE.ACTION
     #[arg(value_name = "TYPE", value_hint = ValueHint::Other)]
     event_type: String,
     /// The event's action, such as created
     #[arg(value_name = "ACTION", value_hint = ValueHint::Other)]
-    action: String,
+    action: Option<String>,
     #[command(flatten)]
     sample: SampleArgs,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub struct EventsShowArgs {
 }
 
 pub(super) fn run(args: &EventsShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let (event_type, action) = (&args.event_type, &args.action);
+    let (event_type, action) = event_name(&args.event_type, args.action.as_deref())?;
     let order = args.order.compat.unwrap_or_default();
     let object = args
         .sample

@@ -4,7 +4,7 @@ use clap::{Args, ValueHint};
 
 use crate::cli::args::{DeleteArgs, Format, ListFilterArgs, parse_id};
 use crate::cli::context::Context;
-use crate::cli::list::deletion;
+use crate::cli::list::deletion::Deletion;
 use crate::cli::selection::Selection;
 use crate::delivery::Status;
 use crate::error::Failure;
@@ -50,13 +50,13 @@ pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     }
     let names = ("failed delivery", "failed deliveries");
     let statuses = &[Status::Failed, Status::Interrupted];
-    deletion::deliveries(
-        ctx,
-        &args.delete,
-        &*journal,
-        &seen,
+    let journal = &*journal;
+    let deletion = Deletion {
+        journal,
+        seen: &seen,
         statuses,
         names,
-        selection.is_bulk(),
-    )
+        must_confirm: selection.is_bulk(),
+    };
+    deletion.run(ctx, &args.delete, || deletion.print_table(ctx))
 }

@@ -49,7 +49,7 @@ pub struct FailedImportArgs {
 }
 
 pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let (from, mut input) = open(&args.file)?;
+    let (from, mut input) = open(&args.file, ctx)?;
     let journal = ctx.journal()?;
     let mut intake = FailureImport::new(&*journal, ctx.config()?);
     let (mut broken, mut named) = (0, Vec::new());
@@ -103,8 +103,9 @@ pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     Ok(Exit::Done)
 }
 
-fn open(path: &Path) -> Result<(String, Box<dyn BufRead>), Failure> {
+fn open(path: &Path, ctx: &Context<'_>) -> Result<(String, Box<dyn BufRead>), Failure> {
     if path == Path::new("-") {
+        ctx.ui.reads_stdin("the list");
         return Ok(("stdin".to_owned(), Box::new(std::io::stdin().lock())));
     }
     let name = format!("`{}`", path.display());

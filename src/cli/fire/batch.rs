@@ -46,10 +46,10 @@ pub fn run(args: &FireArgs, file: &Path, ctx: &Context<'_>) -> Result<Exit, Fail
     if args.dry_run {
         let journal = journal::empty()?;
         let report = RunReport::new(ctx, &*journal, format, Style::Many);
-        return Batch::new(ctx, args, file, &report, open(args, file, None)?)?.dry_run();
+        return Batch::new(ctx, args, file, &report, open(args, file, ctx, None)?)?.dry_run();
     }
     let inbox = Inbox::default();
-    let lines = open(args, file, Some(&inbox))?;
+    let lines = open(args, file, ctx, Some(&inbox))?;
     let journal = ctx.journal()?;
     let report = RunReport::new(ctx, &*journal, format, Style::Many);
     let mut batch = Batch::new(ctx, args, file, &report, lines)?;
@@ -71,7 +71,15 @@ fn jobs(args: &FireArgs) -> usize {
     usize::from(args.pace.jobs.unwrap_or(DEFAULT_JOBS))
 }
 
-fn open(args: &FireArgs, file: &Path, inbox: Option<&Inbox>) -> Result<Lines, Failure> {
+fn open(
+    args: &FireArgs,
+    file: &Path,
+    ctx: &Context<'_>,
+    inbox: Option<&Inbox>,
+) -> Result<Lines, Failure> {
+    if file == Path::new("-") {
+        ctx.ui.reads_stdin("events, one JSON object per line,");
+    }
     let waker = inbox.map(Inbox::waker);
     Lines::open(file, args.skip.unwrap_or(0), waker).map_err(|e| cannot_read(file, e))
 }

@@ -65,9 +65,8 @@ impl BatchLine {
             }
             (Some(object), None) => Object::parse(object.as_bytes())
                 .map_err(|e| Failure::from(e).context("its `object` cannot be sent".to_owned()))?,
-            (None, Some(path)) => {
-                Object::parse(&super::read(path)?).map_err(|e| super::in_file(e, "object", path))?
-            }
+            (None, Some(path)) => Object::parse(&super::read(path, ctx, "an object")?)
+                .map_err(|e| super::in_file(e, "object", path))?,
             (None, None) => {
                 sample.object(ctx, event_type, action, order, SamplePurpose::Line(number))?
             }

@@ -4,6 +4,7 @@ mod background;
 mod batch;
 mod batch_line;
 mod lines;
+mod refused;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::args::{
 use super::context::{Context, request_head};
 use super::portal::{self, PortalArgs};
 use super::report::{self, RunReport, Style, run_engine};
-use super::sample::{SampleArgs, SamplePurpose};
+use super::sample::{SampleArgs, SamplePurpose, event_name};
 use crate::cli::settings::{self, Chosen, FireSettings};
 use crate::config::Settings;
 use crate::delivery::switches::Switch;
@@ -60,7 +61,8 @@ Examples:
 ///
 /// hookfire records the event in the journal, then sends it. It is delivered if the endpoint responds with 200 (or a status of
 /// --success); otherwise hookfire retries 5 times, 60 seconds apart. After that it is in the failed list, and `hookfire retry`
-/// sends it again.
+/// sends it again. On a terminal, and unless you set --retries or --retry-interval, hookfire does not retry if nothing listens
+/// at a port of this machine.
 ///
 /// With --background, hookfire makes one attempt. If it fails, the next attempt is scheduled in the journal and the exit code is
 /// 0. No daemon makes it: run `hookfire retry --due` from a timer, or `hookfire retry --due --watch`.
@@ -76,15 +78,15 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct FireArgs {
-    /// The event's type, such as account, user or application
-    #[arg(value_name = "TYPE", value_hint = ValueHint::Other, required_unless_present_any = ["event", "batch"])]
+    /// The event's type, such as account, user or application; or TYPE.ACTION
+    #[arg(value_name = "TYPE", value_hint = ValueHint::Other)]
     event_type: Option<String>,
     /// The event's action, such as created, updated or deleted
     ///
     /// There are samples for account: created, updated, plan_changed, deleted; user: created, updated, deleted;
     /// application: created, updated, suspended, plan_changed, user_key_updated, deleted, key_created, key_updated,
     /// key_deleted. Any other type and action can be sent with --object.
-    #[arg(value_name = "ACTION", value_hint = ValueHint::Other, required_unless_present_any = ["event", "batch"])]
+    #[arg(value_name = "ACTION", value_hint = ValueHint::Other)]
     action: Option<String>,
     /// Read the object's XML from this file (- = stdin) instead of using the built-in sample
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event")]
@@ -173,6 +175,8 @@ impl<'a> FireTarget<'a> {
         let settings = FireSettings::new(chosen, options);
         let mode = if args.background && settings.policy.retries > 0 {
             RetryMode::Schedule
+        } else if args.batch.is_none() && ctx.ui.is_interactive() && refused::ends(&settings) {
+            RetryMode::WaitUnlessRefused
         } else {
             RetryMode::Wait
         };
@@ -240,10 +244,17 @@ fn fire(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
                 .hint("`--batch FILE` sends many events"));
         }
     }
+    let name = match &args.event {
+        Some(_) => None,
+        None => Some(name(args)?),
+    };
     let chosen = settings::chosen(ctx, &args.target)?;
     let destination = FireTarget::resolve(args, ctx, chosen)?;
     let settings = &destination.settings;
-    let event = event(args, ctx, settings.element_order)?;
+    let event = match (&args.event, name) {
+        (Some(file), _) => document(file, args, ctx)?,
+        (None, name) => built(name.unwrap_or_default(), args, ctx, settings.element_order)?,
+    };
     let delivery = destination.delivery(&event);
     if let Some(switch) = destination.stopped_by(&event, args) {
         return ignore(args, ctx, &destination, delivery, switch);
@@ -269,6 +280,7 @@ fn send(
     plan: SendPlan,
 ) -> Result<Exit, Failure> {
     let format = args.output.format();
+    let mode = plan.mode;
     let journal = ctx.journal()?;
     ctx.catch_interrupts()?;
     let report = RunReport::new(ctx, &*journal, format, Style::Single);
@@ -294,7 +306,14 @@ fn send(
     if delivery.status == Status::Pending {
         background::hint_at_connection_options(ctx);
     }
-    report::single(ctx, &*journal, &delivery, format)
+    let was_refused = mode == RetryMode::WaitUnlessRefused && refused::ended(&delivery);
+    let next_steps = if was_refused {
+        ctx.ui.status(&refused::reason(&delivery));
+        refused::next_steps(ctx, &delivery)
+    } else {
+        Vec::new()
+    };
+    report::single(ctx, &*journal, &delivery, format, next_steps)
 }
 
 /// The engine's source for a single event.
@@ -320,22 +339,34 @@ impl Source for OneEvent {
     }
 }
 
-fn event(args: &FireArgs, ctx: &Context<'_>, compat: ElementOrder) -> Result<Event, Failure> {
-    if let Some(path) = &args.event {
-        args.sample.refuse_beside(ctx, "--event")?;
-        if ctx.is_flag("compat") {
-            return Err(Failure::usage(
-                "`--compat` cannot order the fields of `--event`, which is sent byte for byte",
-            ));
-        }
-        let document = read(path)?;
-        return Event::from_document(document).map_err(|e| in_file(e, "event", path));
+/// The type and action of the event to build.
+fn name(args: &FireArgs) -> Result<(&str, &str), Failure> {
+    match &args.event_type {
+        Some(event_type) => event_name(event_type, args.action.as_deref()),
+        None => Err(Failure::usage("no event is given")
+            .hint("`hookfire fire account created` sends a sample; `hookfire events list` lists the events")
+            .hint("`--event FILE` sends a document, `--batch FILE` many events")),
     }
-    let (Some(event_type), Some(action)) = (&args.event_type, &args.action) else {
+}
+
+/// The event document of `--event`.
+fn document(file: &Path, args: &FireArgs, ctx: &Context<'_>) -> Result<Event, Failure> {
+    args.sample.refuse_beside(ctx, "--event")?;
+    if ctx.is_flag("compat") {
         return Err(Failure::usage(
-            "TYPE and ACTION, or `--event FILE`, say which event to send",
+            "`--compat` cannot order the fields of `--event`, which is sent byte for byte",
         ));
-    };
+    }
+    let document = read(file, ctx, "the event")?;
+    Event::from_document(document).map_err(|e| in_file(e, "event", file))
+}
+
+fn built(
+    (event_type, action): (&str, &str),
+    args: &FireArgs,
+    ctx: &Context<'_>,
+    compat: ElementOrder,
+) -> Result<Event, Failure> {
     let mut object = match (&args.object, args.portal_object) {
         (None, Some(id)) => {
             args.sample.refuse_beside(ctx, "--portal-object")?;
@@ -349,7 +380,8 @@ fn event(args: &FireArgs, ctx: &Context<'_>, compat: ElementOrder) -> Result<Eve
         }
         (Some(path), _) => {
             args.sample.refuse_beside(ctx, "--object")?;
-            Object::parse(&read(path)?).map_err(|e| in_file(e, "object", path))?
+            Object::parse(&read(path, ctx, "the object")?)
+                .map_err(|e| in_file(e, "object", path))?
         }
         (None, None) => args
             .sample
@@ -363,8 +395,9 @@ fn event(args: &FireArgs, ctx: &Context<'_>, compat: ElementOrder) -> Result<Eve
     Ok(Event::build(event_type, action, &object, compat)?)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+fn read(path: &Path, ctx: &Context<'_>, what: &str) -> Result<Vec<u8>, Failure> {
     let read = if path == Path::new("-") {
+        ctx.ui.reads_stdin(what);
         text::read_whole(std::io::stdin().lock(), MAX_DOCUMENT_BYTES)
     } else {
         text::read_file(path, MAX_DOCUMENT_BYTES)
@@ -410,7 +443,9 @@ fn ignore(
     let journal = ctx.journal()?;
     let results = journal.commit(&[Write::Ignore(delivery, switch)])?;
     let exit = match results.into_iter().next() {
-        Some(WriteResult::Delivery(delivery)) => report::single(ctx, &*journal, &delivery, format)?,
+        Some(WriteResult::Delivery(delivery)) => {
+            report::single(ctx, &*journal, &delivery, format, Vec::new())?
+        }
         Some(WriteResult::Rejected(error)) => {
             return Err(Failure::from_error(Kind::Journal, error));
         }

@@ -4,13 +4,14 @@ use clap::Args;
 
 use crate::cli::args::{DeleteArgs, one_of};
 use crate::cli::context::Context;
-use crate::cli::list::deletion;
+use crate::cli::list::deletion::Deletion;
 use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::{DeliveryList, Query};
-use crate::time::{Edge, parse_time};
+use crate::journal::{DeliveryList, DeliveryVersion, Journal, Query};
+use crate::output::human::headline;
+use crate::time::{Edge, ago, local, parse_time};
 
 /// The statuses that no longer change by themselves.
 const FINISHED: [Status; 4] = [
@@ -59,13 +60,33 @@ pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let journal = ctx.readable_journal()?;
     let seen = journal.delivery_versions(&query)?;
     let names = ("delivery", "deliveries");
-    deletion::deliveries(
-        ctx,
-        &args.delete,
-        &*journal,
-        &seen,
-        &[args.status],
+    let deletion = Deletion {
+        journal: &*journal,
+        seen: &seen,
+        statuses: &[args.status],
         names,
-        true,
-    )
+        must_confirm: true,
+    };
+    deletion.run(ctx, &args.delete, || summary(ctx, &*journal, &seen))
+}
+
+/// The first and the last of the deliveries, which may be too many for a list.
+fn summary(
+    ctx: &Context<'_>,
+    journal: &dyn Journal,
+    seen: &[DeliveryVersion],
+) -> Result<(), Failure> {
+    for (label, seen) in [("oldest", seen.last()), ("newest", seen.first())] {
+        let delivery = seen.map_or(Ok(None), |seen| journal.delivery(seen.id))?;
+        if let Some(delivery) = delivery {
+            let (at, headline) = (delivery.decided_at(), headline(&delivery));
+            let line = format!(
+                "{label}: {} ({}), {headline}",
+                local(at),
+                ago(at, ctx.now())
+            );
+            ctx.ui.line(&ctx.ui.untrusted(&line))?;
+        }
+    }
+    Ok(())
 }

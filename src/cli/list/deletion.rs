@@ -12,38 +12,52 @@ use crate::output::{Progress, RowWriter, human};
 use crate::text::count;
 use crate::time::Clock as _;
 
-/// Deletes deliveries that still have one of `statuses`.
-pub fn deliveries(
-    ctx: &Context<'_>,
-    args: &DeleteArgs,
-    journal: &dyn Journal,
-    seen: &[DeliveryVersion],
-    statuses: &[Status],
-    (one, many): (&str, &str),
-    must_confirm: bool,
-) -> Result<Exit, Failure> {
-    let ids: Vec<i64> = seen.iter().map(|seen| seen.id).collect();
-    let print_table = || {
+/// Deliveries to delete.
+pub struct Deletion<'a> {
+    pub journal: &'a dyn Journal,
+    pub seen: &'a [DeliveryVersion],
+    /// Those that have another status by then are kept.
+    pub statuses: &'a [Status],
+    /// One, and many.
+    pub names: (&'a str, &'a str),
+    pub must_confirm: bool,
+}
+
+impl Deletion<'_> {
+    /// Deletes the deliveries; `preview` prints what `--dry-run` shows of them.
+    pub fn run(
+        &self,
+        ctx: &Context<'_>,
+        args: &DeleteArgs,
+        preview: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Exit, Failure> {
+        let ids: Vec<i64> = self.seen.iter().map(|seen| seen.id).collect();
+        let (one, many) = self.names;
+        let words = Words {
+            one,
+            many,
+            bin: None,
+        };
+        let delete = || {
+            let change =
+                |journal: &dyn Journal, rest: &[_]| journal.delete_slice(rest, self.statuses);
+            change_all(ctx, self.journal, self.seen, many, change)
+        };
+        run(ctx, args, &ids, words, self.must_confirm, preview, delete)
+    }
+
+    /// Prints a table of the deliveries.
+    pub fn print_table(&self, ctx: &Context<'_>) -> Result<(), Failure> {
         let columns = human::columns(true, ctx.now());
         let mut list = RowWriter::new(ctx.ui, Format::Text, columns, delivery_view)?;
-        for id in &ids {
-            if let Some(delivery) = journal.delivery(*id)? {
+        for seen in self.seen {
+            if let Some(delivery) = self.journal.delivery(seen.id)? {
                 list.push(&delivery)?;
             }
         }
         list.finish()?;
         Ok(())
-    };
-    let delete = || {
-        let change = |journal: &dyn Journal, rest: &[_]| journal.delete_slice(rest, statuses);
-        change_all(ctx, journal, seen, many, change)
-    };
-    let words = Words {
-        one,
-        many,
-        bin: None,
-    };
-    run(ctx, args, &ids, words, must_confirm, print_table, delete)
+    }
 }
 
 /// What is deleted.

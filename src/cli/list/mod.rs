@@ -12,6 +12,7 @@ use crate::journal::{DeliveryList, Journal, Query};
 use crate::output::json::delivery_view;
 use crate::output::{OutputError, RowWriter, human};
 use crate::portal::failures::{FailureEntry, FailuresWriter, ListFormat};
+use crate::text::count;
 use crate::time::failures_list_time;
 
 /// Prints the deliveries that match; `empty` is the message for none.
@@ -31,11 +32,12 @@ pub fn print(
     let columns = human::columns(with_status, ctx.now());
     let mut list = RowWriter::new(ctx.ui, format, columns, delivery_view)?;
     journal.each(query, |delivery| list.push(&delivery))??;
-    let count = list.finish()?;
+    let listed = list.finish()?;
     match query.limit {
         _ if format != Format::Text => {}
-        _ if count == 0 => {
+        _ if listed == 0 => {
             ctx.ui.status(empty);
+            report_scheduled(ctx, journal, query)?;
             selection::hint_at_unknown(ctx, &query.filter);
         }
         Some(limit) => {
@@ -45,6 +47,28 @@ pub fn print(
             }
         }
         _ => {}
+    }
+    Ok(())
+}
+
+/// After an empty failed list: deliveries that match and are still scheduled.
+fn report_scheduled(
+    ctx: &Context<'_>,
+    journal: &dyn Journal,
+    query: &Query,
+) -> Result<(), Failure> {
+    if query.list != DeliveryList::Failed {
+        return Ok(());
+    }
+    let number = journal.count(&Query {
+        list: DeliveryList::Scheduled,
+        ..query.clone()
+    })?;
+    if number > 0 {
+        let deliveries = count(number, "delivery is scheduled", "deliveries are scheduled");
+        ctx.ui.hint(&format!(
+            "{deliveries} for another attempt; `hookfire journal list --status pending` shows when"
+        ));
     }
     Ok(())
 }

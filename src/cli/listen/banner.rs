@@ -1,4 +1,4 @@
-//! The banner printed at start: URLs, responses and limits.
+//! The banner printed at start: URLs, bins and the journal; with `-v`, also responses and limits.
 
 use std::net::SocketAddr;
 
@@ -67,23 +67,21 @@ pub fn print(
         Some(forwarder) => format!("those of {}", forwarder.name()),
         None => args.responses.respond.clone(),
     };
-    let mut lines = vec![
-        format!("listening on {url}{exposed}"),
-        format!("  page:      {page}"),
-    ];
+    ctx.ui
+        .status(&format!("listening on {url}{exposed} (Ctrl-C stops)"));
+    ctx.ui.status(&format!("  page:    {page}"));
     let others = other_urls(options, urls);
     if !others.is_empty() {
-        lines.push(format!("  others:    {}", others.join(" or ")));
+        ctx.ui
+            .status(&format!("  others:  {}", others.join(" or ")));
     }
-    let limits = describe_limits(&options.limits, args.limits.keep);
-    lines.extend([
-        format!("  bins:      {}", bins.join(", ")),
-        format!("  responses: {responses}"),
-        format!("  limits:    {limits}"),
-        format!("  journal:   {journal}"),
-        "Ctrl-C ends it".to_owned(),
-    ]);
-    lines.iter().for_each(|line| ctx.ui.status(line));
+    ctx.ui.status(&format!("  bins:    {}", bins.join(", ")));
+    ctx.ui.status(&format!("  journal: {journal}"));
+    ctx.ui.detail(1, || format!("responses: {responses}"));
+    ctx.ui.detail(1, || {
+        let limits = describe_limits(&options.limits, args.limits.keep);
+        format!("limits: {limits}")
+    });
     Ok(())
 }
 

@@ -54,9 +54,16 @@ fn refuse_policy_options(ctx: &Context<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn nothing_due(ctx: &Context<'_>, args: &RetryArgs, next: Option<UnixMs>) -> Result<Exit, Failure> {
+fn nothing_due(
+    ctx: &Context<'_>,
+    args: &RetryArgs,
+    next: Option<(UnixMs, i64)>,
+) -> Result<Exit, Failure> {
     let words = match next {
-        Some(due) => format!("nothing is due; next attempt {}", until(due, ctx.now())),
+        Some((due, id)) => {
+            let until = until(due, ctx.now());
+            format!("nothing is due; next attempt {until} (#{id})")
+        }
         None => "nothing is scheduled".to_owned(),
     };
     nothing_to_send(ctx, args.output.format(), &words)
@@ -196,7 +203,9 @@ impl Source for DueRows<'_> {
             Err(e) => return self.journal_failed(e),
         };
         self.report.journal_blocked(Blocked::Reader, None);
-        self.report.next_due.set(self.queue.next_due());
+        if self.queue.is_idle() {
+            self.report.next_due.set(self.queue.next_due());
+        }
         let abandoned = self.queue.take_abandoned();
         if abandoned > 0 {
             let deliveries = text::count(abandoned, "delivery", "deliveries");

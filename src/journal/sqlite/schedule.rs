@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::SqliteJournal;
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_error};
@@ -26,8 +26,9 @@ pub const DUE_SQL: &str = "SELECT * FROM
       ORDER BY next_attempt_at, id LIMIT ?4)
      ORDER BY 1, 2 LIMIT ?4";
 
-pub const NEXT_DUE_SQL: &str = "SELECT min(next_attempt_at) FROM deliveries
-     WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND next_attempt_at > ?1";
+pub const NEXT_DUE_SQL: &str = "SELECT next_attempt_at, id FROM deliveries
+     WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND next_attempt_at > ?1
+     ORDER BY next_attempt_at, id LIMIT 1";
 
 /// SQL condition: scheduled, and unchanged since it was read. Parameters: id, attempt count.
 const UNCHANGED: &str =
@@ -68,10 +69,11 @@ impl Schedule for SqliteJournal {
         })
     }
 
-    fn next_due_at(&self) -> Result<Option<UnixMs>, JournalError> {
+    fn next_due(&self) -> Result<Option<(UnixMs, i64)>, JournalError> {
         self.read(|conn| {
             conn.prepare_cached(NEXT_DUE_SQL)?
-                .query_row([self.host.now()], |row| row.get(0))
+                .query_row([self.host.now()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
         })
     }
 

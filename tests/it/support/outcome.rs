@@ -56,6 +56,17 @@ impl Outcome {
         &self.stderr_text
     }
 
+    /// What a terminal shows in the end: lines without those that were erased.
+    pub fn screen(&self) -> String {
+        let erased = |line: &str| match line.rsplit_once("\r\u{1b}[K") {
+            Some((_, shown)) => shown.to_owned(),
+            None => line.to_owned(),
+        };
+        let lines = self.stdout().split('\n');
+        let shown = lines.map(|line| erased(line.trim_end_matches('\r')));
+        shown.collect::<Vec<_>>().join("\n")
+    }
+
     pub fn command(&self) -> &str {
         &self.command
     }

@@ -384,11 +384,11 @@ impl SqliteJournal {
         due
     }
 
-    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, JournalError> {
+    fn next_due_after(&self, now: UnixMs) -> Result<Option<UnixMs>, JournalError> {
         NOW.set(now);
-        let due = self.next_due_at();
+        let due = self.next_due();
         NOW.set(T0);
-        due
+        Ok(due?.map(|(at, _)| at))
     }
 
     fn postpone(&self, seen: DeliveryVersion, due: UnixMs) -> Result<bool, JournalError> {

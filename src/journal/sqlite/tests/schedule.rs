@@ -44,7 +44,7 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
     let [third, first, second, later] =
         [30, 10, 10, 31].map(|seconds| scheduled(&journal, seconds));
     assert_eq!(journal.due(at(9), None, 10, None).unwrap(), []);
-    assert_eq!(journal.next_due(at(9)).unwrap(), Some(at(10)));
+    assert_eq!(journal.next_due_after(at(9)).unwrap(), Some(at(10)));
     let due = journal.due(at(30), None, 10, None).unwrap();
     assert_eq!(ids(&due), [first, second, third]);
     let url = "https://example.com/hook".to_owned();
@@ -83,11 +83,11 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
     );
     assert_eq!(journal.due(at(30), None, 9, none).unwrap(), []);
     assert_eq!(
-        journal.next_due(at(30)).unwrap(),
+        journal.next_due_after(at(30)).unwrap(),
         Some(at(31)),
         "skips deliveries that are due"
     );
-    assert_eq!(journal.next_due(at(31)).unwrap(), None);
+    assert_eq!(journal.next_due_after(at(31)).unwrap(), None);
     assert_eq!(journal.scheduled_ids().len(), 4);
     assert!(journal.is_scheduled(later));
 }

@@ -614,7 +614,7 @@ impl World {
             );
         }
         assert_eq!(
-            journal.next_due(self.now).unwrap(),
+            journal.next_due_after(self.now).unwrap(),
             later.iter().map(|due| due.at).min()
         );
         let waits = |kept: &Kept| {
