@@ -30,6 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("csv", &["output/rows.rs"]),
     ("encoding_rs", &["event/"]),
     ("etcetera", &["env.rs"]),
+    ("flate2", &["capture/decode.rs"]),
     ("form_urlencoded", &["listener/", "web/"]),
     ("futures_util", &["web/"]),
     ("hdrhistogram", &["engine/"]),

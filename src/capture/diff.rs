@@ -77,6 +77,14 @@ pub fn pretty(body: &[u8]) -> Option<String> {
     xml.or_else(|| pretty_json(body))
 }
 
+/// Why [`pretty`] returns nothing for this body.
+pub fn not_pretty(body: &[u8]) -> String {
+    match Document::read(body) {
+        Ok(_) => "indented, it would be too long".to_owned(),
+        Err(message) => message,
+    }
+}
+
 #[derive(Default)]
 struct Differ {
     is_xml: bool,

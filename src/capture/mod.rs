@@ -4,6 +4,7 @@
 //! [`Mask`] hides secrets where a capture is shown, [`expect`] matches captures against conditions, [`diff`] compares
 //! bodies.
 
+mod decode;
 pub mod diff;
 pub mod document;
 pub mod expect;
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 
 use crate::time::UnixMs;
 
+pub use decode::decoded;
 pub use head::{DEFAULT_MAX_HEADERS, Head, MAX_HEADERS};
 pub use mask::{Mask, credentials, header_text, is_hidden};
 

@@ -1,7 +1,7 @@
 //! Sending deliveries again: where they go now, with which secrets, and by which policy.
 //!
 //! [`Planner::plan`] combines a delivery in the journal with the configuration and with what the user overrides.
-//! [`FailedRows`] is the engine's source for rows of the failed list.
+//! [`SeenRows`] is the engine's source for rows of a list.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -163,17 +163,21 @@ pub fn url_key(target: &Target) -> UrlKey {
     (target.base.to_string(), names)
 }
 
-/// Rows of the failed list, in the order given.
-pub struct FailedRows<'a> {
+/// Rows of the failed list, or of the schedule if that is what `planner` plans, in the order given.
+pub struct SeenRows<'a> {
     pub rows: std::vec::IntoIter<DeliveryVersion>,
     pub planner: &'a Planner<'a>,
     /// Is told each plan, or why a delivery cannot be sent.
     pub report: &'a dyn Fn(&Delivery, Result<&Planned, PlanError>),
 }
 
-impl Source for FailedRows<'_> {
+impl Source for SeenRows<'_> {
     fn next(&mut self) -> SourceItem {
-        self.rows.next().map_or(SourceItem::End, SourceItem::Failed)
+        match self.rows.next() {
+            Some(row) if self.planner.scheduled => SourceItem::Due(row),
+            Some(row) => SourceItem::Failed(row),
+            None => SourceItem::End,
+        }
     }
 
     fn plan(&mut self, delivery: &Delivery) -> Option<Arc<SendPlan>> {

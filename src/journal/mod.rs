@@ -199,25 +199,6 @@ impl dyn Journal + '_ {
         self.count_up_to(query, usize::MAX)
     }
 
-    /// A page of the failed list, or of all deliveries, newest first.
-    pub fn newest(
-        &self,
-        failed: bool,
-        after: Option<Cursor>,
-        limit: u32,
-    ) -> Result<Vec<Delivery>, JournalError> {
-        let list = if failed {
-            DeliveryList::NewestFailed
-        } else {
-            DeliveryList::All(None)
-        };
-        let query = Query {
-            list,
-            ..Query::all(None)
-        };
-        self.page(&query, after, limit as usize)
-    }
-
     /// As [`Deliveries::delete_slice`], for all of them; returns how many it deleted.
     pub fn delete(
         &self,

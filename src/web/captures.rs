@@ -1,5 +1,6 @@
 //! The page's API for captures: list, show, export as curl, download, delete and replay.
 
+use std::borrow::Cow;
 use std::iter;
 use std::sync::Arc;
 
@@ -9,29 +10,26 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse as _;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::list::{MAX_LIST_BYTES, Page, Words, page_size};
 use super::sending::error_view;
 use super::{ApiResult, Web, WebState, blocking, json_response};
-use crate::capture::{Body, CaptureRecord, Mask, credentials};
+use crate::capture::{Body, Capture, CaptureRecord, Mask, credentials, decoded, header_text};
 use crate::capture::{diff, export};
 use crate::error::Failure;
 use crate::journal::Journal;
 use crate::journal::{CaptureQuery, Order, StoredCapture};
 use crate::output::capture::head;
 use crate::output::capture_json::CaptureView;
-use crate::output::json;
 
-const DEFAULT_PAGE_SIZE: u32 = 50;
-const MAX_PAGE_SIZE: u32 = 500;
-/// The size of a list's JSON, unless its first entry alone is longer.
-pub(super) const MAX_LIST_BYTES: usize = 1024 * 1024;
 /// Captures read at a time while filtering.
 const FILTER_PAGE_SIZE: u32 = 500;
-/// How much of a body is shown. Longer bodies are not pretty-printed.
+/// How much of a body is shown, as it is and formatted.
 const MAX_SHOWN_BYTES: usize = 256 * 1024;
-const MAX_PRETTY_BYTES: usize = 1024 * 1024;
+/// Longer bodies are not formatted.
+const MAX_FORMATTED_BYTES: usize = 8 * 1024 * 1024;
 
 pub(super) fn routes() -> Router<Arc<WebState>> {
     Router::new()
@@ -91,7 +89,7 @@ struct CapturesQuery {
     /// Lists captures with smaller ids.
     before: Option<i64>,
     limit: Option<u32>,
-    /// Words that the shown part of a capture must contain.
+    /// Words that a capture must contain.
     #[serde(default)]
     q: String,
 }
@@ -101,8 +99,7 @@ async fn list(State(state): Web, Query(list): Query<CapturesQuery>) -> ApiResult
     state
         .respond(move |options, journal| {
             let limit = page_size(list.limit);
-            let words = list.q.to_lowercase();
-            let words: Vec<&str> = words.split_whitespace().collect();
+            let words = Words::new(&list.q);
             let query = CaptureQuery {
                 bin: list.bin.filter(|bin| !bin.is_empty()),
                 before: list.before,
@@ -113,37 +110,20 @@ async fn list(State(state): Web, Query(list): Query<CapturesQuery>) -> ApiResult
                 }),
                 ..CaptureQuery::default()
             };
-            let views = captures(journal, query).filter_map(|record| match record {
-                Ok(record) => matches(&record, &words, &options.mask)
-                    .then(|| Ok(CaptureView::new(&record, &options.mask))),
-                Err(e) => Some(Err(e)),
-            });
-            let (views, more) = first_of(views, limit, MAX_LIST_BYTES)?;
-            Ok(json!({ "captures": views, "more": more }))
+            let newest = journal.newest_capture()?;
+            let page = Page::fill(
+                captures(journal, query),
+                (limit, MAX_LIST_BYTES),
+                |record| record.id,
+                |record| {
+                    let (is_match, read) = matches(journal, record, &words, &options.mask)?;
+                    let view = || CaptureView::new(record, &options.mask);
+                    Ok((is_match.then(view), read))
+                },
+            )?;
+            Ok(json!({ "captures": page.entries, "more": page.more, "newest": newest }))
         })
         .await
-}
-
-pub(super) fn page_size(limit: Option<u32>) -> usize {
-    limit.unwrap_or(DEFAULT_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE) as usize
-}
-
-/// The first `limit` of these, fewer if they have more than `max_bytes` together, and whether some were left out.
-pub(super) fn first_of<T: Serialize>(
-    views: impl Iterator<Item = Result<T, Failure>>,
-    limit: usize,
-    max_bytes: usize,
-) -> Result<(Vec<Value>, bool), Failure> {
-    let (mut first, mut bytes) = (Vec::new(), 0);
-    for view in views {
-        let view = json!(view?);
-        bytes += json::compact(&view).len();
-        if first.len() == limit || !first.is_empty() && bytes > max_bytes {
-            return Ok((first, true));
-        }
-        first.push(view);
-    }
-    Ok((first, false))
 }
 
 /// Captures from the newest, read in pages of the query's limit.
@@ -165,11 +145,30 @@ fn captures(
     })
 }
 
-/// Whether what the list shows of a capture contains all words. Masked values cannot be searched for.
-fn matches(record: &CaptureRecord, words: &[&str], mask: &Mask) -> bool {
+/// Whether a capture contains all words, in what the list shows, in its headers or in its body; and how much of the body
+/// was read. Masked values cannot be searched for.
+fn matches(
+    journal: &dyn Journal,
+    record: &CaptureRecord,
+    words: &Words,
+    mask: &Mask,
+) -> Result<(bool, usize), Failure> {
     if words.is_empty() {
-        return true;
+        return Ok((true, 0));
     }
+    let missing = words.missing_in(&searchable(record, mask));
+    if missing.is_empty() {
+        return Ok((true, 0));
+    }
+    let Some(StoredCapture { body, .. }) = journal.capture(record.id)? else {
+        return Ok((false, 0));
+    };
+    let body = without_coding(&record.capture, &body).unwrap_or(Cow::Borrowed(&body.bytes));
+    Ok((missing.are_in_bytes(&body), body.len()))
+}
+
+/// What the list shows of a capture, and its headers.
+fn searchable(record: &CaptureRecord, mask: &Mask) -> String {
     let capture = &record.capture;
     let event = record.event.as_ref().map(|event| {
         let (event_type, action) = (&event.event_type, &event.action);
@@ -177,23 +176,23 @@ fn matches(record: &CaptureRecord, words: &[&str], mask: &Mask) -> bool {
     });
     let status = capture.response.status;
     let status = status.map_or_else(|| "no response".to_owned(), |status| status.to_string());
-    let content_type = capture.header("content-type").map(String::from_utf8_lossy);
     let malformed = if capture.malformed { "malformed" } else { "" };
     let secret = match capture.secret_ok {
         Some(false) => "wrong secret",
         _ => "",
     };
-    let shown = format!(
-        "#{} {} {} {} {status} {} {} {malformed} {secret}",
+    let headers = mask.headers(capture).into_iter();
+    let headers: String = headers
+        .map(|(name, value)| format!("{name}: {value}\n"))
+        .collect();
+    format!(
+        "#{} {} {} {} {status} {} {malformed} {secret}\n{headers}",
         record.id,
         capture.method(),
         mask.target(capture),
         event.unwrap_or_default(),
         record.bin,
-        content_type.unwrap_or_default(),
     )
-    .to_lowercase();
-    words.iter().all(|word| shown.contains(word))
 }
 
 fn find(journal: &dyn Journal, id: i64) -> Result<StoredCapture, Failure> {
@@ -226,13 +225,23 @@ async fn show(State(state): Web, Path(id): Path<i64>, Query(query): Query<ShowQu
         .await
 }
 
-fn detail(record: &CaptureRecord, body: &Body, mask: &Mask) -> Value {
-    let is_text = std::str::from_utf8(&body.bytes).is_ok();
-    let (shown, sent) = (beginning(&body.bytes), beginning(body.as_sent()));
-    let is_whole = shown.len() == body.bytes.len() && sent.len() == body.as_sent().len();
-    let pretty = match is_text && body.bytes.len() <= MAX_SHOWN_BYTES {
-        true => diff::pretty(&body.bytes).filter(|pretty| pretty.len() <= MAX_PRETTY_BYTES),
-        false => None,
+/// The body as its sender wrote it, `Content-Encoding` decoded. The error is a message.
+fn without_coding<'a>(capture: &Capture, body: &'a Body) -> Result<Cow<'a, [u8]>, String> {
+    let coding = capture.header("content-encoding").unwrap_or_default();
+    decoded(&header_text(coding), &body.bytes)
+}
+
+fn detail(record: &CaptureRecord, received: &Body, mask: &Mask) -> Value {
+    let capture = &record.capture;
+    let (body, problem) = match without_coding(capture, received) {
+        Ok(body) => (body, None),
+        Err(problem) => (Cow::Borrowed(&*received.bytes), Some(problem)),
+    };
+    let is_text = std::str::from_utf8(&body).is_ok();
+    let (shown, sent) = (beginning(&body), beginning(received.as_sent()));
+    let (pretty, unformatted) = match is_text {
+        true => formatted(&body),
+        false => (None, None),
     };
     let language = match pretty.as_deref().map(str::trim_start) {
         Some(pretty) if pretty.starts_with('<') => "xml",
@@ -240,24 +249,42 @@ fn detail(record: &CaptureRecord, body: &Body, mask: &Mask) -> Value {
         None if is_text => "text",
         None => "binary",
     };
-    let capture = &record.capture;
     let raw_head = match mask.reveal {
         true => String::from_utf8_lossy(&capture.head).into_owned(),
         false => format!("{}\n", head(capture, mask)),
     };
-    let shown = Body {
+    let decoded_size = matches!(body, Cow::Owned(_)).then_some(body.len());
+    let shown_body = Body {
         bytes: shown.to_vec(),
         wire: None,
     };
+    let shown_pretty = pretty.as_deref().map(|pretty| beginning(pretty.as_bytes()));
     json!({
-        "capture": CaptureView::new(record, mask).with_body(&shown),
+        "capture": CaptureView::new(record, mask).with_body(&shown_body),
         "hidden": mask.hides(capture),
         "credentials": credentials(capture.head.headers()),
-        "pretty": pretty,
+        "decoded_size": decoded_size,
+        "not_decoded": problem,
+        "pretty": shown_pretty.map(String::from_utf8_lossy),
+        "pretty_whole": shown_pretty.map(<[u8]>::len) == pretty.as_ref().map(String::len),
+        "not_pretty": unformatted,
         "language": language,
         "raw": raw_head + &String::from_utf8_lossy(sent),
-        "whole": is_whole,
+        "whole": shown.len() == body.len(),
+        "raw_whole": sent.len() == received.as_sent().len(),
     })
+}
+
+/// A body over several lines; else why not, if it looks like XML or JSON.
+fn formatted(body: &[u8]) -> (Option<String>, Option<String>) {
+    if body.len() > MAX_FORMATTED_BYTES {
+        let max = MAX_FORMATTED_BYTES / (1024 * 1024);
+        return (None, Some(format!("it is longer than {max} MiB")));
+    }
+    let pretty = diff::pretty(body);
+    let is_markup = matches!(body.trim_ascii_start().first(), Some(b'<' | b'{' | b'['));
+    let reason = (pretty.is_none() && is_markup).then(|| diff::not_pretty(body));
+    (pretty, reason)
 }
 
 /// The shown part of a body, not cut inside a character.
@@ -286,13 +313,30 @@ async fn curl(
         .await
 }
 
-async fn download(State(state): Web, Path(id): Path<i64>) -> ApiResult {
+#[derive(Deserialize)]
+struct DownloadQuery {
+    /// `1` removes the `Content-Encoding`.
+    #[serde(default)]
+    decoded: String,
+}
+
+async fn download(
+    State(state): Web,
+    Path(id): Path<i64>,
+    Query(query): Query<DownloadQuery>,
+) -> ApiResult {
     state
         .with_journal(move |_, journal| {
-            let StoredCapture { body, .. } = find(journal, id)?;
+            let StoredCapture { record, body } = find(journal, id)?;
+            let bytes = match query.decoded == "1" {
+                true => without_coding(&record.capture, &body)
+                    .map_err(Failure::usage)?
+                    .into_owned(),
+                false => body.bytes,
+            };
             // A type that browsers save instead of showing.
             let headers = [(CONTENT_TYPE, "application/octet-stream")];
-            Ok((headers, body.bytes).into_response())
+            Ok((headers, bytes).into_response())
         })
         .await
 }

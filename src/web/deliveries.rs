@@ -1,5 +1,6 @@
 //! The page's API for deliveries: list, show, retry, delete, and the counts of the chart.
 
+use std::iter;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -9,18 +10,21 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::captures::{MAX_LIST_BYTES, deleted, first_of, page_size};
+use super::captures::deleted;
+use super::list::{MAX_LIST_BYTES, Page, Words, page_size};
 use super::{ApiResult, Web, WebState, blocking, json_response};
 use crate::delivery::filter::Filter;
 use crate::delivery::{Delivery, Status};
 use crate::error::Failure;
 use crate::event;
-use crate::journal::DeliveryVersion;
-use crate::journal::{Cursor, Query as DeliveryQuery};
+use crate::journal::{Cursor, DeliveryList, DeliveryVersion, Journal, Query as DeliveryQuery};
 use crate::output::json::{delivery_view, whole_delivery};
 use crate::time::{UnixMs, rfc3339};
 
 const FAILED: [Status; 2] = [Status::Failed, Status::Interrupted];
+
+/// Deliveries read at a time while filtering.
+const FILTER_PAGE_SIZE: usize = 500;
 
 /// The page waits for all of them.
 const MAX_RETRIES_PER_CALL: usize = 20;
@@ -33,15 +37,19 @@ pub(super) fn routes() -> Router<Arc<WebState>> {
         .route("/deliveries", get(list))
         .route("/deliveries/{id}", get(show))
         .route("/deliveries/retry", post(retry))
+        .route("/deliveries/cancel", post(cancel))
         .route("/deliveries/delete", post(delete))
         .route("/outcomes", get(outcomes))
 }
 
 #[derive(Deserialize)]
 struct DeliveriesQuery {
-    /// `failed` for failed deliveries only.
+    /// `failed`, `scheduled`, or else all.
     #[serde(default)]
     list: String,
+    /// Words that the shown part of a delivery must contain.
+    #[serde(default)]
+    q: String,
     /// Where the page before this one ended: its `more`.
     before: Option<String>,
     limit: Option<u32>,
@@ -51,17 +59,78 @@ async fn list(State(state): Web, Query(query): Query<DeliveriesQuery>) -> ApiRes
     state
         .respond(move |_, journal| {
             let below = query.before.as_deref().map(parse_position).transpose()?;
-            let limit = page_size(query.limit);
+            let (limit, words) = (page_size(query.limit), Words::new(&query.q));
             journal.interrupt_abandoned()?;
-            let found = journal.newest(query.list == "failed", below, limit as u32 + 1)?;
-            let views = found.iter().map(|delivery| Ok(delivery_view(delivery)));
-            let (views, has_more) = first_of(views, limit, MAX_LIST_BYTES)?;
-            let last = found.get(views.len().wrapping_sub(1));
-            let more = last.filter(|_| has_more).map(position);
-            let failed = journal.count(&DeliveryQuery::failed(Filter::default()))?;
-            Ok(json!({ "deliveries": views, "more": more, "failed": failed }))
+            let list = match query.list.as_str() {
+                "failed" => DeliveryList::NewestFailed,
+                "scheduled" => DeliveryList::Scheduled,
+                _ => DeliveryList::All(None),
+            };
+            let at_once = match words.is_empty() {
+                true => limit + 1,
+                false => FILTER_PAGE_SIZE,
+            };
+            let page = Page::fill(
+                newest(journal, of(list), below, at_once),
+                (limit, MAX_LIST_BYTES),
+                position,
+                |delivery| {
+                    let is_match = words.is_empty() || words.are_in(&searchable(delivery));
+                    Ok((is_match.then(|| delivery_view(delivery)), 0))
+                },
+            )?;
+            Ok(json!({
+                "deliveries": page.entries,
+                "more": page.more,
+                "failed": journal.count(&of(DeliveryList::Failed))?,
+                "scheduled": journal.count(&of(DeliveryList::Scheduled))?,
+            }))
         })
         .await
+}
+
+fn of(list: DeliveryList) -> DeliveryQuery {
+    DeliveryQuery {
+        list,
+        filter: Filter::default(),
+        limit: None,
+    }
+}
+
+/// Deliveries of a list from the newest, read in pages of `page_size`.
+fn newest(
+    journal: &dyn Journal,
+    query: DeliveryQuery,
+    mut after: Option<Cursor>,
+    page_size: usize,
+) -> impl Iterator<Item = Result<Delivery, Failure>> {
+    let mut page = Vec::new().into_iter();
+    iter::from_fn(move || {
+        if page.len() == 0 {
+            let read = match journal.page(&query, after, page_size) {
+                Ok(read) => read,
+                Err(e) => return Some(Err(e.into())),
+            };
+            after = read.last().map(Cursor::after).or(after);
+            page = read.into_iter();
+        }
+        page.next().map(Ok)
+    })
+}
+
+/// What the list shows of a delivery.
+fn searchable(delivery: &Delivery) -> String {
+    let (event_type, action) = (&delivery.event_type, &delivery.action);
+    let error = delivery.last_error.as_ref();
+    format!(
+        "#{} {event_type}.{action} {event_type} {action} {} {} {} {} {}",
+        delivery.id,
+        delivery.status.as_str(),
+        delivery.endpoint.as_deref().unwrap_or_default(),
+        delivery.target,
+        error.map_or("", |error| &error.message),
+        delivery.uuid,
+    )
 }
 
 fn position(delivery: &Delivery) -> String {
@@ -94,42 +163,57 @@ async fn show(State(state): Web, Path(id): Path<i64>) -> ApiResult {
 #[derive(Deserialize)]
 struct Retry {
     ids: Vec<i64>,
+    /// Sends scheduled deliveries now, instead of failed ones.
+    #[serde(default)]
+    scheduled: bool,
 }
 
 /// Retries deliveries one after the other, with one attempt each.
-async fn retry(State(state): Web, Json(Retry { ids }): Json<Retry>) -> ApiResult {
+async fn retry(State(state): Web, Json(Retry { ids, scheduled }): Json<Retry>) -> ApiResult {
     if ids.len() > MAX_RETRIES_PER_CALL {
         return Err(Failure::usage(format!(
             "at most {MAX_RETRIES_PER_CALL} deliveries can be retried by one call"
         )));
     }
-    let failed = Arc::clone(&state).with_journal(move |_, journal| {
-        let mut failed = Vec::new();
+    let seen = Arc::clone(&state).with_journal(move |_, journal| {
+        let mut seen = Vec::new();
         for id in ids {
             if let Some(delivery) = journal.delivery(id)?
-                && delivery.status.in_failed_list()
+                && match scheduled {
+                    true => delivery.next_attempt_at.is_some() && !delivery.is_owned,
+                    false => delivery.status.in_failed_list(),
+                }
             {
-                let attempts = delivery.attempt_count;
-                failed.push(DeliveryVersion { id, attempts });
+                seen.push(DeliveryVersion::from(&delivery));
             }
         }
-        Ok(failed)
+        Ok(seen)
     });
-    let failed = failed.await?;
-    if failed.is_empty() {
+    let seen = seen.await?;
+    if seen.is_empty() {
         let nothing = json!({ "results": [], "error": null });
         return Ok(json_response(StatusCode::OK, &nothing));
     }
     blocking(move || {
-        let retried = state.options.sending.retry(failed)?;
+        let retried = state.options.sending.retry(seen, scheduled)?;
         Ok(json_response(StatusCode::OK, &retried))
     })
     .await
 }
 
+/// Moves scheduled deliveries to the failed list.
+async fn cancel(State(state): Web, Json(Seen { seen }): Json<Seen>) -> ApiResult {
+    state
+        .respond(move |_, journal| {
+            let cancelled = journal.cancel(&versions(seen))?;
+            Ok(json!({ "cancelled": cancelled }))
+        })
+        .await
+}
+
 #[derive(Deserialize)]
-struct Delete {
-    /// Deliveries as the page showed them; those that were retried since are kept.
+struct Seen {
+    /// Deliveries as the page showed them; those that were retried since are not changed.
     seen: Vec<SeenDelivery>,
 }
 
@@ -139,16 +223,15 @@ struct SeenDelivery {
     attempts: u32,
 }
 
-async fn delete(State(state): Web, Json(Delete { seen }): Json<Delete>) -> ApiResult {
+async fn delete(State(state): Web, Json(Seen { seen }): Json<Seen>) -> ApiResult {
     state
-        .respond(move |_, journal| {
-            let seen = seen
-                .into_iter()
-                .map(|SeenDelivery { id, attempts }| DeliveryVersion { id, attempts })
-                .collect::<Vec<_>>();
-            Ok(deleted(journal.delete(&seen, &FAILED)?))
-        })
+        .respond(move |_, journal| Ok(deleted(journal.delete(&versions(seen), &FAILED)?)))
         .await
+}
+
+fn versions(seen: Vec<SeenDelivery>) -> Vec<DeliveryVersion> {
+    let version = |SeenDelivery { id, attempts }| DeliveryVersion { id, attempts };
+    seen.into_iter().map(version).collect()
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,7 @@ mod auth;
 mod captures;
 mod deliveries;
 mod events;
+mod list;
 mod page;
 mod paths;
 mod portal_emulator;
@@ -23,10 +24,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, SET_COOKIE, VARY,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue,
+    REFERRER_POLICY, SET_COOKIE, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -126,6 +128,9 @@ async fn serve(state: Arc<WebState>, routes: Router, request: Request) -> Respon
     };
     let auth = &state.options.auth;
     let mut response = match auth.check(area, &parts, &bound) {
+        Err((StatusCode::UNAUTHORIZED, _)) if area == Area::Page && accepts_html(&parts) => {
+            page::token_form(&parts.uri)
+        }
         Err(refused) => refused.into_response(),
         Ok(Authorized::Preflight) => preflight(),
         Ok(Authorized::Request { cookie }) => {
@@ -139,6 +144,11 @@ async fn serve(state: Arc<WebState>, routes: Router, request: Request) -> Respon
     };
     add_common_headers(auth, area, &mut response);
     response
+}
+
+fn accepts_html(request: &Parts) -> bool {
+    let accept = request.headers.get(ACCEPT).map(HeaderValue::as_bytes);
+    accept.is_some_and(|types| String::from_utf8_lossy(types).contains("text/html"))
 }
 
 /// Keeps responses out of caches, content sniffing, referrers and, unless allowed, other origins.

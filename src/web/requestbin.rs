@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use super::captures::first_of;
+use super::list::Page;
 use super::{Web, WebState, json_response, status_of};
 use crate::capture::Bin;
 use crate::error::{Failure, Kind};
@@ -97,11 +97,13 @@ async fn list(State(state): Web, Path(name): Path<String>) -> BinResult {
         let captures = ids
             .into_iter()
             .filter_map(|id| journal.capture(id).transpose());
-        let views = captures.map(|found| {
-            let StoredCapture { record, body } = found?;
-            Ok(request_view(&record, &body))
-        });
-        Ok(json!(first_of(views, MAX_REQUESTS, MAX_LIST_BYTES)?.0))
+        let page = Page::fill(
+            captures.map(|found| Ok(found?)),
+            (MAX_REQUESTS, MAX_LIST_BYTES),
+            |stored| stored.record.id,
+            |stored| Ok((Some(request_view(&stored.record, &stored.body)), 0)),
+        )?;
+        Ok(json!(page.entries))
     });
     Ok(listed.await?)
 }

@@ -12,7 +12,7 @@ use crate::config::{Config, Settings};
 use crate::delivery::Delivery;
 use crate::delivery::target::Target;
 use crate::engine::plan::{Clients, PlanError, proxy_credentials};
-use crate::engine::resend::{FailedRows, Overrides, Planned, Planner};
+use crate::engine::resend::{Overrides, Planned, Planner, SeenRows};
 use crate::engine::{
     Claims, Engine, Idle, Inbox, InlineWriter, RealTime, RunLimits, RunObserver, Update,
 };
@@ -36,8 +36,13 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// Makes one attempt for each delivery that is still as it was seen. Returns the deliveries and the first error.
-    pub(super) fn retry(&self, seen: Vec<DeliveryVersion>) -> Result<Value, Failure> {
+    /// Makes one attempt for each delivery of the failed list, or of the schedule, that is still as it was seen. Returns the
+    /// deliveries and the first error.
+    pub(super) fn retry(
+        &self,
+        seen: Vec<DeliveryVersion>,
+        scheduled: bool,
+    ) -> Result<Value, Failure> {
         let config = match &self.config_path {
             Some((path, is_named)) => Config::load(path, *is_named)?,
             None => Config::default(),
@@ -56,7 +61,7 @@ impl Sending {
                 },
                 ..Overrides::default()
             },
-            scheduled: false,
+            scheduled,
             jobs: 1,
         };
         let results = Results::default();
@@ -66,7 +71,7 @@ impl Sending {
                 results.fail(Failure::from(error).context(message));
             }
         };
-        let mut rows = FailedRows {
+        let mut rows = SeenRows {
             rows: seen.into_iter(),
             planner: &planner,
             report: &report,

@@ -399,8 +399,14 @@ fn large_bodies_are_shortened_but_downloadable() {
     };
     let (text, binary, deep) = (one(1), one(2), one(3));
     assert_eq!(
-        (&text["whole"], &text["pretty"], &text["language"]),
-        (&json!(false), &Value::Null, &json!("text"))
+        (&text["whole"], &text["pretty_whole"], &text["language"]),
+        (&json!(false), &json!(false), &json!("xml"))
+    );
+    assert!(
+        text["pretty"]
+            .as_str()
+            .unwrap()
+            .starts_with("<a>\n  <é/>\n")
     );
     let shown = text["capture"]["body"].as_str().unwrap();
     assert!(
@@ -415,9 +421,8 @@ fn large_bodies_are_shortened_but_downloadable() {
         (&json!(false), &json!("base64"))
     );
     assert_eq!(
-        (&deep["whole"], &deep["pretty"]),
-        (&json!(true), &Value::Null),
-        "it would be large"
+        (&deep["whole"], &deep["pretty_whole"]),
+        (&json!(true), &json!(false))
     );
     assert_eq!(
         web.reply("GET", "/_hookfire/api/captures/1/body", "")
@@ -446,12 +451,12 @@ fn captures_are_paged_and_filtered() {
     let first = web.page("captures?limit=4");
     assert_eq!(
         (ids(&first["captures"]), &first["more"]),
-        (vec![6, 5, 4, 3], &json!(true))
+        (vec![6, 5, 4, 3], &json!(3))
     );
     let rest = web.page("captures?limit=4&before=3");
     assert_eq!(
         (ids(&rest["captures"]), &rest["more"]),
-        (vec![2, 1], &json!(false))
+        (vec![2, 1], &Value::Null)
     );
     assert!(first["captures"][0].get("body").is_none());
 
@@ -473,6 +478,59 @@ fn captures_are_paged_and_filtered() {
             .is_empty()
     );
     assert_eq!(ids(&web.page("captures?limit=1&q=post")["captures"]), [5]);
+}
+
+#[test]
+fn search_reads_headers_and_decoded_bodies() {
+    let web = TestWeb::new();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, b"squeezed Needle").unwrap();
+    let gzip = gzip.finish().unwrap();
+    web.catch(&[
+        (
+            "POST /1 HTTP/1.1\nX-Team: Blue\nAuthorization: canary",
+            b"a needle here",
+        ),
+        ("POST /2 HTTP/1.1\nContent-Encoding: gzip", &gzip),
+        (
+            "POST /3 HTTP/1.1\nContent-Encoding: gzip",
+            b"a needle that is not gzip",
+        ),
+        ("POST /4 HTTP/1.1", b"\xff\xfe bytes and a NEEDLE"),
+    ]);
+    let found = |q: &str| ids(&web.page(&format!("captures?q={q}"))["captures"]);
+    assert_eq!(found("needle"), [4, 3, 2, 1]);
+    assert_eq!(found("needle+squeezed"), [2]);
+    assert_eq!(found("x-team:+blue+needle"), [1], "a word each");
+    assert!(found("canary").is_empty(), "a masked header");
+    let (one, three) = (web.page("captures/2"), web.page("captures/3"));
+    assert_eq!(
+        (&one["capture"]["body"], &one["decoded_size"]),
+        (&json!("squeezed Needle"), &json!(15))
+    );
+    assert_eq!(three["not_decoded"], "invalid gzip header");
+    assert_eq!(
+        web.reply("GET", "/_hookfire/api/captures/2/body?decoded=1", ""),
+        (200, "squeezed Needle".to_owned())
+    );
+}
+
+#[test]
+fn search_stops_after_a_part_of_the_journal() {
+    let web = TestWeb::new();
+    let large = vec![b'x'; 20 * 1024 * 1024];
+    let requests: Vec<(&str, &[u8])> = vec![("POST / HTTP/1.1", &large); 3];
+    web.catch(&requests);
+    let first = web.page("captures?q=needle");
+    assert_eq!(
+        (ids(&first["captures"]), &first["more"]),
+        (vec![], &json!(2))
+    );
+    let rest = web.page("captures?q=needle&before=2");
+    assert_eq!(
+        (ids(&rest["captures"]), &rest["more"]),
+        (vec![], &Value::Null)
+    );
 }
 
 #[test]
@@ -688,12 +746,12 @@ fn lists_are_limited_in_bytes() {
     let first = web.page("captures");
     assert_eq!(
         (ids(&first["captures"]), &first["more"]),
-        (vec![3, 2], &json!(true))
+        (vec![3, 2], &json!(2))
     );
     let rest = web.page("captures?before=2");
     assert_eq!(
         (ids(&rest["captures"]), &rest["more"]),
-        (vec![1], &json!(false))
+        (vec![1], &Value::Null)
     );
 }
 

@@ -513,21 +513,26 @@ fn page_shows_a_later_response() {
 #[test]
 fn page_shows_the_start_of_a_large_body_with_a_link() {
     let env = TestEnv::new();
-    let listener = Listener::start(&env, &[]);
+    let listener = Listener::start(&env, &["--max-body", "16MiB", "--max-buffered", "64MiB"]);
     let Some(browser) = Browser::start() else {
         return;
     };
     listener.post("/", &format!("[{}1]", "1,".repeat(300_000)));
     open(&browser, &listener, "");
-    browser.wait_for_text("#detail", "the beginning of this large body");
+    browser.wait_for_text("#body", "Only the beginning of this large body");
+    browser.wait_for_text("#body", "[\n  1,\n  1,");
     let size = browser.wait_for(
-        "fetch(document.querySelector('#whole-body').href).then(a => a.text()).then(t => t.length)",
+        "fetch(document.querySelector('#download').href).then(a => a.text()).then(t => t.length)",
     );
     assert_eq!(size, 600_003);
+    listener.post("/", &format!("[{}1]", "1,".repeat(5_000_000)));
+    wait_for_rows(&browser, 2);
+    browser.click("#list-2");
+    browser.wait_for_text("#body", "Not formatted: it is longer than 8 MiB");
     listener.post("/", "[1]");
-    browser.wait_for("document.querySelectorAll('#list [role=option]').length === 2");
-    browser.click("#list [role=option]");
-    browser.wait_for("document.querySelector('#whole-body') === null");
+    wait_for_rows(&browser, 3);
+    browser.click("#list-3");
+    browser.wait_for("!document.querySelector('#body').innerText.includes('Only the beginning')");
 }
 
 #[test]
@@ -591,4 +596,335 @@ fn commands_on_the_page_name_the_journal() {
     );
     browser.script("say('x', ['`hookfire captured list` lists all captures'])");
     browser.wait_for_text("#toast", &format!("{program} captured list"));
+}
+
+#[test]
+fn page_sends_or_cancels_a_scheduled_delivery() {
+    let env = TestEnv::new();
+    let endpoint = Server::script(vec![respond(503).times(3), respond(200)]);
+    let url = format!("{}/hooks", endpoint.url());
+    for action in ["created", "updated"] {
+        let args = ["fire", "user", action, "--background", "--url", &url];
+        env.hookfire(args).run().assert_code(0);
+    }
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    open(&browser, &listener, "#/deliveries");
+    browser.wait_for_text("#which", "Scheduled 2");
+    browser.click("#which [data-list=scheduled]");
+    browser.wait_for_text("#delivery h2", "user.updated pending");
+    for row in rows(&browser, "#delivery-list") {
+        assert!(row.contains("/hooks") && row.contains("503"), "{row}");
+        assert!(row.contains("next attempt at"), "{row}");
+    }
+    browser.click("#retry-now");
+    browser.wait_for_text("#toast", "Next attempt");
+    browser.wait_for("document.querySelectorAll('#delivery .timeline li').length === 2");
+    browser.click("#retry-now");
+    browser.wait_for_text("#delivery h2", "delivered");
+    browser.wait_for_text("#which", "Scheduled 1");
+
+    browser.click("#delivery-list [role=option]");
+    browser.wait_for_text("#delivery h2", "user.created pending");
+    browser.click("#cancel-delivery");
+    browser.wait_for_text("#delivery h2", "interrupted");
+    browser.wait_for_text("#delivery-foot", "No scheduled deliveries");
+    let failed = env.hookfire(["failed", "list", "-o", "json"]).run();
+    assert_eq!(failed.json()[0]["id"], 1);
+    assert_eq!(endpoint.requests().len(), 4);
+}
+
+#[test]
+fn deliveries_are_searched_and_charted() {
+    let env = TestEnv::new();
+    let endpoint = Server::script(vec![respond(503).times(2), respond(404)]);
+    for action in ["created", "updated", "deleted"] {
+        let url = format!("{}/{action}", endpoint.url());
+        env.hookfire(["fire", "user", action, "--no-retry", "--url", &url])
+            .run()
+            .assert_code(3);
+    }
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    open(&browser, &listener, "#/deliveries");
+    browser.wait_for_text("#delivery-foot", "3 deliveries");
+    let colours = browser.script(
+        "return ['retry-all', 'delete-all'].map(id => getComputedStyle(document.getElementById(id)).color)",
+    );
+    assert_ne!(colours[0], colours[1], "of `Retry all` and `Delete all`");
+    browser.keys("/");
+    assert_eq!(focused(&browser), "delivery-filter");
+    browser.keys("404 /DELETED");
+    browser.wait_for_text("#delivery-foot", "1 delivery");
+    browser.keys(ENTER);
+    browser.wait_for_text("#delivery h2", "user.deleted");
+    browser.keys("/");
+    browser.keys("nothing");
+    browser.wait_for_text("#delivery-foot", "No deliveries match");
+    browser.keys(ESCAPE);
+    browser.wait_for_text("#delivery-foot", "3 deliveries");
+
+    // The ends of the axis, in minutes before now.
+    let labels = |button: u32| {
+        browser.click(&format!("#chart .segments button:nth-child({button})"));
+        browser.wait_for(&format!(
+            "document.querySelector('#chart .segments button:nth-child({button})').ariaPressed === 'true'"
+        ));
+        browser.text("#chart .ends")
+    };
+    let (hour, day, week) = (labels(1), labels(2), labels(3));
+    let is_weekday = |text: &str| {
+        ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+            .iter()
+            .any(|day| text.contains(day))
+    };
+    assert!(hour.contains(':') && !is_weekday(&hour), "{hour}");
+    assert!(day.contains(':') && is_weekday(&day), "{day}");
+    assert!(!week.contains(':') && is_weekday(&week), "{week}");
+}
+
+#[test]
+fn search_finds_what_is_not_loaded() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    listener.post("/oldest", "the needle");
+    let later = "GET /later HTTP/1.1\r\nHost: h\r\nX-Team: blue\r\n\r\n".repeat(60);
+    listener.pipeline(later.into_bytes(), 60);
+    open(&browser, &listener, "");
+    wait_for_rows(&browser, 50);
+    browser.keys("/");
+    browser.keys("NEEDLE");
+    wait_for_rows(&browser, 1);
+    assert!(rows(&browser, "#list")[0].contains("/oldest"));
+    listener.post("/new", "a needle, too");
+    wait_for_rows(&browser, 2);
+    browser.script("document.querySelector('#filter').select()");
+    browser.keys("x-team blue");
+    wait_for_rows(&browser, 50);
+}
+
+#[test]
+fn bodies_are_shown_by_their_type() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let send = |headers: &str, body: &[u8]| {
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: h\r\n{headers}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        listener.send([head.as_bytes(), body].concat());
+    };
+    open(&browser, &listener, "");
+    send(
+        "Content-Type: application/x-www-form-urlencoded",
+        b"From=%2B1501&Body=Hello+there%21&Body=",
+    );
+    browser.wait_for_text("#body dl", "Hello there!");
+    let names = browser
+        .script("return [...document.querySelectorAll('#body dt')].map(name => name.innerText)");
+    assert_eq!(names, serde_json::json!(["From", "Body", "Body"]));
+
+    let part = |name: &str, rest: &str| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"{rest}")
+    };
+    let multipart = [
+        part("subject", "\r\n\r\nRe: your order\r\n").into_bytes(),
+        part(
+            "logo",
+            "; filename=\"l.png\"\r\nContent-Type: image/png\r\n\r\n",
+        )
+        .into_bytes(),
+        b"\x89PNG\xff\r\n--b--\r\n".to_vec(),
+    ];
+    send(
+        "Content-Type: multipart/form-data; boundary=b",
+        &multipart.concat(),
+    );
+    browser.click("#list-2");
+    browser.wait_for_text("#body .form-part:first-child", "Re: your order");
+    browser.wait_for_text("#body .form-part:last-child", "l.png, image/png, 5 B");
+    browser.wait_for_text("#body .form-part:last-child", "89 50 4e 47");
+    send(
+        "Content-Type: multipart/mixed; boundary=b",
+        &multipart.concat(),
+    );
+    browser.click("#list-3");
+    browser.wait_for_text("#body", "Not split into parts");
+
+    send(
+        "Content-Type: application/json",
+        b"{\"a\": {\"deep\": [1.0]}, \"b\": 2}",
+    );
+    browser.click("#list-4");
+    browser.wait_for_text("#body", "\"deep\": [");
+    browser.click("#body details details summary");
+    browser.wait_for("!document.querySelector('#body').innerText.includes('1.0')");
+    browser.wait_for_text("#body", "\"b\": 2");
+
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, b"{\"zipped\": true}").unwrap();
+    send("Content-Encoding: gzip", &gzip.finish().unwrap());
+    browser.click("#list-5");
+    browser.wait_for_text("#body", "\"zipped\": true");
+    let fetched = |id: &str| {
+        browser.wait_for(&format!(
+            "fetch(document.querySelector('{id}').href).then(a => a.text())"
+        ))
+    };
+    assert_eq!(fetched("#download-decoded"), "{\"zipped\": true}");
+    assert_ne!(fetched("#download"), "{\"zipped\": true}");
+
+    send("Content-Type: application/json", b"{\"cut\": [1");
+    browser.click("#list-6");
+    browser.wait_for_text("#body", "Not formatted: not JSON");
+}
+
+/// Problems that axe-core finds, as `rule: elements`; nothing without axe-core in the folder that `AXE_CORE` names.
+fn axe(browser: &Browser) -> Vec<String> {
+    let path = std::env::var("AXE_CORE").unwrap_or_else(|_| "node_modules/axe-core".to_owned());
+    let Ok(axe) = std::fs::read_to_string(format!("{path}/axe.min.js")) else {
+        crate::support::skipped("axe-core is not in the folder that AXE_CORE names");
+        return Vec::new();
+    };
+    browser.script(&axe);
+    let found = browser.wait_for(
+        "axe.run(document).then(found => found.violations.map(
+           one => one.id + ': ' + one.nodes.map(node => node.target.join(' ')).join(', ')))",
+    );
+    serde_json::from_value(found).unwrap()
+}
+
+#[test]
+fn page_is_accessible_in_light_and_dark() {
+    let env = TestEnv::new();
+    let endpoint = Server::script(vec![respond(503).times(2)]);
+    for option in ["--no-retry", "--background"] {
+        let _ = env
+            .hookfire(["fire", "user", "created", option, "--url", &endpoint.url()])
+            .run();
+    }
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    listener.post("/hook?a=1&long=query", "{\"a\": [1, {\"b\": null}]}");
+    listener
+        .send(b"POST /cut HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n");
+    for scheme in ["light", "dark"] {
+        let features = serde_json::json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        browser.devtools(
+            "Emulation.setEmulatedMedia",
+            &serde_json::json!({ "features": features }),
+        );
+        for (width, height) in [(1280, 800), (390, 844)] {
+            browser.size(width, height);
+            let clean = |what: &str| {
+                // A row is highlighted for a moment when it arrives.
+                browser
+                    .wait_for("document.getAnimations().every(one => one.playState !== 'running')");
+                assert_eq!(axe(&browser), [""; 0], "{what}, {scheme}, {width}");
+            };
+            for id in [1, 2] {
+                open(&browser, &listener, &format!("#/captures/{id}"));
+                browser.wait_for_text("#detail .facts", &format!("#{id}"));
+                clean("a capture");
+            }
+            browser.script("go('deliveries', null)");
+            for list in ["failed", "scheduled", "all"] {
+                browser.script("go('deliveries', null)");
+                browser.click(&format!("#which [data-list={list}]"));
+                browser.wait_for(&format!(
+                    "deliveries.list === '{list}' && deliveryList.items.length > 0"
+                ));
+                clean(list);
+            }
+            browser.script("go('deliveries', 1)");
+            browser.wait_for_text("#delivery h2", "user.created");
+            clean("a delivery");
+            let pressed =
+                "getComputedStyle(document.querySelector('[aria-pressed=true]')).backgroundColor";
+            let group = "getComputedStyle(document.querySelector('.segments')).backgroundColor";
+            assert_eq!(
+                browser.script(&format!("return {pressed} !== {group}")),
+                true
+            );
+        }
+    }
+}
+
+#[test]
+fn touch_targets_are_large_on_a_phone() {
+    let env = TestEnv::new();
+    let endpoint = Server::script(vec![respond(503).body("down")]);
+    env.hookfire([
+        "fire",
+        "user",
+        "created",
+        "--no-retry",
+        "--url",
+        &endpoint.url(),
+    ])
+    .run()
+    .assert_code(3);
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    browser.size(390, 844);
+    // The lines of a body that can be collapsed are as high as its other lines.
+    let small = || {
+        browser.script(
+            "return [...document.querySelectorAll('button, a[href], input:not([type=checkbox]), select, summary, [role=option]')]
+               .filter(target => target.checkVisibility() && !target.closest('.code'))
+               .map(target => [target.outerHTML, target.getBoundingClientRect()])
+               .filter(([, box]) => box.width < 44 || box.height < 44)
+               .map(([html, box]) => `${box.width} x ${box.height}: ${html}`)",
+        )
+    };
+    open(&browser, &listener, "");
+    browser.wait_for_text("#detail", "Waiting for the first request");
+    assert_eq!(small(), serde_json::json!([]));
+    listener.post("/a", "{\"a\": 1}");
+    wait_for_rows(&browser, 1);
+    assert_eq!(small(), serde_json::json!([]));
+    browser.click("#list [role=option]");
+    browser.wait_for_text("#detail h2", "POST /a");
+    assert_eq!(small(), serde_json::json!([]));
+    browser.click("#send-again");
+    assert_eq!(small(), serde_json::json!([]));
+    browser.keys(ESCAPE);
+    browser.click("#tab-deliveries");
+    browser.wait_for_text("#delivery-foot", "1 delivery");
+    assert_eq!(small(), serde_json::json!([]));
+    browser.click("#delivery-list [role=option]");
+    browser.wait_for_text("#delivery .timeline", "503");
+    assert_eq!(small(), serde_json::json!([]));
+}
+
+#[test]
+fn long_titles_are_clamped_and_rows_show_the_query() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let path = format!("/{}?team=blue&a=1", "long/".repeat(160));
+    listener.get(&path);
+    listener.get("/short?team=blue&a=1");
+    open(&browser, &listener, "#/captures/1");
+    browser.wait_for_text("#detail h2", "GET /long");
+    let height = browser.script("return document.querySelector('#detail h2').clientHeight");
+    assert!(height.as_u64().unwrap() < 100, "{height}");
+    let row = &rows(&browser, "#list")[0];
+    assert!(row.contains("/short?team=blue&a=1"), "{row}");
 }

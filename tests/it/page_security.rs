@@ -30,7 +30,7 @@ fn look_at_all(browser: &Browser, count: usize) -> String {
         ));
         for view in ["last-child", "first-child"] {
             seen += &browser.text("#detail");
-            browser.click(&format!("#detail .part:last-child .segments button:{view}"));
+            browser.click(&format!("#body .segments button:{view}"));
         }
     }
     seen
@@ -80,7 +80,7 @@ fn hostile_captures_stay_text() {
     browser.wait_for_text("#delivery .timeline", "500");
     browser.click("#delivery summary");
     browser.wait_for_text("#delivery", SCRIPT);
-    let strangers = "document.querySelectorAll('main script, main img, main a, main iframe, [onerror], [style]').length";
+    let strangers = "document.querySelectorAll('main script, main img, main a:not([href^=\"/_hookfire/api/captures/\"]), main iframe, [onerror], [style]').length";
     assert_eq!(browser.script(&format!("return {strangers}")), 0);
     assert_eq!(browser.script("return typeof window.hacked"), "undefined");
 }
@@ -312,6 +312,43 @@ fn exposed_page_asks_for_the_token_and_hides_it() {
     browser.wait_for_text("#detail h2", "POST /kept");
     assert_eq!(listener.get("/_hookfire/api/captures").status, 401);
     assert_eq!(listener.get("/_hookfire/").status, 401);
+}
+
+#[test]
+fn exposed_page_without_a_token_shows_a_form_for_it() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["0.0.0.0", "--expose", "--bin", "orders"]);
+    // The form is sent with status 401, which the console reports.
+    let Some(browser) = Browser::start().map(Browser::lenient) else {
+        return;
+    };
+    let page = listener.ready()["page"].as_str().unwrap();
+    let token = page.split_once("token=").unwrap().1;
+    browser.open(&format!("{}/orders?inspect", listener.url()).replace("0.0.0.0", "127.0.0.1"));
+    browser.wait_for_text("form", "Enter the token");
+    browser.wait_for("document.activeElement.name === 'token'");
+    browser.keys("wrong");
+    browser.keys(ENTER);
+    browser.wait_for_text("form", "That is not the token");
+    browser.keys(token);
+    browser.keys(ENTER);
+    browser.wait_for_text("#live", "Live");
+    browser.wait_for(
+        "!location.href.includes('token=') && document.querySelector('#bin').value === 'orders'",
+    );
+    // Programs get a message instead, and no bin is put into the form unless its name is valid.
+    let text = listener.get("/_hookfire/");
+    assert!(
+        text.status == 401 && text.text().starts_with("requires the token"),
+        "{text:?}"
+    );
+    let hostile =
+        "GET /_hookfire/?bin=%22%3E%3Cscript%3E HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n";
+    let form = listener.send(hostile);
+    assert!(
+        form.status == 401 && !form.text().contains("<script"),
+        "{form:?}"
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::delivery::Delivery;
 use crate::delivery::filter::Filter;
 use crate::delivery::target::MissingSecret;
 use crate::engine::plan::PlanError;
-use crate::engine::resend::{FailedRows, Overrides, Planned, Planner};
+use crate::engine::resend::{Overrides, Planned, Planner, SeenRows};
 use crate::engine::{Claims, Inbox, RunLimits, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -259,7 +259,7 @@ pub(super) fn resend(
     report: &RunReport<'_>,
 ) -> Result<Summary, Failure> {
     let plan_report = PlanReport::new(ctx, planner);
-    let mut source = FailedRows {
+    let mut source = SeenRows {
         rows: rows.into_iter(),
         planner,
         report: &|delivery, result| match result {

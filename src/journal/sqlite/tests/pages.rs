@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::delivery::Status;
+use crate::journal::{DeliveryList, Query};
 
 /// Five deliveries, accepted a minute apart. The third was delivered, the others failed, the first one last.
 fn five(journal: &SqliteJournal) -> Vec<i64> {
@@ -20,11 +21,15 @@ fn five(journal: &SqliteJournal) -> Vec<i64> {
 }
 
 fn page(journal: &SqliteJournal, failed: bool, below: Option<&Delivery>) -> Vec<Delivery> {
-    let below = below.map(|last| Cursor {
-        finished_at: last.decided_at(),
-        id: last.id,
-    });
-    journal.dynamic().newest(failed, below, 2).unwrap()
+    let list = match failed {
+        true => DeliveryList::NewestFailed,
+        false => DeliveryList::All(None),
+    };
+    let query = Query {
+        list,
+        ..Query::all(None)
+    };
+    journal.page(&query, below.map(Cursor::after), 2).unwrap()
 }
 
 fn ids(page: &[Delivery]) -> Vec<i64> {
