@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use etcetera::base_strategy::{BaseStrategy, Xdg};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -164,10 +164,7 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixMs {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        UnixMs(crate::time::duration_ms(since_epoch))
+        UnixMs::from_system()
     }
 
     fn elapsed(&self) -> Duration {

@@ -3,7 +3,7 @@
 //! Only this file uses a calendar; the rest of the program uses [`UnixMs`]. Time is injected through [`Clock`], so that tests
 //! do not sleep.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::fmt::friendly::{Spacing, SpanPrinter};
 use jiff::{Span, SpanRelativeTo, Timestamp, civil, tz::TimeZone};
@@ -14,6 +14,12 @@ use rustix::time::{ClockId, clock_gettime};
 pub struct UnixMs(pub i64);
 
 impl UnixMs {
+    /// The system's wall clock. Most callers use an injected [`Clock`] instead.
+    pub fn from_system() -> UnixMs {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        UnixMs(duration_ms(since_epoch.unwrap_or_default()))
+    }
+
     /// Saturating.
     #[must_use]
     pub fn plus(self, duration: Duration) -> UnixMs {

@@ -12,8 +12,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::capture::{Body, Capture, CaptureRecord, CapturedResponse};
-use crate::journal::Journal;
-use crate::journal::{CaptureQuery, CaptureStore, JournalError, StoreReply, StoredCapture};
+use crate::journal::{
+    CaptureQuery, CaptureStore, Journal, JournalError, StoreReply, StoredCapture,
+};
 
 const MAX_QUEUED_BYTES: usize = 2 * 1024 * 1024;
 
@@ -113,21 +114,17 @@ struct QueueState {
 }
 
 enum QueueEntry {
-    Captured(Arc<StoredCapture>),
+    Item(FeedItem),
     /// Consecutive ids of captures that are read from the journal.
     Ids(RangeInclusive<i64>),
-    NotStored(Arc<JournalError>),
-    ResponseNotRecorded(Arc<JournalError>),
 }
 
 impl QueueEntry {
     fn bytes(&self) -> usize {
         match self {
-            QueueEntry::Captured(capture) => capture.memory_bytes(),
+            QueueEntry::Item(FeedItem::Captured(capture)) => capture.memory_bytes(),
+            QueueEntry::Item(_) => StoredCapture::OWN_BYTES,
             QueueEntry::Ids(_) => 0,
-            QueueEntry::NotStored(_) | QueueEntry::ResponseNotRecorded(_) => {
-                StoredCapture::OWN_BYTES
-            }
         }
     }
 }
@@ -160,7 +157,9 @@ impl Queue {
         if !state.is_closed {
             let is_full = state.bytes + entry.bytes() > MAX_QUEUED_BYTES;
             match entry {
-                QueueEntry::Captured(capture) if is_full && when_full == WhenFull::ReadLater => {
+                QueueEntry::Item(FeedItem::Captured(capture))
+                    if is_full && when_full == WhenFull::ReadLater =>
+                {
                     state.push_id(capture.record.id);
                 }
                 QueueEntry::Ids(ids) => state.push_id(*ids.start()),
@@ -198,13 +197,13 @@ impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
         let (queue, when_full) = (Arc::clone(&self.queue), self.when_full);
         let in_progress = Arc::clone(&queue.in_progress);
         let stored = move |result: Result<Arc<StoredCapture>, Arc<JournalError>>| {
-            let entry = match &result {
+            let item = match &result {
                 Ok(_) if awaits_response => return done(result),
-                Ok(capture) => QueueEntry::Captured(Arc::clone(capture)),
-                Err(reason) => QueueEntry::NotStored(Arc::clone(reason)),
+                Ok(capture) => FeedItem::Captured(Arc::clone(capture)),
+                Err(reason) => FeedItem::NotStored(Arc::clone(reason)),
             };
             // Before the response: its client may end, and with it the wait.
-            queue.push(entry, when_full, move || done(result));
+            queue.push(QueueEntry::Item(item), when_full, move || done(result));
             drop(in_progress);
         };
         self.store.store(capture, body, Box::new(stored));
@@ -218,8 +217,8 @@ impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
                 queue.push(QueueEntry::Ids(id..=id), WhenFull::ReadLater, || ());
             }
             if let Err(reason) = &result {
-                let entry = QueueEntry::ResponseNotRecorded(Arc::clone(reason));
-                queue.push(entry, WhenFull::ReadLater, || ());
+                let item = FeedItem::ResponseNotRecorded(Arc::clone(reason));
+                queue.push(QueueEntry::Item(item), WhenFull::ReadLater, || ());
             }
             done(result);
         };
@@ -247,11 +246,7 @@ impl CaptureFeed for ListenerFeed<'_> {
         drop(state);
         delayed.into_iter().for_each(|respond| respond());
         match entry {
-            QueueEntry::Captured(capture) => Ok(Some(FeedItem::Captured(capture))),
-            QueueEntry::NotStored(reason) => Ok(Some(FeedItem::NotStored(reason))),
-            QueueEntry::ResponseNotRecorded(reason) => {
-                Ok(Some(FeedItem::ResponseNotRecorded(reason)))
-            }
+            QueueEntry::Item(item) => Ok(Some(item)),
             QueueEntry::Ids(ids) => {
                 self.ids = Some(ids);
                 self.next(timeout)

@@ -19,8 +19,7 @@ use crate::error::{Failure, Kind};
 use crate::http::TransportOptions;
 use crate::journal::{self, Journal};
 use crate::output::Ui;
-use crate::secret::MASK;
-use crate::secret::safe_url;
+use crate::secret::{MASK, safe_url};
 use crate::text;
 use crate::time::{Clock as _, UnixMs};
 

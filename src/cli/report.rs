@@ -18,8 +18,7 @@ use crate::exit::Exit;
 use crate::http::{Pool, tls_hint};
 use crate::journal::{CommitRetry, GroupWriter, Journal};
 use crate::output::human::{attempt_line, headline, result_line};
-use crate::output::json;
-use crate::output::{Format, Progress};
+use crate::output::{Format, Progress, json};
 use crate::time::{Clock as _, UnixMs, measured, measured_finely, until};
 
 /// Sends what `source` yields, with the command's clock, and reports it: committed on this thread if it is one by

@@ -5,8 +5,6 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Outcome;
-
 /// The default is 3scale's policy: status 200 means delivered; otherwise five retries, 60 seconds apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -14,13 +12,6 @@ pub struct RetryPolicy {
     /// From the end of one attempt to the start of the next.
     pub interval: Duration,
     pub success: StatusRanges,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    Delivered,
-    RetryAfter(Duration),
-    Failed,
 }
 
 impl Default for RetryPolicy {
@@ -37,17 +28,6 @@ impl RetryPolicy {
     /// The maximum number of attempts, including the first.
     pub fn attempts(&self) -> u32 {
         self.retries.saturating_add(1)
-    }
-
-    /// Decides what follows an attempt. `attempts_made` includes this attempt.
-    pub fn next(&self, outcome: &Outcome, attempts_made: u32) -> Decision {
-        if outcome.error.is_none() {
-            Decision::Delivered
-        } else if attempts_made >= self.attempts() {
-            Decision::Failed
-        } else {
-            Decision::RetryAfter(self.interval)
-        }
     }
 
     /// For example: `delivered if the endpoint responds with 200; otherwise 5 retries, 60s apart, 6 attempts in total`

@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use super::Contact;
 use crate::delivery::Delivery;
-use crate::journal::Journal;
-use crate::journal::{DeliveryVersion, Due, JournalError};
+use crate::journal::{DeliveryVersion, Due, Journal, JournalError};
 use crate::time::UnixMs;
 
 /// How often to look for changes by other processes, which schedule deliveries, claim them, and die.

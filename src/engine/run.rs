@@ -16,7 +16,6 @@ use super::{
     Claims, Contact, Engine, EngineEvent, FinishedAttempt, Halted, INTERRUPT_POLL, Idle,
     LEASE_GRACE, RunObserver, Source, SourceItem, Summary, Update, Waker,
 };
-use crate::delivery::retry_policy::Decision;
 use crate::delivery::switches::Switch;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
 use crate::http::{Completed, is_refused, outcome as outcome_of};
@@ -642,28 +641,26 @@ impl<'r> EventLoop<'r> {
     }
 
     fn next_step(&self, plan: &SendPlan, outcome: &Outcome, made: u32) -> Next {
+        let Some(error) = &outcome.error else {
+            return Next::Delivered;
+        };
         let stopped = match plan.mode {
             RetryMode::Wait | RetryMode::WaitUnlessRefused => {
                 self.stopping || self.engine.clock.interrupted()
             }
             // The schedule keeps the next attempt, so only a request that Ctrl-C cut off is interrupted.
-            RetryMode::Schedule => outcome
-                .error
-                .as_ref()
-                .is_some_and(|error| error.kind == ErrorKind::Interrupted),
+            RetryMode::Schedule => error.kind == ErrorKind::Interrupted,
         };
-        match (plan.policy.next(outcome, made), plan.mode) {
-            (Decision::Delivered, _) => Next::Delivered,
+        let delay = plan.policy.interval;
+        match plan.mode {
             _ if stopped => Next::Interrupted,
-            (Decision::Failed, _) => Next::Failed,
-            (_, RetryMode::WaitUnlessRefused) if made == 1 && is_refused(outcome) => Next::Failed,
-            (Decision::RetryAfter(delay), RetryMode::Schedule) => Next::Scheduled { delay },
-            (Decision::RetryAfter(delay), RetryMode::Wait | RetryMode::WaitUnlessRefused) => {
-                Next::Retry {
-                    delay,
-                    lease: delay.saturating_add(LEASE_GRACE),
-                }
-            }
+            _ if made >= plan.policy.attempts() => Next::Failed,
+            RetryMode::WaitUnlessRefused if made == 1 && is_refused(outcome) => Next::Failed,
+            RetryMode::Schedule => Next::Scheduled { delay },
+            RetryMode::Wait | RetryMode::WaitUnlessRefused => Next::Retry {
+                delay,
+                lease: delay.saturating_add(LEASE_GRACE),
+            },
         }
     }
 

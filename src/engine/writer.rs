@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Waker, Writer};
-use crate::journal::JournalError;
-use crate::journal::{CommitRetry, GroupWriter, Journal, Reply, Write};
+use crate::journal::{CommitRetry, GroupWriter, Journal, JournalError, Reply, Write};
 use crate::time::{Clock, Woken};
 
 /// The pause between two tries to write to a locked or full journal; the journal waits for a lock before it gives up.

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
-use super::JournalError;
-use super::{Journal, Write, WriteResult};
+use super::{Journal, JournalError, Write, WriteResult};
 
 /// A commit takes further writes until it has this many.
 const MAX_GROUP: usize = 512;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{File, read_link, read_to_string};
 use std::io::Read as _;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::process::{Pid, test_kill_process};
 
@@ -128,8 +128,7 @@ impl HostProcesses {
 
 impl Processes for HostProcesses {
     fn now(&self) -> UnixMs {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        UnixMs(duration_ms(since_epoch.unwrap_or_default()))
+        UnixMs::from_system()
     }
 
     fn lease_clock(&self) -> UnixMs {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::JournalError;
-use super::StoredCapture;
+use super::{JournalError, StoredCapture};
 use crate::capture::{CapturedResponse, INBOX};
 use crate::delivery::filter::Filter;
 use crate::delivery::retry_policy::RetryPolicy;

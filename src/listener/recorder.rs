@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::time::{Sleep, sleep};
@@ -26,7 +26,7 @@ use super::limits::ListenerLimits;
 use super::memory::{MemoryLimit, MemoryPermit, UNCOUNTED_BYTES};
 use super::stream::HttpStream;
 use crate::capture::Body;
-use crate::time::{UnixMs, duration_ms};
+use crate::time::UnixMs;
 
 /// Bytes of chunk sizes, extensions and trailers that are kept beside a chunked body. A body with more is refused, as its
 /// capture would not be exact.
@@ -41,11 +41,8 @@ pub(super) struct RequestStart {
 
 impl RequestStart {
     pub(super) fn now() -> Self {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         Self {
-            received_at: UnixMs(duration_ms(since_epoch)),
+            received_at: UnixMs::from_system(),
             at: Instant::now(),
         }
     }

@@ -8,10 +8,9 @@ use std::borrow::Cow;
 use hyper::Uri;
 
 use super::forward::MAX_HOPS;
-use super::framing;
 use super::limits::ListenerLimits;
 use super::recorder::MAX_CHUNK_FRAMING;
-use super::response;
+use super::{framing, response};
 use crate::text::size;
 use crate::time::compact;
 

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Column, Tone, Ui, optional};
-use crate::capture::diff;
-use crate::capture::{Body, Capture, CaptureRecord, Mask, header_text};
+use crate::capture::{Body, Capture, CaptureRecord, Mask, diff, header_text};
 use crate::http::status_text;
 use crate::sanitize::visible_line;
 use crate::text::count;

@@ -4,80 +4,48 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::capture::{Body, CaptureRecord, Mask};
 use crate::time::rfc3339;
 
 /// A capture as every command prints it; lists leave the body out.
-#[derive(Debug, Serialize)]
-pub struct CaptureView<'a> {
-    event: &'static str,
-    id: i64,
-    bin: String,
-    received_at: String,
-    remote_addr: String,
-    method: String,
-    path: String,
-    query: Vec<(String, String)>,
-    headers: Vec<(String, String)>,
-    #[serde(flatten)]
-    body: Option<BodyView<'a>>,
-    body_size: u64,
-    r#type: Option<String>,
-    action: Option<String>,
-    secret_ok: Option<bool>,
-    malformed: bool,
-    response: ResponseView,
+pub fn capture_view(record: &CaptureRecord, mask: &Mask, body: Option<&Body>) -> Value {
+    let capture = &record.capture;
+    let mut view = json!({
+        "event": "capture",
+        "id": record.id,
+        "bin": record.bin,
+        "received_at": rfc3339(capture.received_at),
+        "remote_addr": capture.remote_addr.to_string(),
+        "method": capture.method(),
+        "path": capture.path(),
+        "query": mask.query(capture),
+        "headers": mask.headers(capture),
+    });
+    if let Some(body) = body {
+        let body = BodyView::new(&body.bytes);
+        view["body"] = body.text().into();
+        view["body_encoding"] = body.encoding().into();
+    }
+    let response = &capture.response;
+    view["body_size"] = record.body_size.into();
+    view["type"] = json!(record.event.as_ref().map(|event| &event.event_type));
+    view["action"] = json!(record.event.as_ref().map(|event| &event.action));
+    view["secret_ok"] = json!(capture.secret_ok);
+    view["malformed"] = capture.malformed.into();
+    view["response"] = json!({ "status": response.status, "duration_ms": response.duration_ms });
+    if let Some(note) = &response.note {
+        view["response"]["note"] = note.as_str().into();
+    }
+    view
 }
 
 /// Bytes as JSON carries them: text where they are, else base64.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct BodyView<'a> {
     body: Cow<'a, str>,
     body_encoding: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-struct ResponseView {
-    status: Option<u16>,
-    duration_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
-}
-
-impl<'a> CaptureView<'a> {
-    pub fn new(record: &CaptureRecord, mask: &Mask) -> CaptureView<'a> {
-        let capture = &record.capture;
-        CaptureView {
-            event: "capture",
-            id: record.id,
-            bin: record.bin.clone(),
-            received_at: rfc3339(capture.received_at),
-            remote_addr: capture.remote_addr.to_string(),
-            method: capture.method().to_owned(),
-            path: capture.path().to_owned(),
-            query: mask.query(capture),
-            headers: mask.headers(capture),
-            body: None,
-            body_size: record.body_size,
-            r#type: record.event.as_ref().map(|event| event.event_type.clone()),
-            action: record.event.as_ref().map(|event| event.action.clone()),
-            secret_ok: capture.secret_ok,
-            malformed: capture.malformed,
-            response: ResponseView {
-                status: capture.response.status,
-                duration_ms: capture.response.duration_ms,
-                note: capture.response.note.clone(),
-            },
-        }
-    }
-
-    #[must_use]
-    pub fn with_body(mut self, body: &'a Body) -> CaptureView<'a> {
-        self.body = Some(BodyView::new(&body.bytes));
-        self
-    }
 }
 
 impl<'a> BodyView<'a> {
@@ -157,13 +125,10 @@ mod tests {
         let after = r#""body_size":8,"type":"application","action":"created","secret_ok":null,"malformed":false,"#
             .to_owned()
             + r#""response":{"status":200,"duration_ms":1}}"#;
-        let view = CaptureView::new(&record(), &mask);
-        assert_eq!(compact(&view), format!("{before}{after}"));
+        let view = |body| compact(&capture_view(&record(), &mask, body));
+        assert_eq!(view(None), format!("{before}{after}"));
         let body_keys = r#""body":"<event/>","body_encoding":"utf8","#;
-        assert_eq!(
-            compact(&view.with_body(&body)),
-            format!("{before}{body_keys}{after}")
-        );
+        assert_eq!(view(Some(&body)), format!("{before}{body_keys}{after}"));
     }
 
     #[test]

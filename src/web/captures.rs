@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 use super::list::{MAX_LIST_BYTES, Page, Words, page_size};
 use super::sending::error_view;
 use super::{ApiResult, Web, WebState, blocking, json_response};
-use crate::capture::{Body, Capture, CaptureRecord, Mask, credentials, decoded, header_text};
-use crate::capture::{diff, export};
+use crate::capture::{
+    Body, Capture, CaptureRecord, Mask, credentials, decoded, diff, export, header_text,
+};
 use crate::error::Failure;
-use crate::journal::Journal;
-use crate::journal::{CaptureQuery, Order, StoredCapture};
+use crate::journal::{CaptureQuery, Journal, Order, StoredCapture};
 use crate::output::capture::head;
-use crate::output::capture_json::CaptureView;
+use crate::output::capture_json::capture_view;
 
 /// Captures read at a time while filtering.
 const FILTER_PAGE_SIZE: u32 = 500;
@@ -117,7 +117,7 @@ async fn list(State(state): Web, Query(list): Query<CapturesQuery>) -> ApiResult
                 |record| record.id,
                 |record| {
                     let (is_match, read) = matches(journal, record, &words, &options.mask)?;
-                    let view = || CaptureView::new(record, &options.mask);
+                    let view = || capture_view(record, &options.mask, None);
                     Ok((is_match.then(view), read))
                 },
             )?;
@@ -260,7 +260,7 @@ fn detail(record: &CaptureRecord, received: &Body, mask: &Mask) -> Value {
     };
     let shown_pretty = pretty.as_deref().map(|pretty| beginning(pretty.as_bytes()));
     json!({
-        "capture": CaptureView::new(record, mask).with_body(&shown_body),
+        "capture": capture_view(record, mask, Some(&shown_body)),
         "hidden": mask.hides(capture),
         "credentials": credentials(capture.head.headers()),
         "decoded_size": decoded_size,

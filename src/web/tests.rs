@@ -18,9 +18,9 @@ use crate::delivery::target::Target;
 use crate::delivery::{AttemptError, ErrorKind, Outcome};
 use crate::env::SystemClock;
 use crate::event::BodyFormat;
-use crate::journal::JournalCaptureStore;
 use crate::journal::{
-    AttemptResult, CaptureStore as _, NewAttempt, NewDelivery, Next, Write, WriteResult,
+    AttemptResult, CaptureStore as _, JournalCaptureStore, NewAttempt, NewDelivery, Next, Write,
+    WriteResult,
 };
 use crate::time::{Clock as _, UnixMs};
 

@@ -11,7 +11,7 @@ use crate::cli::selection;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{CaptureQuery, Journal};
-use crate::output::capture_json::CaptureView;
+use crate::output::capture_json::capture_view;
 use crate::output::{RowWriter, capture};
 
 const EXAMPLES: &str = "\
@@ -75,7 +75,7 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     let mask = ctx.mask(false)?;
     let print_table = || {
         let columns = capture::columns(&mask, ctx.now());
-        let view = |record: &CaptureRecord| CaptureView::new(record, &mask);
+        let view = |record: &CaptureRecord| capture_view(record, &mask, None);
         let mut list = RowWriter::new(ctx.ui, Format::Text, columns, view)?;
         each(&mut |record| Ok(list.push(&record)?))?;
         list.finish()?;

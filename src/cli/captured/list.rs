@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::CaptureQuery;
-use crate::output::capture_json::CaptureView;
+use crate::output::capture_json::capture_view;
 use crate::output::{RowWriter, capture};
 
 /// The default limit of text output; other formats list all.
@@ -56,7 +56,7 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         ..filter.clone()
     };
     let columns = capture::columns(&mask, ctx.now());
-    let view = |record: &CaptureRecord| CaptureView::new(record, &mask);
+    let view = |record: &CaptureRecord| capture_view(record, &mask, None);
     let mut list = RowWriter::new(ctx.ui, format, columns, view)?;
     let mut found = 0;
     newest_first(&*journal, &query, |record| {

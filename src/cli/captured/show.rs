@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::StoredCapture;
-use crate::output::capture_json::CaptureView;
+use crate::output::capture_json::capture_view;
 use crate::output::{capture, json};
 
 const EXAMPLES: &str = "\
@@ -76,7 +76,7 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let journal = ctx.readable_journal()?;
     let StoredCapture { record, body } = whole(&*journal, args.id)?;
     let program = ctx.program();
-    let view = || CaptureView::new(&record, &mask).with_body(&body);
+    let view = || capture_view(&record, &mask, Some(&body));
     let bytes = |bytes: &[u8]| {
         ctx.ui
             .data(|out| out.write_all(&ctx.ui.untrusted_bytes(bytes)))

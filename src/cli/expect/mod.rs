@@ -30,8 +30,7 @@ use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::JournalCaptureStore;
-use crate::journal::{CaptureQuery, CaptureStore, StoreReply, StoredCapture};
+use crate::journal::{CaptureQuery, CaptureStore, JournalCaptureStore, StoreReply, StoredCapture};
 use crate::listener::{Listener, Script, Setup};
 use crate::time::{Clock as _, Edge, parse_duration, parse_time};
 

@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::StoredCapture;
-use crate::output::capture_json::CaptureView;
+use crate::output::capture_json::capture_view;
 use crate::output::{capture, json};
 use crate::sanitize::visible_line;
 use crate::secret::{Redactor, credentials_in_header};
@@ -213,7 +213,7 @@ impl<'a> WaitReport<'a> {
             self.matches.push(self.title(record));
         }
         let view = || {
-            let view = CaptureView::new(record, &self.mask).with_body(body);
+            let view = capture_view(record, &self.mask, Some(body));
             json::redacted(&view, &self.redactor)
         };
         let printed = match self.format {

@@ -9,7 +9,7 @@ use crate::cli::capture_feed::{CaptureFeed, FeedItem};
 use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::journal::{JournalError, StoredCapture};
-use crate::output::capture_json::CaptureView;
+use crate::output::capture_json::capture_view;
 use crate::output::{Tone, capture, json};
 use crate::text;
 use crate::time::{Clock as _, local_clock};
@@ -152,9 +152,7 @@ impl<'a> Printer<'a> {
                 let time = ui.toned(Tone::Faint, &local_clock(record.capture.received_at));
                 format!("{time} {}", capture::line(ui, record, &self.mask))
             }
-            ListenFormat::Ndjson => {
-                json::compact(&CaptureView::new(record, &self.mask).with_body(body))
-            }
+            ListenFormat::Ndjson => json::compact(&capture_view(record, &self.mask, Some(body))),
         };
         Ok(ui.line(&line)?)
     }

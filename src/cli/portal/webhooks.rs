@@ -11,8 +11,7 @@ use crate::error::{Failure, Kind};
 use crate::event::{self, catalogue};
 use crate::exit::Exit;
 use crate::output::{self, Column};
-use crate::secret::Secret;
-use crate::secret::safe_url;
+use crate::secret::{Secret, safe_url};
 use crate::text;
 
 /// 3scale's own limit.

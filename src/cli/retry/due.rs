@@ -16,8 +16,7 @@ use crate::engine::{
 };
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::journal::JournalError;
-use crate::journal::{CommitRetry, Journal};
+use crate::journal::{CommitRetry, Journal, JournalError};
 use crate::secret::SecretError;
 use crate::text;
 use crate::time::{Clock as _, UnixMs, until};

@@ -24,9 +24,9 @@ use crate::engine::{
 use crate::event::BodyFormat;
 use crate::http::{Client, Completed, Request, Response, SendError, TransportOptions};
 use crate::journal::{
-    self, AttemptResult, Journal, NewAttempt, NewDelivery, Next, Reply, Write, WriteResult,
+    self, AttemptResult, DeliveryVersion, Journal, JournalError, NewAttempt, NewDelivery, Next,
+    Processes, Reply, Write, WriteResult,
 };
-use crate::journal::{DeliveryVersion, JournalError, Processes};
 use crate::secret::{Redactor, Secret};
 use crate::time::{Clock, UnixMs, Woken};
 

@@ -8,9 +8,8 @@ mod tests;
 
 use std::time::Duration;
 
-use super::ElementOrder;
-use super::catalogue;
 use super::object::Object;
+use super::{ElementOrder, catalogue};
 use crate::text::named_enum;
 use crate::time::{UnixMs, duration_ms, rfc3339_seconds};
 

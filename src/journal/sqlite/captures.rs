@@ -2,9 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::SqliteJournal;
 use super::deliveries::BoundSql;
-use super::rows;
+use super::{SqliteJournal, rows};
 use crate::capture::{Bin, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head};
 use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture};
 use crate::time::UnixMs;

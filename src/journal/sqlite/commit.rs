@@ -8,8 +8,7 @@ use super::SqliteJournal;
 use super::attempts::WriteTransaction;
 use super::error::is_value_error;
 use super::new_captures::{CaptureCache, amend};
-use crate::journal::JournalError;
-use crate::journal::{Write, WriteResult};
+use crate::journal::{JournalError, Write, WriteResult};
 
 impl SqliteJournal {
     pub(super) fn commit_group(&self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {

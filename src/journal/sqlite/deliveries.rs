@@ -5,8 +5,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_fr
 use super::SqliteJournal;
 use super::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS};
 use crate::delivery::{Attempt, Delivery, Status};
-use crate::journal::{Cursor, Deliveries, DeliveryList, Outcomes, Query};
-use crate::journal::{DeliveryVersion, Import, JournalError, Slice};
+use crate::journal::{
+    Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Outcomes, Query, Slice,
+};
 use crate::time::UnixMs;
 
 /// How many deliveries [`Deliveries::outcomes`] counts at most, so that the web UI does not wait long.

@@ -27,8 +27,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::journal::{CaptureRules, Health, Journal, JournalError, Processes};
-use crate::journal::{Slice, Write, WriteResult};
+use crate::journal::{
+    CaptureRules, Health, Journal, JournalError, Processes, Slice, Write, WriteResult,
+};
 use crate::time::UnixMs;
 use open::JournalFiles;
 

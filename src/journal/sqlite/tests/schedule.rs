@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::delivery::Status;
-use crate::journal::sqlite::schedule::LEASED_SQL;
-use crate::journal::sqlite::schedule::{DUE_SQL, NEXT_DUE_SQL};
+use crate::journal::sqlite::schedule::{DUE_SQL, LEASED_SQL, NEXT_DUE_SQL};
 
 /// A delivery with one failed attempt, due so many seconds after the beginning of the test.
 fn scheduled(journal: &SqliteJournal, seconds: i64) -> i64 {
