@@ -67,11 +67,20 @@ fn throughput(
     Ok(())
 }
 
-/// Starts `hookfire listen` on a fresh journal; returns it with its URL. It prints one line per request.
+/// Starts `hookfire listen` on a fresh journal; returns it with its URL.
 fn listen(folder: &Path, args: &[&str]) -> Result<(Running, String), BenchError> {
     let journal = folder.join(format!("{}.db", fs::read_dir(folder)?.count()));
+    listen_with(folder, &journal, args)
+}
+
+/// Starts `hookfire listen`; returns it with its URL. It prints one line per request.
+pub fn listen_with(
+    folder: &Path,
+    journal: &Path,
+    args: &[&str],
+) -> Result<(Running, String), BenchError> {
     let ready = journal.with_extension("url");
-    let mut command = runs::hookfire(folder, &journal);
+    let mut command = runs::hookfire(folder, journal);
     command
         .args(["listen", "--port", "0", "--ready-file"])
         .arg(&ready)

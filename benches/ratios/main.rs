@@ -1,6 +1,6 @@
 //! Benchmarks: hookfire beside the programs people would use instead, as a table of ratios from one run on one machine.
 //!
-//! `cargo bench --profile dist` measures everything in about four minutes; `cargo bench -- fire lists` only the named
+//! `cargo bench --profile dist` measures everything in about six minutes; `cargo bench -- fire lists` only the named
 //! groups. The table goes to stdout, ready to be pasted into `benches/README.md`; progress goes to stderr. Compare only the
 //! ratios: absolute figures depend on the machine.
 
@@ -9,6 +9,7 @@ mod fire;
 mod listener;
 mod lists;
 mod programs;
+mod prune;
 mod runs;
 mod table;
 
@@ -26,11 +27,12 @@ const HOOKFIRE: &str = env!("CARGO_BIN_EXE_hookfire");
 /// Takes measurements and adds their rows to the table.
 type Group = fn(&Bench, &mut Table) -> Result<(), BenchError>;
 
-const GROUPS: [(&str, Group); 4] = [
+const GROUPS: [(&str, Group); 5] = [
     ("fire", fire::measure),
     ("batch", batch::measure),
     ("listener", listener::measure),
     ("lists", lists::measure),
+    ("prune", prune::measure),
 ];
 
 /// Shared by all groups.

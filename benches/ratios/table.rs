@@ -66,6 +66,14 @@ impl Goal {
         }
     }
 
+    /// Megabytes on any machine.
+    pub fn mb_at_most(keep: f64, aim: f64, measured: f64) -> Goal {
+        Goal {
+            unit: " MB",
+            ..Goal::ratio_at_most(keep, aim, measured)
+        }
+    }
+
     fn met(&self, limit: f64) -> bool {
         if self.larger_is_better {
             self.measured >= limit
