@@ -69,17 +69,12 @@ impl<'a> FailureImport<'a> {
 
     /// Imports all that were pushed; call it after the last.
     pub fn finish(&mut self) -> Result<(), Failure> {
-        for is_new in self.journal.import(&self.waiting)? {
-            let count = if is_new {
-                &mut self.imported
-            } else {
-                &mut self.known
-            };
-            *count += 1;
-        }
+        let (all, result) = self.journal.import(&self.waiting);
+        self.imported += all.changed;
+        self.known += all.done - all.changed;
         self.waiting.clear();
         self.waiting_bytes = 0;
-        Ok(())
+        Ok(result?)
     }
 }
 

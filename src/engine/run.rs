@@ -49,6 +49,9 @@ const ROUNDS_PER_IDLE: u64 = 16;
 /// Deliveries to give up in one commit.
 const MAX_RELEASED_AT_ONCE: usize = 500;
 
+/// How many leases of waiting deliveries one write renews, so that it holds the journal's lock for a short time.
+const MAX_RENEWED_AT_ONCE: usize = if cfg!(test) { 8 } else { 5_000 };
+
 /// A delivery that waits for its next attempt. Holds ids only, since many may wait.
 struct Waiting {
     /// Attempts of this run so far.
@@ -847,18 +850,23 @@ impl<'r> EventLoop<'r> {
         if self.stopping || self.renewing || elapsed < self.renew_at {
             return;
         }
-        self.renew_at = elapsed + RENEW_INTERVAL;
         let mut ids = Vec::new();
         let mut longest = Duration::ZERO;
         for attempt in &self.ready {
             ids.push(attempt.delivery.id);
             longest = longest.max(self.longest_request(&attempt.plan));
         }
-        for ((due, id), waiting) in &self.waiting {
-            if waiting.lease_until < elapsed + MAX_LEASE_AGE + RENEW_INTERVAL {
-                ids.push(*id);
-                longest = longest.max(due.saturating_sub(elapsed));
-            }
+        let ready = ids.len();
+        let renew_before = elapsed + MAX_LEASE_AGE + RENEW_INTERVAL;
+        let waiting = self.waiting.iter();
+        let expiring = waiting.filter(|(_, waiting)| waiting.lease_until < renew_before);
+        for ((due, id), _) in expiring.take(MAX_RENEWED_AT_ONCE) {
+            ids.push(*id);
+            longest = longest.max(due.saturating_sub(elapsed));
+        }
+        // If there may be more, they follow as soon as these are renewed.
+        if ids.len() - ready < MAX_RENEWED_AT_ONCE {
+            self.renew_at = elapsed + RENEW_INTERVAL;
         }
         if ids.is_empty() {
             return;

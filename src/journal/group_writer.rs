@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use super::{Journal, JournalError, Write, WriteResult};
 
-/// A commit takes further writes until it has this many.
+/// A commit takes further writes until they change this many rows.
 const MAX_GROUP: usize = 512;
 
 /// Called on the writer's thread with the result of the write.
@@ -91,9 +91,11 @@ struct Committer {
 impl Committer {
     fn run(mut self, submitted: &Receiver<Vec<(Write, Reply)>>) {
         while let Ok(mut group) = submitted.recv() {
-            while group.len() < MAX_GROUP
+            let mut rows = count_rows(&group);
+            while rows < MAX_GROUP
                 && let Ok(more) = submitted.try_recv()
             {
+                rows += count_rows(&more);
                 group.extend(more);
             }
             self.commit_group(group);
@@ -174,6 +176,15 @@ impl Committer {
             }
         }
     }
+}
+
+/// How many rows the writes change, about.
+fn count_rows(writes: &[(Write, Reply)]) -> usize {
+    let rows = writes.iter().map(|(write, _)| match write {
+        Write::Release(ids) | Write::Renew { ids, .. } => ids.len(),
+        _ => 1,
+    });
+    rows.sum()
 }
 
 /// Whether the write adds a delivery or begins an attempt.

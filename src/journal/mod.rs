@@ -111,11 +111,12 @@ pub trait Deliveries {
     fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError>;
     /// Deliveries accepted since `since`, counted by status and by intervals of `interval_ms`.
     fn outcomes(&self, since: UnixMs, interval_ms: i64) -> Result<Outcomes, JournalError>;
-    /// Adds deliveries that another sender failed to deliver to the failed list, in one transaction. Returns for each
-    /// whether it was added; one whose uuid exists is not.
-    fn import(&self, imports: &[Import]) -> Result<Vec<bool>, JournalError>;
+    /// Adds deliveries that another sender failed to deliver to the failed list, except those whose uuid exists. Like
+    /// all methods that return a [`Slice`], it stops after a short time, so that other processes can write, and pauses
+    /// if it is called again soon.
+    fn import_slice(&self, imports: &[Import]) -> Result<Slice, JournalError>;
     /// Deletes deliveries that have one of `statuses`, with their attempts, except those that changed since they were
-    /// read. Like all methods that return a [`Slice`], it stops after a short time, so that other processes can write.
+    /// read.
     fn delete_slice(
         &self,
         seen: &[DeliveryVersion],
@@ -164,10 +165,6 @@ pub trait Captures {
     /// Deletes a bin without captures; returns false if it has some or does not exist.
     fn delete_bin(&self, name: &str) -> Result<bool, JournalError>;
 }
-
-/// The pause between two transactions of a bulk change. SQLite does not queue: a process that waits for the lock tries
-/// again every 1 to 100 ms.
-const SLICE_PAUSE: Duration = Duration::from_millis(25);
 
 /// How many deliveries [`Deliveries::page`] reads at a time here; no transaction is open between two pages.
 const PAGE_SIZE: usize = 500;
@@ -223,6 +220,11 @@ impl dyn Journal + '_ {
         self.delete_captures(&self.ids_in_bin(name, until)?)
     }
 
+    /// As [`Deliveries::import_slice`], for all of them.
+    pub fn import(&self, imports: &[Import]) -> (Slice, Result<(), JournalError>) {
+        in_slices(imports, |rest| self.import_slice(rest), |_| true)
+    }
+
     fn change_all<T>(
         &self,
         items: &[T],
@@ -232,34 +234,39 @@ impl dyn Journal + '_ {
         result.map(|()| all.changed)
     }
 
-    /// Calls `change` with the items that are left until all are done, it fails, or `go_on` returns false, which is
-    /// called with the number of items done. Then returns free space to the file system. The result says how far it
-    /// got: what was changed stays changed.
+    /// As [`in_slices`]; at the end returns free space to the file system.
     pub fn change_until<T>(
         &self,
         items: &[T],
-        mut change: impl FnMut(&[T]) -> Result<Slice, JournalError>,
+        change: impl FnMut(&[T]) -> Result<Slice, JournalError>,
         mut go_on: impl FnMut(usize) -> bool,
     ) -> (Slice, Result<(), JournalError>) {
-        let mut all = Slice::default();
-        while all.done < items.len() {
-            match change(&items[all.done..]) {
-                Ok(slice) => {
-                    all.done += slice.done;
-                    all.changed += slice.changed;
-                }
-                Err(error) => return (all, Err(error)),
-            }
-            if !go_on(all.done) {
-                return (all, Ok(()));
-            }
-            if all.done < items.len() {
-                std::thread::sleep(SLICE_PAUSE);
-            }
-        }
-        while all.changed > 0 && self.reclaim_slice() && go_on(all.done) {
-            std::thread::sleep(SLICE_PAUSE);
-        }
-        (all, Ok(()))
+        let (all, result) = in_slices(items, change, &mut go_on);
+        let is_complete = result.is_ok() && all.done == items.len();
+        while is_complete && all.changed > 0 && self.reclaim_slice() && go_on(all.done) {}
+        (all, result)
     }
+}
+
+/// Calls `change` with the items that are left until all are done, it fails, or `go_on` returns false, which is called
+/// with the number of items done. The result says how far it got: what was changed stays changed.
+fn in_slices<T>(
+    items: &[T],
+    mut change: impl FnMut(&[T]) -> Result<Slice, JournalError>,
+    mut go_on: impl FnMut(usize) -> bool,
+) -> (Slice, Result<(), JournalError>) {
+    let mut all = Slice::default();
+    while all.done < items.len() {
+        match change(&items[all.done..]) {
+            Ok(slice) => {
+                all.done += slice.done;
+                all.changed += slice.changed;
+            }
+            Err(error) => return (all, Err(error)),
+        }
+        if !go_on(all.done) {
+            break;
+        }
+    }
+    (all, Ok(()))
 }

@@ -66,7 +66,7 @@ impl SqliteJournal {
             });
         }
         if has_captures {
-            cache.prune(tx)?;
+            cache.prune(tx, writes.len())?;
         }
         Ok(results)
     }

@@ -11,7 +11,7 @@ use crate::journal::{
 use crate::time::UnixMs;
 
 /// How many deliveries [`Deliveries::outcomes`] counts at most, so that the web UI does not wait long.
-pub const MAX_COUNTED: u32 = 20_000;
+pub const MAX_COUNTED: u32 = if cfg!(test) { 20 } else { 20_000 };
 
 /// How many deliveries [`Deliveries::delivery_versions`] reads at a time.
 const VERSIONS_PAGE: usize = 2_000;
@@ -225,20 +225,24 @@ impl Deliveries for SqliteJournal {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
                 })?
                 .collect::<rusqlite::Result<_>>()?;
+            // Reads no further than the first delivery that was not counted.
             let cut = conn
                 .prepare_cached(
-                    "SELECT 1 FROM deliveries WHERE created_at >= ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2",
+                    "SELECT created_at >= ?1 FROM deliveries ORDER BY id DESC LIMIT 1 OFFSET ?2",
                 )?
-                .exists(params![since, MAX_COUNTED])?;
-            Ok(Outcomes { counts, cut })
+                .query_row(params![since, MAX_COUNTED], |row| row.get(0))
+                .optional()?;
+            Ok(Outcomes {
+                counts,
+                cut: cut.unwrap_or(false),
+            })
         })
     }
 
-    fn import(&self, imports: &[Import]) -> Result<Vec<bool>, JournalError> {
-        self.write(|tx| {
-            let transaction = self.write_transaction(tx);
-            let added = imports.iter().map(|import| transaction.import(import));
-            added.collect()
+    fn import_slice(&self, imports: &[Import]) -> Result<Slice, JournalError> {
+        self.write_slice(imports, |tx, import| {
+            let is_new = self.write_transaction(tx).import(import)?;
+            Ok(usize::from(is_new))
         })
     }
 

@@ -1,18 +1,17 @@
-//! Verifying and copying the whole journal, and returning free space.
+//! Verifying and copying the whole journal.
 
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use tempfile::NamedTempFile;
 
+use super::SqliteJournal;
 use super::open::io_error;
-use super::{SLICE_TIME, SqliteJournal};
 use crate::delivery::Status;
 use crate::journal::{Health, JournalError};
 
@@ -57,25 +56,6 @@ impl SqliteJournal {
         File::open(directory)
             .and_then(|directory| directory.sync_all())
             .map_err(fail)
-    }
-
-    /// Returns free pages to the file system until [`SLICE_TIME`] has passed. Returns whether there are more. Ignores
-    /// errors: the rows are deleted, and SQLite reuses the pages.
-    pub(super) fn vacuum(&self) -> bool {
-        let left = self.write(|tx| {
-            let began = Instant::now();
-            loop {
-                tx.prepare_cached("PRAGMA incremental_vacuum(50)")?
-                    .query_map([], |_| Ok(()))?
-                    .collect::<rusqlite::Result<()>>()?;
-                let free: u32 = tx.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
-                if free == 0 || began.elapsed() >= SLICE_TIME {
-                    return Ok(free);
-                }
-            }
-        });
-        self.limit_wal();
-        left.is_ok_and(|left| left > 0)
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! `open` opens or creates the file, `schema` defines its tables. `commit` applies a group of writes with the
 //! statements of `attempts` and `new_captures`. `deliveries`, `captures` and `schedule` implement the traits of these
-//! names. `rows` converts rows to records and parameters to JSON; it never stores the value of a
+//! names. `bulk` splits changes of many rows into short transactions; `wal` keeps the write-ahead log short. `rows` converts rows to records and parameters to JSON; it never stores the value of a
 //! secret.
 
 mod attempts;
+mod bulk;
 mod captures;
 mod commit;
 mod deliveries;
@@ -18,18 +19,17 @@ mod schedule;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod wal;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::journal::{
-    CaptureRules, Health, Journal, JournalError, Processes, Slice, Write, WriteResult,
-};
+use crate::journal::{CaptureRules, Health, Journal, JournalError, Processes, Write, WriteResult};
 use crate::time::UnixMs;
 use open::JournalFiles;
 
@@ -42,15 +42,6 @@ const CAPTURE_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pages in the WAL after which a group writer's commit checkpoints, 16 MB: fewer checkpoints make commits faster.
 const GROUP_AUTOCHECKPOINT_PAGES: u32 = 1_000;
 
-/// Closing the journal checkpoints a WAL larger than this: each new process reads the whole WAL.
-const MAX_IDLE_WAL_BYTES: u64 = 2 << 20;
-
-/// A bulk change checkpoints a WAL larger than this.
-const MAX_BULK_WAL_BYTES: u64 = 4 << 20;
-
-/// How long one transaction of a bulk change may take. Other processes can write between two of them.
-const SLICE_TIME: Duration = Duration::from_millis(100);
-
 pub struct SqliteJournal {
     conn: Connection,
     path: PathBuf,
@@ -59,6 +50,9 @@ pub struct SqliteJournal {
     host: Box<dyn Processes>,
     owner: String,
     captures: RefCell<new_captures::CaptureCache>,
+    pace: bulk::Pace,
+    /// A commit that leaves a larger WAL, in bytes, checkpoints it.
+    wal_limit: Cell<u64>,
 }
 
 impl SqliteJournal {
@@ -97,6 +91,8 @@ impl SqliteJournal {
             owner: host.current(),
             host,
             captures: RefCell::default(),
+            pace: bulk::Pace::default(),
+            wal_limit: Cell::new(wal::MAX_WAL_BYTES),
         }
     }
 
@@ -118,14 +114,24 @@ impl SqliteJournal {
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, JournalError> {
         self.files.check()?;
-        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
-            .map_err(|e| self.error(e))?;
+        let tx = self.lock().map_err(|e| self.error(e))?;
         self.check_version()?;
         let value = run(&tx).map_err(|e| self.error(e))?;
         tx.commit().map_err(|e| self.error(e))?;
         // If the files were removed during the commit, its data is lost.
-        self.files.check()?;
+        self.limit_wal(self.files.check()?);
         Ok(value)
+    }
+
+    /// Begins a transaction with the write lock. Does not use SQLite's busy timeout, which tries again only every 100 ms
+    /// after a while: beside a busy process it often finds the lock taken for a second or longer.
+    fn lock(&self) -> rusqlite::Result<Transaction<'_>> {
+        self.conn.busy_timeout(Duration::ZERO)?;
+        let tx = open::retry_busy(self.timeout, || {
+            Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
+        });
+        self.conn.busy_timeout(self.timeout)?;
+        tx
     }
 
     fn check_version(&self) -> Result<(), JournalError> {
@@ -137,57 +143,8 @@ impl SqliteJournal {
         open::reject_newer(&self.path, found, schema::VERSION)
     }
 
-    /// Changes items, in order, until [`SLICE_TIME`] has passed. `change` returns how many rows it changed.
-    fn write_slice<T>(
-        &self,
-        items: &[T],
-        change: impl Fn(&Transaction<'_>, &T) -> rusqlite::Result<usize>,
-    ) -> Result<Slice, JournalError> {
-        let slice = self.write(|tx| {
-            let (began, mut slice) = (Instant::now(), Slice::default());
-            for item in items {
-                slice.changed += change(tx, item)?;
-                slice.done += 1;
-                if slice.done % 16 == 0 && began.elapsed() >= SLICE_TIME {
-                    break;
-                }
-            }
-            Ok(slice)
-        });
-        self.limit_wal();
-        slice
-    }
-
-    /// Restarts a long WAL between two transactions of a bulk change. While others write, SQLite's own checkpoints never
-    /// reach the end of the WAL, which then only grows. Ignores errors: the next slice tries again.
-    fn limit_wal(&self) {
-        if self.files.wal_bytes() > MAX_BULK_WAL_BYTES {
-            self.checkpoint(SLICE_TIME);
-        }
-    }
-
-    /// Moves the WAL into the file and truncates it, unless the files were replaced.
-    fn checkpoint(&self, lock_timeout: Duration) {
-        if self.files.check().is_ok() {
-            let _ = self.conn.busy_timeout(lock_timeout);
-            let _ = self
-                .conn
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            let _ = self.conn.busy_timeout(self.timeout);
-        }
-    }
-
     fn error(&self, error: rusqlite::Error) -> JournalError {
         error::store_error(&self.path, self.timeout, error)
-    }
-}
-
-impl Drop for SqliteJournal {
-    /// Checkpoints a long WAL, unless the files were replaced.
-    fn drop(&mut self) {
-        if self.files.wal_bytes() > MAX_IDLE_WAL_BYTES {
-            self.checkpoint(Duration::ZERO);
-        }
     }
 }
 
@@ -211,9 +168,7 @@ impl Journal for SqliteJournal {
         self.timeout = CAPTURE_LOCK_TIMEOUT;
         let tune = || {
             self.conn.busy_timeout(self.timeout)?;
-            self.conn.pragma_update(None, "synchronous", "NORMAL")?;
-            // Deleting the oldest captures needs temporary tables, which must not be written to a shared directory.
-            self.conn.pragma_update(None, "temp_store", "MEMORY")
+            self.conn.pragma_update(None, "synchronous", "NORMAL")
         };
         tune().map_err(|e| self.error(e))
     }

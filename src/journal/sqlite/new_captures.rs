@@ -3,6 +3,7 @@
 //! The newest id and the number of captures per bin are cached between commits, until another connection writes.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -10,8 +11,15 @@ use super::captures::{insert_bin, newest_id};
 use crate::capture::{Capture, CapturedResponse, is_bin_name};
 use crate::journal::{CaptureRules, StoredCapture};
 
-/// How many captures of a bin one transaction deletes, so that it stays short after `--keep` was lowered.
-const MAX_PRUNED: i64 = 5_000;
+/// How long a transaction deletes captures, so that it stays short after `--keep` was lowered.
+const MAX_PRUNE_TIME: Duration = Duration::from_millis(25);
+
+/// After a transaction that deleted captures, others delete few for this many times as long: meanwhile the lock is free
+/// often enough for other processes.
+const PRUNE_PAUSE_FACTOR: u32 = 4;
+
+/// How many captures one statement deletes. The time is checked between two of them.
+const PRUNED_AT_ONCE: i64 = 16;
 
 /// A full bin may have this fraction of its limit more captures.
 const PRUNED_FRACTION: i64 = 100;
@@ -25,6 +33,8 @@ pub struct CaptureCache {
     /// Captures of each bin, by bin id.
     counts: HashMap<i64, i64>,
     default_bin: Option<i64>,
+    /// Until then, transactions delete few captures.
+    pub paused_until: Option<Instant>,
     pub rules: CaptureRules,
 }
 
@@ -46,6 +56,7 @@ impl CaptureCache {
     pub fn reset(&mut self) {
         *self = CaptureCache {
             rules: self.rules.clone(),
+            paused_until: self.paused_until,
             ..CaptureCache::default()
         };
     }
@@ -69,19 +80,35 @@ impl CaptureCache {
         Ok((id, bin))
     }
 
-    /// Deletes the oldest captures of full bins, once there are enough: each deletion writes several pages.
-    pub fn prune(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    /// Deletes the oldest captures of full bins, once there are enough: each deletion writes several pages. Always
+    /// deletes more than the transaction has added, if there are more.
+    pub fn prune(&mut self, tx: &Transaction<'_>, added: usize) -> rusqlite::Result<()> {
         let limit = i64::from(self.rules.keep_per_bin.max(1));
+        let began = Instant::now();
+        let is_paused = self.paused_until.is_some_and(|until| began < until);
+        let mut deleted = 0;
         for (bin_id, count) in &mut self.counts {
-            let excess = (*count - limit).min(MAX_PRUNED);
-            if excess > limit / PRUNED_FRACTION {
-                tx.prepare_cached(
-                    "DELETE FROM captures WHERE id IN
-                         (SELECT id FROM captures WHERE bin_id = ?1 ORDER BY id LIMIT ?2)",
-                )?
-                .execute([*bin_id, excess])?;
-                *count -= excess;
+            if *count - limit <= limit / PRUNED_FRACTION {
+                continue;
             }
+            while *count > limit
+                && (deleted <= 2 * added || !is_paused && began.elapsed() < MAX_PRUNE_TIME)
+            {
+                let rows = tx
+                    .prepare_cached(
+                        "DELETE FROM captures WHERE id IN
+                             (SELECT id FROM captures WHERE bin_id = ?1 ORDER BY id LIMIT ?2)",
+                    )?
+                    .execute([*bin_id, PRUNED_AT_ONCE.min(*count - limit)])?;
+                *count -= rows as i64;
+                deleted += rows;
+                if rows == 0 {
+                    break;
+                }
+            }
+        }
+        if deleted > 0 && !is_paused {
+            self.paused_until = Some(Instant::now() + began.elapsed() * PRUNE_PAUSE_FACTOR);
         }
         Ok(())
     }

@@ -30,8 +30,8 @@ const AUTOCHECKPOINT_PAGES: u32 = 64;
 /// The size of the smallest database.
 const MIN_DATABASE_BYTES: u64 = 512;
 
-/// The pause between two tries to switch a new file to WAL mode.
-const BUSY_PAUSE: Duration = Duration::from_millis(10);
+/// The first and the longest pause between two tries to get a lock.
+const BUSY_PAUSE: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(8)];
 
 /// The journal file and its WAL, identified by device and inode.
 pub struct JournalFiles {
@@ -44,26 +44,24 @@ pub struct JournalFiles {
 }
 
 impl JournalFiles {
-    pub fn wal_bytes(&self) -> u64 {
-        std::fs::metadata(&self.wal).map_or(0, |wal| wal.len())
-    }
-
     /// Fails if one of the files was removed or replaced since the journal was opened: writes to the open files would
-    /// be lost.
-    pub fn check(&self) -> Result<(), JournalError> {
-        let is_same = self.identity.is_none()
-            || identities(&self.path, &self.wal).is_ok_and(|found| self.identity == Some(found));
-        if is_same {
-            Ok(())
-        } else {
-            Err(lost(&self.path))
+    /// be lost. Returns the size of the WAL in bytes.
+    pub fn check(&self) -> Result<u64, JournalError> {
+        let Some(identity) = self.identity else {
+            return Ok(0);
+        };
+        match identities(&self.path, &self.wal) {
+            Ok((found, wal_bytes)) if found == identity => Ok(wal_bytes),
+            _ => Err(lost(&self.path)),
         }
     }
 }
 
-fn identities(path: &Path, wal: &Path) -> std::io::Result<[(u64, u64); 2]> {
+/// Device and inode of each file, and the size of the WAL.
+fn identities(path: &Path, wal: &Path) -> std::io::Result<([(u64, u64); 2], u64)> {
     let (file, wal) = (std::fs::metadata(path)?, std::fs::metadata(wal)?);
-    Ok([(file.dev(), file.ino()), (wal.dev(), wal.ino())])
+    let identity = [(file.dev(), file.ino()), (wal.dev(), wal.ino())];
+    Ok((identity, wal.len()))
 }
 
 /// Opens the journal, and creates it if it does not exist.
@@ -86,6 +84,9 @@ pub fn open(
     let set_up = || {
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
+        // A DELETE copies each page that it changes, so that it can be undone. In a temporary file that took half of the
+        // time of a bulk deletion, and the file would be in a shared directory.
+        conn.pragma_update(None, "temp_store", "MEMORY")?;
         if version == known {
             return Ok(version);
         }
@@ -108,7 +109,7 @@ pub fn open(
         None => path.canonicalize(),
     };
     let wal = beside(&file.map_err(|e| io_error("find", path, e))?, "-wal");
-    let identity = identities(path, &wal).map_err(|e| io_error("read", path, e))?;
+    let (identity, _) = identities(path, &wal).map_err(|e| io_error("read", path, e))?;
     if identity[0] != (prepared.dev(), prepared.ino()) {
         return Err(lost(path));
     }
@@ -344,12 +345,16 @@ fn switch_to_wal(conn: &Connection) -> rusqlite::Result<String> {
     conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
 }
 
-fn retry_busy<T>(timeout: Duration, run: impl Fn() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-    let deadline = Instant::now() + timeout;
+pub fn retry_busy<T>(
+    timeout: Duration,
+    run: impl Fn() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let (start, mut pause) = (Instant::now(), BUSY_PAUSE[0]);
     loop {
         match run() {
-            Err(e) if is_busy(&e) && Instant::now() < deadline => std::thread::sleep(BUSY_PAUSE),
+            Err(e) if is_busy(&e) && start.elapsed() < timeout => std::thread::sleep(pause),
             result => return result,
         }
+        pause = BUSY_PAUSE[1].min(pause * 2);
     }
 }

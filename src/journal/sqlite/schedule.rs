@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::SqliteJournal;
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_error};
-use crate::journal::{DeliveryVersion, Due, JournalError, Schedule, Slice};
+use crate::journal::{DeliveryVersion, Due, JournalError, Schedule, Slice, in_slices};
 use crate::time::UnixMs;
 
 /// Has two parts, because for `(next_attempt_at, id) > (?2, ?3)` SQLite would use only the first column of the index,
@@ -129,10 +129,9 @@ impl Schedule for SqliteJournal {
                 .or_insert_with(|| (self.host.is_dead(owner), self.host.lease_time_passed(owner)));
             is_dead || leased.lease_until < passed
         });
-        if abandoned.is_empty() {
-            return Ok(0);
-        }
-        self.write(|tx| abandoned.iter().map(|leased| interrupt(tx, leased)).sum())
+        let change = |rest: &[Leased]| self.write_slice(rest, interrupt);
+        let (all, result) = in_slices(&abandoned, change, |_| true);
+        result.map(|()| all.changed)
     }
 }
 

@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
 
 use super::*;
 use crate::capture::{Body, Capture, CaptureRecord, CapturedResponse, EventName, Head};
-use crate::journal::{CaptureQuery, CaptureStore, JournalError, Order, StoredCapture};
+use crate::journal::{
+    CaptureQuery, CaptureRules, CaptureStore, JournalError, Order, StoredCapture,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const EVENT: &[u8] =
@@ -251,6 +254,38 @@ fn each_bin_keeps_its_newest() {
         targets(&journal, &CaptureQuery::default()),
         ["/quiet/0", "/last"]
     );
+}
+
+#[test]
+fn a_much_lower_limit_deletes_few_captures_at_once() {
+    let bench = Bench::new();
+    let writer = keeper(&bench, 1000);
+    let added: Vec<_> = (0..200)
+        .map(|n| give(&writer, request(&format!("/{n}")), body(EVENT)))
+        .collect();
+    for stored in added {
+        stored.recv_timeout(PATIENCE).unwrap().unwrap();
+    }
+    drop(writer);
+    let mut journal = bench.open_fast(1);
+    let default_bin = "inbox".to_owned();
+    journal
+        .tune_for_captures(CaptureRules {
+            default_bin,
+            keep_per_bin: 1,
+        })
+        .unwrap();
+    // The captures left after another one, during a pause or after it.
+    let left = |paused_until| {
+        journal.captures.borrow_mut().paused_until = paused_until;
+        let new = StoredCapture::new(0, "", None, request("/"), body(EVENT));
+        journal.commit(&[Write::Capture(Arc::new(new))]).unwrap();
+        journal.bin("inbox").unwrap().unwrap().request_count
+    };
+    let long = Some(Instant::now() + Duration::from_secs(3600));
+    assert_eq!([left(long), left(long)], [185, 170]);
+    assert!((0..100).any(|_| left(None) == 1));
+    assert_eq!(left(long), 1);
 }
 
 #[test]

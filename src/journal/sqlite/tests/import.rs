@@ -4,8 +4,15 @@ use super::*;
 use crate::delivery::{ErrorKind, LastError, Status};
 use crate::event::BodyFormat;
 
-/// Imports these in one commit; returns for each whether it was added.
-fn import(journal: &SqliteJournal, uuids: &[&str]) -> Vec<bool> {
+/// Imports these; returns how many were added.
+fn import(journal: &SqliteJournal, uuids: &[&str]) -> usize {
+    let (all, result) = try_import(journal, uuids);
+    result.unwrap();
+    assert_eq!(all.done, uuids.len());
+    all.changed
+}
+
+fn try_import(journal: &SqliteJournal, uuids: &[&str]) -> (Slice, Result<(), JournalError>) {
     let error = LastError {
         kind: ErrorKind::Status,
         http_status: Some(503),
@@ -21,18 +28,18 @@ fn import(journal: &SqliteJournal, uuids: &[&str]) -> Vec<bool> {
             ..new_delivery(b"<event/>")
         },
     });
-    journal.import(&imports.collect::<Vec<_>>()).unwrap()
+    journal.dynamic().import(&imports.collect::<Vec<_>>())
 }
 
 #[test]
 fn each_is_taken_once_until_it_is_deleted() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
-    assert_eq!(import(&journal, &["a", "b", "a"]), [true, true, false]);
-    assert_eq!(import(&bench.open_fast(2), &["b", "c"]), [false, true]);
+    assert_eq!(import(&journal, &["a", "b", "a"]), 2);
+    assert_eq!(import(&bench.open_fast(2), &["b", "c"]), 1);
     assert_eq!(
         import(&journal, &["B"]),
-        [false],
+        0,
         "the uuid's case does not matter"
     );
     let delivery = journal.delivery_by_uuid("b").unwrap().unwrap();
@@ -59,7 +66,7 @@ fn each_is_taken_once_until_it_is_deleted() {
         1
     );
     assert!(journal.delivery_by_uuid("b").unwrap().is_none());
-    assert_eq!(import(&journal, &["b"]), [true]);
+    assert_eq!(import(&journal, &["b"]), 1);
     assert!(journal.check().unwrap().problems.is_empty());
 }
 
@@ -70,7 +77,7 @@ fn what_this_journal_accepted_itself_is_known_as_well() {
     let own = accept(&journal, T0);
     assert_eq!(
         import(&journal, &[&own.uuid, &own.uuid.to_uppercase(), "a"]),
-        [false, false, true]
+        1
     );
     assert_eq!(
         journal.delivery_by_uuid(&own.uuid).unwrap().unwrap().id,
@@ -80,4 +87,24 @@ fn what_this_journal_accepted_itself_is_known_as_well() {
         accept(&journal, T0).id > journal.delivery_by_uuid("a").unwrap().unwrap().id,
         "ids continue"
     );
+}
+
+#[test]
+fn an_import_that_fails_keeps_what_it_has_imported() {
+    let bench = Bench::new();
+    let mut journal = bench.open_fast(1);
+    journal.pace.slice_time = Duration::ZERO;
+    assert_eq!(import(&journal, &["a"]), 1);
+    bench
+        .raw()
+        .execute_batch(
+            "CREATE TRIGGER fails BEFORE INSERT ON deliveries WHEN NEW.uuid = 'c'
+             BEGIN SELECT RAISE(ABORT, 'no more'); END",
+        )
+        .unwrap();
+    let (all, result) = try_import(&journal, &["a", "b", "c", "d"]);
+    assert!(result.is_err());
+    let (done, changed) = (2, 1);
+    assert_eq!(all, Slice { done, changed });
+    assert!(journal.delivery_by_uuid("b").unwrap().is_some());
 }

@@ -111,7 +111,7 @@ fn a_lost_journal_is_not_checkpointed_when_it_is_closed() {
     let wal = std::fs::metadata(beside(&bench.path(), "-wal"))
         .unwrap()
         .len();
-    assert!(wal > super::super::MAX_IDLE_WAL_BYTES, "{wal}");
+    assert!(wal > super::super::wal::MAX_IDLE_WAL_BYTES, "{wal}");
     for suffix in ["", "-wal", "-shm"] {
         std::fs::remove_file(beside(&bench.path(), suffix)).unwrap();
     }

@@ -1,5 +1,6 @@
 //! Tests of the SQLite journal, and their helpers: a temporary folder, a fake clock and fake processes.
 
+mod bulk;
 mod captures;
 mod damage;
 mod group_writer;

@@ -105,6 +105,20 @@ fn outcomes_are_counted_by_when_deliveries_were_accepted() {
 }
 
 #[test]
+fn outcomes_are_cut_if_an_uncounted_delivery_is_recent() {
+    let bench = Bench::new();
+    let journal = bench.open_fast(1);
+    accept(&journal, T0);
+    let is_cut = |since| journal.outcomes(since, 1000).unwrap().cut;
+    for n in 1..=20 {
+        assert!(!is_cut(T0), "{n} deliveries");
+        accept(&journal, at(n));
+    }
+    assert!(is_cut(T0));
+    assert!(!is_cut(at(1)), "the one that is not counted is older");
+}
+
+#[test]
 fn the_version_tells_of_ones_own_changes_and_of_those_of_others() {
     let bench = Bench::new();
     let (journal, other) = (bench.open_fast(1), bench.open_fast(2));
