@@ -8,7 +8,6 @@ use uuid::Builder;
 use super::rows;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
-use crate::event::BodyFormat;
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, Import, NewAttempt, NewDelivery, Next, ScheduleSlot,
     WriteResult,
@@ -326,7 +325,10 @@ impl WriteTransaction<'_> {
                     "retry_interval_ms",
                     &duration_ms(delivery.retry_policy.interval),
                 ),
-                ("success", &delivery.retry_policy.success.to_string()),
+                (
+                    "success_statuses",
+                    &delivery.retry_policy.success.to_string(),
+                ),
                 ("status", &delivery.status),
                 ("created_at", &delivery.created_at),
                 ("finished_at", &delivery.finished_at),
@@ -339,9 +341,9 @@ impl WriteTransaction<'_> {
                     "lease_until",
                     &attempt.map(|attempt| self.lease_clock.plus(attempt.lease)),
                 ),
-                ("form", &(delivery.body_format == BodyFormat::Form)),
+                ("body_format", &delivery.body_format),
                 ("ignored_by", &delivery.ignored_by),
-                ("told_time", &delivery.listed_failure_time),
+                ("listed_failure_time", &delivery.listed_failure_time),
                 ("event", &event),
             ],
         )

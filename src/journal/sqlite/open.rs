@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use rustix::fs::Access;
 
 use super::error::{is_busy, store_error};
-use super::schema::{self, APPLICATION_ID, DEVELOPMENT_APPLICATION_ID};
+use super::schema::{self, APPLICATION_ID, DEVELOPMENT_APPLICATION_IDS};
 use crate::journal::JournalError;
 use crate::text::shell_word;
 
@@ -314,7 +314,7 @@ fn check_identity(conn: &Connection, path: &Path, timeout: Duration) -> Result<i
     match found {
         (APPLICATION_ID, version, _) => Ok(version),
         (0, 0, 0) => Ok(0),
-        (DEVELOPMENT_APPLICATION_ID, ..) => {
+        (application, ..) if DEVELOPMENT_APPLICATION_IDS.contains(&application) => {
             let file = path.to_string_lossy();
             let files = ["", "-wal", "-shm"].map(|suffix| format!("{file}{suffix}"));
             let existing = files.iter().filter(|file| Path::new(file).exists());

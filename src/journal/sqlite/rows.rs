@@ -16,8 +16,8 @@ use crate::time::UnixMs;
 
 /// The columns that [`delivery`] reads, in its order.
 pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms, \
-     success, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind, error_status, error_message, \
-     form, ignored_by, owner IS NOT NULL, iif(attempt_count <= 1, told_time, NULL)";
+     success_statuses, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind, error_status, error_message, \
+     body_format, ignored_by, owner IS NOT NULL, iif(attempt_count <= 1, listed_failure_time, NULL)";
 
 /// The columns that [`attempt`] reads, in its order.
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
@@ -70,7 +70,7 @@ macro_rules! stored_by_name {
     )+};
 }
 
-stored_by_name!(Status, ErrorKind, Switch);
+stored_by_name!(BodyFormat, Status, ErrorKind, Switch);
 
 /// Reads and parses a text column. Text that `parse` rejects is an error: the journal is damaged.
 pub fn parsed<T, E: std::error::Error + Send + Sync + 'static>(
@@ -95,7 +95,6 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
             message: row.get::<_, Option<String>>(18)?.unwrap_or_default(),
         }),
     };
-    let is_form: bool = row.get(19)?;
     Ok(Delivery {
         id: row.get(0)?,
         uuid: row.get(1)?,
@@ -107,11 +106,7 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
             params: parsed(row, 6, |json| serde_json::from_str(json))?,
             headers: parsed(row, 7, |json| serde_json::from_str(json))?,
         },
-        body_format: if is_form {
-            BodyFormat::Form
-        } else {
-            BodyFormat::Xml
-        },
+        body_format: row.get(19)?,
         retry_policy: RetryPolicy {
             retries: row.get(8)?,
             interval: milliseconds(row.get(9)?),

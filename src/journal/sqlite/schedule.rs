@@ -34,8 +34,8 @@ pub const NEXT_DUE_SQL: &str = "SELECT next_attempt_at, id FROM deliveries
 const UNCHANGED: &str =
     "next_attempt_at IS NOT NULL AND owner IS NULL AND id = ?1 AND attempt_count = ?2";
 
-/// Repeats the WHERE clause of the index `deliveries_leased`; otherwise SQLite does not use the index.
-pub const LEASED_SQL: &str = "SELECT id, owner, coalesce(lease_until, 0) FROM deliveries
+/// Repeats the WHERE clause of the index `deliveries_in_progress`; otherwise SQLite does not use the index.
+pub const IN_PROGRESS_SQL: &str = "SELECT id, owner, coalesce(lease_until, 0) FROM deliveries
      WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
 
 const INTERRUPTED_MESSAGE: &str = "its process ended before a response was recorded";
@@ -108,7 +108,7 @@ impl Schedule for SqliteJournal {
 
     fn interrupt_abandoned(&self) -> Result<usize, JournalError> {
         let mut abandoned = self.read(|conn| {
-            conn.prepare_cached(LEASED_SQL)?
+            conn.prepare_cached(IN_PROGRESS_SQL)?
                 .query_map([], |row| {
                     Ok(Leased {
                         id: row.get(0)?,

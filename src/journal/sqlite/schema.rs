@@ -1,15 +1,15 @@
 //! The tables, and the migrations that create and upgrade them.
 //!
 //! The number of entries in [`MIGRATIONS`] is the schema's version, stored in `user_version`. Until the first release,
-//! version 1 is amended; after it, each change is a new entry.
+//! version 1 is amended, with a new [`APPLICATION_ID`]; after it, each change is a new entry.
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hook".
-pub const APPLICATION_ID: i64 = 0x686f_6f6b;
+/// `application_id` of a journal: "hkfj".
+pub const APPLICATION_ID: i64 = 0x686b_666a;
 
-/// `application_id` of journals written before schema version 1: "hkfr".
-pub const DEVELOPMENT_APPLICATION_ID: i64 = 0x686b_6672;
+/// `application_id` of journals of development builds, whose tables were others: "hkfr" and "hook".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 2] = [0x686b_6672, 0x686f_6f6b];
 
 /// The schema version that this program reads and writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -26,38 +26,37 @@ pub const MIGRATIONS: &[&str] = &[V1];
 /// `next_attempt_at` and without an owner is scheduled: `pending`, or `interrupted` if its process died with attempts
 /// left.
 ///
-/// `told_time` is when an imported delivery failed, as written in the imported list (`Import::listed_failure_time`).
-/// `form` is 1 if the event is sent as a form field.
+/// `listed_failure_time` is when an imported delivery failed, as the portal listed it.
 ///
 /// Ids are never reused: `deleted_ids` keeps the highest deleted ones.
 const V1: &str = "
     CREATE TABLE deliveries (
-        id                INTEGER PRIMARY KEY,
-        uuid              TEXT NOT NULL COLLATE NOCASE UNIQUE,
-        type              TEXT NOT NULL,
-        action            TEXT NOT NULL,
-        endpoint          TEXT,
-        url               TEXT NOT NULL,
-        params            TEXT NOT NULL,
-        headers           TEXT NOT NULL,
-        retries           INTEGER NOT NULL,
-        retry_interval_ms INTEGER NOT NULL,
-        success           TEXT NOT NULL,
-        status            TEXT NOT NULL CHECK (status = 'pending' OR status = 'delivered' OR status = 'failed'
-                              OR status = 'interrupted' OR status = 'ignored'),
-        created_at        INTEGER NOT NULL,
-        finished_at       INTEGER,
-        next_attempt_at   INTEGER,
-        attempt_count     INTEGER NOT NULL DEFAULT 0,
-        error_kind        TEXT,
-        error_status      INTEGER,
-        error_message     TEXT,
-        owner             TEXT,
-        lease_until       INTEGER,
-        form              INTEGER NOT NULL CHECK (form IN (0, 1)),
-        ignored_by        TEXT,
-        told_time         TEXT,
-        event             BLOB NOT NULL
+        id                  INTEGER PRIMARY KEY,
+        uuid                TEXT NOT NULL COLLATE NOCASE UNIQUE,
+        type                TEXT NOT NULL,
+        action              TEXT NOT NULL,
+        endpoint            TEXT,
+        url                 TEXT NOT NULL,
+        params              TEXT NOT NULL,
+        headers             TEXT NOT NULL,
+        retries             INTEGER NOT NULL,
+        retry_interval_ms   INTEGER NOT NULL,
+        success_statuses    TEXT NOT NULL,
+        status              TEXT NOT NULL CHECK (status = 'pending' OR status = 'delivered' OR status = 'failed'
+                                OR status = 'interrupted' OR status = 'ignored'),
+        created_at          INTEGER NOT NULL,
+        finished_at         INTEGER,
+        next_attempt_at     INTEGER,
+        attempt_count       INTEGER NOT NULL DEFAULT 0,
+        error_kind          TEXT,
+        error_status        INTEGER,
+        error_message       TEXT,
+        owner               TEXT,
+        lease_until         INTEGER,
+        body_format         TEXT NOT NULL CHECK (body_format = 'xml' OR body_format = 'form'),
+        ignored_by          TEXT,
+        listed_failure_time TEXT,
+        event               BLOB NOT NULL
     ) STRICT;
 
     -- The failed list, oldest first.
@@ -66,7 +65,7 @@ const V1: &str = "
     CREATE INDEX deliveries_due ON deliveries (next_attempt_at, id)
         WHERE next_attempt_at IS NOT NULL AND owner IS NULL;
     -- Deliveries that a process works on; read by every command that must notice a dead process.
-    CREATE INDEX deliveries_leased ON deliveries (id)
+    CREATE INDEX deliveries_in_progress ON deliveries (id)
         WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL);
 
     CREATE TABLE attempts (

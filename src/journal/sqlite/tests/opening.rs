@@ -125,7 +125,7 @@ fn open_sets_auto_vacuum_full_sync_and_foreign_keys() {
         assert_eq!(pragma("user_version"), VERSION, "round {round}");
         assert_eq!(
             pragma("application_id"),
-            i64::from(u32::from_be_bytes(*b"hook")),
+            i64::from(u32::from_be_bytes(*b"hkfj")),
             "round {round}"
         );
         let mode: String = journal
@@ -388,9 +388,9 @@ fn an_older_journal_is_upgraded_with_its_rows() {
     }
 }
 
-/// Until the first release, version 1 may be amended: then set this to the new value. After it, add a migration
-/// instead.
-const VERSION_1_HASH: u64 = 10_688_722_645_702_787_531;
+/// Until the first release, version 1 may be amended: then set this to the new value, and choose a new
+/// `APPLICATION_ID`. After it, add a migration instead.
+const VERSION_1_HASH: u64 = 16_688_020_297_090_081_720;
 
 #[test]
 fn version_1_is_not_changed_by_accident() {
@@ -406,20 +406,21 @@ fn version_1_is_not_changed_by_accident() {
 fn a_journal_of_a_development_build_is_rejected_with_a_way_out() {
     let bench = Bench::new();
     let raw = bench.raw();
-    raw.execute_batch(
-        "PRAGMA application_id = 0x686b6672; PRAGMA user_version = 7; CREATE TABLE deliveries (a)",
-    )
-    .unwrap();
-    drop(raw);
-    let error = refused(&bench.path());
-    let path = bench.path().display().to_string();
-    assert_eq!(
-        error,
-        format!(
-            "the journal `{path}` was written by a development build of hookfire and cannot be read; move it aside: \
-             mkdir {path}.old && mv {path} {path}.old"
-        )
-    );
+    raw.execute_batch("CREATE TABLE deliveries (a)").unwrap();
+    for (application, version) in [(0x686b_6672, 7), (0x686f_6f6b, 1)] {
+        raw.pragma_update(None, "application_id", application)
+            .unwrap();
+        raw.pragma_update(None, "user_version", version).unwrap();
+        let error = refused(&bench.path());
+        let path = bench.path().display().to_string();
+        assert_eq!(
+            error,
+            format!(
+                "the journal `{path}` was written by a development build of hookfire and cannot be read; move it aside: \
+                 mkdir {path}.old && mv {path} {path}.old"
+            )
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::delivery::Status;
-use crate::journal::sqlite::schedule::{DUE_SQL, LEASED_SQL, NEXT_DUE_SQL};
+use crate::journal::sqlite::schedule::{DUE_SQL, IN_PROGRESS_SQL, NEXT_DUE_SQL};
 
 /// A delivery with one failed attempt, due so many seconds after the beginning of the test.
 fn scheduled(journal: &SqliteJournal, seconds: i64) -> i64 {
@@ -338,8 +338,8 @@ fn schedule_and_owners_are_read_by_index() {
         "SEARCH deliveries USING INDEX deliveries_due (next_attempt_at>?)"
     );
     assert_eq!(
-        plan(LEASED_SQL),
-        "SCAN deliveries USING INDEX deliveries_leased"
+        plan(IN_PROGRESS_SQL),
+        "SCAN deliveries USING INDEX deliveries_in_progress"
     );
 }
 
