@@ -30,10 +30,10 @@ const CLOSE_WRITE_LIMIT: Duration = Duration::from_millis(10);
 const DISCARD_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Why hyper no longer runs a connection.
-pub(super) enum HttpOutcome {
+pub(super) enum EndReason {
     /// hyper ended the connection with this result.
-    Ended(Result<(), hyper::Error>),
-    Stopped,
+    Finished(Result<(), hyper::Error>),
+    Shutdown,
     Evicted,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Closing<'a> {
     pub client: &'a ClientConnection,
     /// Whether the client reads nothing of its response.
     pub is_stalled: bool,
-    pub outcome: HttpOutcome,
+    pub reason: EndReason,
 }
 
 impl Closing<'_> {
@@ -61,7 +61,7 @@ impl Closing<'_> {
         let refused = self.capture_rest().await;
         let message = refused.map(response::message_bytes).unwrap_or_default();
         let stream = recorded.into_stream();
-        let is_evicted = matches!(self.outcome, HttpOutcome::Evicted);
+        let is_evicted = matches!(self.reason, EndReason::Evicted);
         match client.close_mode.get() {
             // It would not read a message either, and the system would keep the unread bytes.
             _ if self.is_stalled => reset(stream),
@@ -82,10 +82,10 @@ impl Closing<'_> {
                 "the client closed the connection before it read the response {status}"
             );
         }
-        let when = match self.outcome {
-            HttpOutcome::Evicted => "and its connection was needed".to_owned(),
-            HttpOutcome::Stopped => "until the listener stopped".to_owned(),
-            HttpOutcome::Ended(_) => format!("for {}", compact(self.handler.limits.head_deadline)),
+        let when = match self.reason {
+            EndReason::Evicted => "and its connection was needed".to_owned(),
+            EndReason::Shutdown => "until the listener stopped".to_owned(),
+            EndReason::Finished(_) => format!("for {}", compact(self.handler.limits.head_deadline)),
         };
         format!("the client read nothing of the response {status} {when}")
     }
@@ -119,21 +119,21 @@ impl Closing<'_> {
     /// The status for bytes that did not become a request, and the reason: the status with which hyper refused them, or, if
     /// hyper sent nothing and the client may still be reading, the appropriate one.
     fn refusal(&self, bytes: &[u8]) -> (Option<u16>, String) {
-        let error = match &self.outcome {
+        let error = match &self.reason {
             _ if self.is_stalled => {
                 let reason = "the client did not read the response before it";
                 return (None, reason.to_owned());
             }
-            HttpOutcome::Evicted => return (Some(408), EVICTED.to_owned()),
-            HttpOutcome::Stopped => {
+            EndReason::Evicted => return (Some(408), EVICTED.to_owned()),
+            EndReason::Shutdown => {
                 let reason = "the listener stopped before the request was complete";
                 return (None, reason.to_owned());
             }
-            HttpOutcome::Ended(Ok(())) => {
+            EndReason::Finished(Ok(())) => {
                 let reason = "it was sent after the last request of the connection";
                 return (None, reason.to_owned());
             }
-            HttpOutcome::Ended(Err(error)) => error,
+            EndReason::Finished(Err(error)) => error,
         };
         let intercepted = self.client.recorder.borrow().refusal;
         let status = match intercepted {

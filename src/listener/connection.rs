@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::client::{ClientConnection, CloseMode};
-use super::closing::{Closing, HttpOutcome};
+use super::closing::{Closing, EndReason};
 use super::connections::Activity;
 use super::handler::Handler;
 use super::recorder::{HttpPhase, RecordedStream, RequestRecorder, RequestStart};
@@ -132,10 +132,10 @@ async fn serve_http(
     let serving = activity.unless_evicted_if(&mut connection, || {
         recorder.borrow().phase != HttpPhase::Handling
     });
-    let outcome = match client.shutdown.unless_draining(serving).await {
-        Some(Some(ended)) => HttpOutcome::Ended(ended),
-        Some(None) => HttpOutcome::Evicted,
-        None if recorder.borrow().phase == HttpPhase::ReadingHead => HttpOutcome::Stopped,
+    let reason = match client.shutdown.unless_draining(serving).await {
+        Some(Some(ended)) => EndReason::Finished(ended),
+        Some(None) => EndReason::Evicted,
+        None if recorder.borrow().phase == HttpPhase::ReadingHead => EndReason::Shutdown,
         None => {
             Pin::new(&mut connection).graceful_shutdown();
             drain(&mut connection, &handler, &client).await
@@ -146,7 +146,7 @@ async fn serve_http(
         handler: &handler,
         client: &client,
         is_stalled: recorded.is_stalled(),
-        outcome,
+        reason,
     }
     .run(recorded)
     .await;
@@ -158,7 +158,7 @@ async fn drain(
     mut connection: impl Future<Output = Result<(), hyper::Error>> + Unpin,
     handler: &Handler,
     client: &ClientConnection,
-) -> HttpOutcome {
+) -> EndReason {
     let draining = async {
         match timeout(REQUEST_LIMIT, &mut connection).await {
             Ok(ended) => Some(ended),
@@ -167,11 +167,11 @@ async fn drain(
         }
     };
     if let Some(ended) = client.shutdown.unless_aborting(draining).await {
-        return ended.map_or(HttpOutcome::Stopped, HttpOutcome::Ended);
+        return ended.map_or(EndReason::Shutdown, EndReason::Finished);
     }
     let mut drained = timeout(REQUEST_LIMIT, &mut connection).await;
     if drained.is_err() && handler.writer.is_writing() {
         drained = timeout(COMMIT_LIMIT, &mut connection).await;
     }
-    drained.map_or(HttpOutcome::Stopped, HttpOutcome::Ended)
+    drained.map_or(EndReason::Shutdown, EndReason::Finished)
 }

@@ -146,12 +146,12 @@ impl Memory for ResponseMemory {
         // A body that grows piece by piece needs a buffer of up to twice its length.
         let wanted = length.next_power_of_two().min(limit);
         let more = wanted.saturating_sub(UNCOUNTED_BYTES) - held.bytes();
-        let patience = self.limits.body_deadline;
-        let acquiring = async { timeout(patience, Arc::clone(&self.memory).acquire(more)).await };
+        let deadline = self.limits.body_deadline;
+        let acquiring = async { timeout(deadline, Arc::clone(&self.memory).acquire(more)).await };
         let Ok(permit) = self.runtime.block_on(acquiring) else {
             return Err(format!(
                 "waited {} for memory: other responses used the limit of {}",
-                compact(patience),
+                compact(deadline),
                 size(limit as u64)
             ));
         };

@@ -180,7 +180,7 @@ impl RequestRecorder {
             head,
             body: Body { bytes, wire: None },
             start,
-            memory: self.release(),
+            memory: self.take_surplus_permit(),
             truncated,
         })
     }
@@ -205,7 +205,7 @@ impl RequestRecorder {
             bytes.splice(..0, current.head);
             start = Some(current.start);
         }
-        let memory = self.release();
+        let memory = self.take_surplus_permit();
         let is_empty = bytes.iter().all(is_line_end);
         (!is_empty || self.refusal.is_some()).then_some((bytes, start?, memory))
     }
@@ -225,7 +225,7 @@ impl RequestRecorder {
     }
 
     /// Bytes in memory, and bytes that the current head or body may still add. A chunked body counts twice: it is decoded too.
-    fn bytes_and_more(&self) -> (usize, usize) {
+    fn buffered_and_expected(&self) -> (usize, usize) {
         let read = self.bytes.len();
         match &self.current {
             Some(RecordedHead { head, framing, .. }) if !self.body_taken => match framing.length {
@@ -247,7 +247,7 @@ impl RequestRecorder {
     /// seldom hold some of it while they wait for more.
     fn poll_memory(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.awaited_permit.is_none() {
-            let (bytes, more) = self.bytes_and_more();
+            let (bytes, more) = self.buffered_and_expected();
             if self.permit.covers(bytes, &self.memory) {
                 return Poll::Ready(());
             }
@@ -269,9 +269,9 @@ impl RequestRecorder {
         Poll::Ready(())
     }
 
-    /// Releases the permit, except for the bytes that are left.
-    fn release(&mut self) -> MemoryPermit {
-        let released = self.permit.release_all_but(self.bytes_and_more().0);
+    /// The part of the permit that the bytes left do not need.
+    fn take_surplus_permit(&mut self) -> MemoryPermit {
+        let released = self.permit.release_all_but(self.buffered_and_expected().0);
         self.activity.set_holds_memory(!self.permit.is_empty());
         released
     }
@@ -296,7 +296,7 @@ impl RequestRecorder {
             self.phase = HttpPhase::ReadingHead;
             self.body_taken = false;
             self.current = None;
-            drop(self.release());
+            drop(self.take_surplus_permit());
         }
         ended
     }
