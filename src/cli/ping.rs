@@ -13,7 +13,7 @@ use crate::delivery::target::{Param, Target};
 use crate::delivery::{ErrorKind, Outcome};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::http::{Request, outcome, status_text, tls_hint};
+use crate::http::{Request, SendRequest as _, outcome, status_text, tls_hint};
 use crate::time::{duration_ms, measured};
 
 const EXAMPLES: &str = "\

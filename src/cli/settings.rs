@@ -140,10 +140,10 @@ pub fn from_url(url: &str) -> Result<Chosen<'static>, Failure> {
 /// The options with which `hookfire retry` can send to the target of an earlier `fire`, each after a space: secrets that were
 /// given literally are not stored.
 pub fn retry_options(target: &Target, endpoint: Option<&Endpoint>) -> String {
-    let forgotten = target.forgotten_secrets(endpoint.map(|endpoint| &endpoint.target));
-    let mut options: Vec<String> = forgotten
+    let not_stored = target.secrets_not_stored(endpoint.map(|endpoint| &endpoint.target));
+    let mut options: Vec<String> = not_stored
         .into_iter()
-        .map(|(part, param)| format!(" {}", MissingSecret::forgotten(part, param).flag()))
+        .map(|(part, param)| format!(" {}", MissingSecret::not_stored(part, param).flag()))
         .collect();
     // A value without a name can only be given with the whole URL.
     if let Some(url) = options.iter().find(|option| option.starts_with(" --url")) {

@@ -10,7 +10,7 @@ pub struct Filter {
     pub event_type: Option<String>,
     pub action: Option<String>,
     pub endpoint: Option<String>,
-    /// At or after this time, by [`Delivery::decided_at`](crate::delivery::Delivery::decided_at).
+    /// At or after this time, by [`Delivery::finished_or_created_at`](crate::delivery::Delivery::finished_or_created_at).
     pub since: Option<UnixMs>,
     /// At or before this time, as 3scale's `time`.
     pub before: Option<UnixMs>,

@@ -140,7 +140,7 @@ pub struct Delivery {
 
 impl Delivery {
     /// The time that filters use: when it was delivered or last failed, else when it was accepted.
-    pub fn decided_at(&self) -> UnixMs {
+    pub fn finished_or_created_at(&self) -> UnixMs {
         self.finished_at.unwrap_or(self.created_at)
     }
 

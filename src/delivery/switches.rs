@@ -111,35 +111,28 @@ impl Default for WebhookSwitches {
     }
 }
 
-/// Why an event is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fired<'a> {
-    All,
-    Picked(&'a EventPattern),
-}
-
 impl WebhookSwitches {
-    /// Returns why an event is sent; as an error, the first switch that keeps it from being sent.
+    /// Returns the pattern that includes the event, or none if `events` is not set; as an error, the first switch that keeps
+    /// the event from being sent.
     pub fn decide(
         &self,
         event_type: &str,
         action: &str,
         source: EventSource,
-    ) -> Result<Fired<'_>, Switch> {
+    ) -> Result<Option<&EventPattern>, Switch> {
         if !self.active {
             return Err(Switch::Active);
         }
         if source == EventSource::AdminPortal && !self.provider_actions {
             return Err(Switch::ProviderActions);
         }
-        match &self.events {
-            None => Ok(Fired::All),
-            Some(patterns) => patterns
-                .iter()
-                .find(|pattern| pattern.matches(event_type, action))
-                .map(Fired::Picked)
-                .ok_or(Switch::Events),
-        }
+        let Some(patterns) = &self.events else {
+            return Ok(None);
+        };
+        let pattern = patterns
+            .iter()
+            .find(|pattern| pattern.matches(event_type, action));
+        pattern.map(Some).ok_or(Switch::Events)
     }
 }
 
@@ -158,129 +151,56 @@ mod tests {
 
     #[test]
     fn first_switch_that_is_off_counts() {
-        use EventSource::{AdminPortal, DeveloperPortal};
-        let picked = ["application.created", "account.*"];
-        let some = Some(&picked[..]);
+        let default = WebhookSwitches::default();
+        let all = switches(true, true, None);
+        let inactive = switches(false, false, Some(&["account.*"]));
+        let own = switches(true, false, Some(&["application.created", "account.*"]));
+        let events = switches(true, true, Some(&["application.created"]));
+        let none = switches(true, false, Some(&[]));
+        let (developer, admin) = (EventSource::DeveloperPortal, EventSource::AdminPortal);
         for (switches, event, source, expected) in [
+            (&default, "user.created", developer, Ok(None)),
+            (&default, "order.paid", developer, Ok(None)),
             (
-                WebhookSwitches::default(),
-                ("user", "created"),
-                DeveloperPortal,
-                None,
+                &default,
+                "user.created",
+                admin,
+                Err(Switch::ProviderActions),
             ),
+            (&all, "user.created", admin, Ok(None)),
+            (&inactive, "user.created", developer, Err(Switch::Active)),
+            (&inactive, "user.created", admin, Err(Switch::Active)),
+            (&own, "user.created", admin, Err(Switch::ProviderActions)),
+            (&events, "user.created", admin, Err(Switch::Events)),
             (
-                WebhookSwitches::default(),
-                ("order", "paid"),
-                DeveloperPortal,
-                None,
+                &own,
+                "application.created",
+                developer,
+                Ok(Some("application.created")),
             ),
-            (
-                WebhookSwitches::default(),
-                ("user", "created"),
-                AdminPortal,
-                Some(Switch::ProviderActions),
-            ),
-            (
-                switches(true, true, None),
-                ("user", "created"),
-                AdminPortal,
-                None,
-            ),
-            (
-                switches(false, true, None),
-                ("user", "created"),
-                DeveloperPortal,
-                Some(Switch::Active),
-            ),
-            (
-                switches(false, false, some),
-                ("user", "created"),
-                AdminPortal,
-                Some(Switch::Active),
-            ),
-            (
-                switches(true, false, some),
-                ("user", "created"),
-                AdminPortal,
-                Some(Switch::ProviderActions),
-            ),
-            (
-                switches(true, true, some),
-                ("user", "created"),
-                AdminPortal,
-                Some(Switch::Events),
-            ),
-            (
-                switches(true, false, some),
-                ("application", "created"),
-                DeveloperPortal,
-                None,
-            ),
-            (
-                switches(true, false, some),
-                ("application", "updated"),
-                DeveloperPortal,
-                Some(Switch::Events),
-            ),
-            (
-                switches(true, false, some),
-                ("account", "deleted"),
-                DeveloperPortal,
-                None,
-            ),
-            (
-                switches(true, false, some),
-                ("account", "merged"),
-                DeveloperPortal,
-                None,
-            ),
-            (
-                switches(true, false, some),
-                ("accounts", "created"),
-                DeveloperPortal,
-                Some(Switch::Events),
-            ),
-            (
-                switches(true, false, Some(&[])),
-                ("account", "created"),
-                DeveloperPortal,
-                Some(Switch::Events),
-            ),
+            (&own, "application.updated", developer, Err(Switch::Events)),
+            (&own, "account.deleted", developer, Ok(Some("account.*"))),
+            (&own, "account.merged", developer, Ok(Some("account.*"))),
+            (&own, "accounts.created", developer, Err(Switch::Events)),
+            (&none, "account.created", developer, Err(Switch::Events)),
         ] {
-            assert_eq!(
-                switches.decide(event.0, event.1, source).err(),
-                expected,
-                "{switches:?} {event:?} {source:?}"
-            );
+            let (event_type, action) = event.split_once('.').unwrap();
+            let decision = switches.decide(event_type, action, source);
+            let decision = decision.map(|pattern| pattern.map(EventPattern::as_str));
+            assert_eq!(decision, expected, "{switches:?} {event} {source:?}");
         }
     }
 
     #[test]
-    fn reason_for_sending_is_a_pattern_or_all() {
-        let switches = switches(true, false, Some(&["application.created", "account.*"]));
-        let fired = switches.decide("account", "updated", EventSource::default());
-        assert!(matches!(fired, Ok(Fired::Picked(pick)) if pick.as_str() == "account.*"));
-        assert_eq!(
-            WebhookSwitches::default().decide("a", "b", EventSource::default()),
-            Ok(Fired::All)
-        );
-    }
-
-    #[test]
     fn unknown_events_get_a_suggestion() {
+        const HINT: &str = "write `TYPE.ACTION` or `TYPE.*`; `hookfire events list` shows them";
         for (name, hint) in [
             ("aplication.created", "did you mean `application.created`?"),
             ("account.creatd", "did you mean `account.created`?"),
             ("accounts.*", "did you mean `account.*`?"),
             ("Account.Created", "did you mean `account.created`?"),
-            (
-                "order.paid",
-                "write `TYPE.ACTION` or `TYPE.*`; `hookfire events list` shows them",
-            ),
-            (
-                "*",
-                "write `TYPE.ACTION` or `TYPE.*`; `hookfire events list` shows them",
-            ),
+            ("order.paid", HINT),
+            ("*", HINT),
         ] {
             let error = name.parse::<EventPattern>().unwrap_err();
             assert_eq!(

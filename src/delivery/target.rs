@@ -71,6 +71,15 @@ pub enum Part {
     Header,
 }
 
+impl Part {
+    fn is_same_name(self, one: &str, other: &str) -> bool {
+        match self {
+            Part::Query => one == other,
+            Part::Header => one.eq_ignore_ascii_case(other),
+        }
+    }
+}
+
 /// A secret that could not be resolved.
 #[derive(Debug, thiserror::Error)]
 #[error("no usable value for the secret {}: {source}", self.described())]
@@ -81,11 +90,11 @@ pub struct MissingSecret {
 }
 
 impl MissingSecret {
-    pub fn forgotten(part: Part, param: &Param) -> MissingSecret {
+    pub fn not_stored(part: Part, param: &Param) -> MissingSecret {
         MissingSecret {
             name: param.name.clone(),
             part,
-            source: SecretError::Forgotten,
+            source: SecretError::NotStored,
         }
     }
 
@@ -137,7 +146,7 @@ impl Target {
 
     /// Takes a URL as a portal lists it. User information is sent as a Basic credential, a fragment is not sent. Text that is
     /// not a URL is kept: see [`BaseUrl::is_url`].
-    pub fn listed(text: &str) -> Target {
+    pub fn from_list(text: &str) -> Target {
         let split = || {
             let (url, credential) = safe_url::split_user_info(text)?;
             let mut target = Target::from_url(&url).ok()?;
@@ -147,7 +156,7 @@ impl Target {
             Some(target)
         };
         let unusable = || Target {
-            base: BaseUrl::listed(text),
+            base: BaseUrl::parse_lossy(text),
             params: Vec::new(),
             headers: Vec::new(),
         };
@@ -160,37 +169,47 @@ impl Target {
 
     /// Replaces the query parameter of that name, or appends it.
     pub fn set_param(&mut self, param: Param) {
-        set(&mut self.params, param, is_same_name);
+        set(Part::Query, &mut self.params, param);
     }
 
     /// Replaces the header of that name, in any case, or appends it.
     pub fn set_header(&mut self, header: Param) {
-        set(&mut self.headers, header, is_same_header);
+        set(Part::Header, &mut self.headers, header);
     }
 
     /// A copy of `elsewhere` with this target's public parameters and headers added, unless `elsewhere` has one of the
     /// same name. Secrets are not copied, because another server must not receive them.
-    pub fn redirected(&self, elsewhere: &Target) -> Target {
+    pub fn moved_to(&self, elsewhere: &Target) -> Target {
         let mut target = elsewhere.clone();
-        add_public(&mut target.params, &self.params, is_same_name);
-        add_public(&mut target.headers, &self.headers, is_same_header);
+        let given = elsewhere.lists();
+        for ((list, (part, own)), (_, given)) in
+            target.lists_mut().into_iter().zip(self.lists()).zip(given)
+        {
+            let is_given = |name: &str| {
+                given
+                    .iter()
+                    .any(|other| part.is_same_name(&other.name, name))
+            };
+            let public = own.iter().filter(|param| !param.is_secret());
+            list.extend(public.filter(|param| !is_given(&param.name)).cloned());
+        }
         target
     }
 
     /// The names of this target's secrets for which `other` has no parameter or header.
     pub fn secrets_missing_in(&self, other: &Target) -> Vec<&str> {
-        let same_name: fn(&str, &str) -> bool = is_same_name;
-        let kinds = [
-            (&self.params, &other.params, same_name),
-            (&self.headers, &other.headers, is_same_header),
-        ];
         let mut missing = Vec::new();
-        for (own, others, is_same) in kinds {
-            for Param { name, .. } in own.iter().filter(|param| param.is_secret()) {
-                if !others.iter().any(|other| is_same(&other.name, name)) {
-                    missing.push(name.as_str());
-                }
-            }
+        for ((part, own), (_, others)) in self.lists().into_iter().zip(other.lists()) {
+            let is_missing = |name: &str| {
+                !others
+                    .iter()
+                    .any(|other| part.is_same_name(&other.name, name))
+            };
+            let names = own
+                .iter()
+                .filter(|param| param.is_secret())
+                .map(|param| param.name.as_str());
+            missing.extend(names.filter(|name| is_missing(name)));
         }
         missing
     }
@@ -198,13 +217,20 @@ impl Target {
     /// Replaces each secret by the value of the same name in `configured`. If a name occurs several times, the first
     /// replaces the first, and so on.
     pub fn refresh_secrets(&mut self, configured: &Target) {
-        refresh(&mut self.params, &configured.params, is_same_name);
-        refresh(&mut self.headers, &configured.headers, is_same_header);
+        for (list, (part, configured)) in self.lists_mut().into_iter().zip(configured.lists()) {
+            let mut unused: Vec<&Param> = configured.iter().collect();
+            for param in list.iter_mut().filter(|param| param.is_secret()) {
+                let is_same = |other: &&Param| part.is_same_name(&other.name, &param.name);
+                if let Some(at) = unused.iter().position(is_same) {
+                    *param = unused.remove(at).clone();
+                }
+            }
+        }
     }
 
     /// Marks references to secrets as untrusted: they are not resolved unless [`Target::refresh_secrets`] replaces them.
     pub fn distrust_secrets(&mut self) {
-        for param in self.params.iter_mut().chain(&mut self.headers) {
+        for param in self.lists_mut().into_iter().flatten() {
             if let Value::Secret(source) = &mut param.value
                 && let Some(reference) = source.reference()
             {
@@ -214,26 +240,31 @@ impl Target {
     }
 
     /// The secrets that a later process cannot look up: they have no reference, and `configured` does not have them.
-    pub fn forgotten_secrets(&self, configured: Option<&Target>) -> Vec<(Part, &Param)> {
-        let params = self.params.iter().map(|param| (Part::Query, param));
-        let headers = self.headers.iter().map(|header| (Part::Header, header));
-        let mut secrets: Vec<(Part, &Param)> = params.chain(headers).collect();
-        secrets.retain(|(part, param)| {
-            let configured = configured.map(|target| match part {
-                Part::Query => &target.params,
-                Part::Header => &target.headers,
-            });
+    pub fn secrets_not_stored(&self, configured: Option<&Target>) -> Vec<(Part, &Param)> {
+        let is_configured = |part: Part, param: &Param| {
+            let mut lists = configured.into_iter().flat_map(Target::lists);
+            lists.any(|(other, list)| other == part && list.contains(param))
+        };
+        let lists = self.lists().into_iter();
+        let all = lists.flat_map(|(part, list)| list.iter().map(move |param| (part, param)));
+        all.filter(|(part, param)| {
             matches!(&param.value, Value::Secret(source) if source.reference().is_none())
-                && !configured.is_some_and(|list| list.contains(param))
-        });
-        secrets
+                && !is_configured(*part, param)
+        })
+        .collect()
     }
 
     pub fn has_secrets(&self) -> bool {
-        self.params
-            .iter()
-            .chain(&self.headers)
-            .any(Param::is_secret)
+        let mut lists = self.lists().into_iter();
+        lists.any(|(_, list)| list.iter().any(Param::is_secret))
+    }
+
+    fn lists(&self) -> [(Part, &Vec<Param>); 2] {
+        [(Part::Query, &self.params), (Part::Header, &self.headers)]
+    }
+
+    fn lists_mut(&mut self) -> [&mut Vec<Param>; 2] {
+        [&mut self.params, &mut self.headers]
     }
 
     /// Looks up every secret. An error names the first that cannot be resolved.
@@ -279,42 +310,11 @@ impl Target {
     }
 }
 
-fn is_same_name(one: &str, other: &str) -> bool {
-    one == other
-}
-
-fn is_same_header(one: &str, other: &str) -> bool {
-    one.eq_ignore_ascii_case(other)
-}
-
-fn refresh(list: &mut [Param], configured: &[Param], same: fn(&str, &str) -> bool) {
-    let mut used = vec![false; configured.len()];
-    for named in list.iter_mut().filter(|named| named.is_secret()) {
-        let found =
-            (0..configured.len()).find(|&at| !used[at] && same(&configured[at].name, &named.name));
-        if let Some(at) = found {
-            used[at] = true;
-            *named = configured[at].clone();
-        }
-    }
-}
-
-fn add_public(list: &mut Vec<Param>, own: &[Param], same: fn(&str, &str) -> bool) {
-    let given = list.clone();
-    for param in own.iter().filter(|param| !param.is_secret()) {
-        if !given.iter().any(|given| same(&given.name, &param.name)) {
-            list.push(param.clone());
-        }
-    }
-}
-
-fn set(list: &mut Vec<Param>, named: Param, same: impl Fn(&str, &str) -> bool) {
-    match list
-        .iter_mut()
-        .find(|existing| same(&existing.name, &named.name))
-    {
-        Some(existing) => *existing = named,
-        None => list.push(named),
+fn set(part: Part, list: &mut Vec<Param>, param: Param) {
+    let is_same = |other: &&mut Param| part.is_same_name(&other.name, &param.name);
+    match list.iter_mut().find(is_same) {
+        Some(existing) => *existing = param,
+        None => list.push(param),
     }
 }
 
@@ -338,13 +338,12 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ffi::OsString;
+    use crate::secret::TestVariables;
 
-    struct NoVars;
-    impl Variables for NoVars {
-        fn var(&self, _: &str) -> Option<OsString> {
-            None
-        }
+    const NO_VARIABLES: TestVariables = TestVariables(&[]);
+
+    fn literal(name: &str, value: &str) -> Param {
+        Param::secret(name, SecretSource::parse(value).unwrap())
     }
 
     #[test]
@@ -352,7 +351,7 @@ mod tests {
         let mut target = Target::from_url("https://h/hook?token=a%2Bb&debug").unwrap();
         target.set_param(Param::public("mode", "x y"));
         assert_eq!(target.to_string(), "https://h/hook?token=***&***&mode=x+y");
-        let resolved = target.resolve(&NoVars).unwrap();
+        let resolved = target.resolve(&NO_VARIABLES).unwrap();
         assert_eq!(
             resolved.url.expose(),
             "https://h/hook?token=a%2Bb&debug&mode=x+y"
@@ -366,30 +365,24 @@ mod tests {
     #[test]
     fn later_parameter_replaces_an_earlier_one() {
         let mut target = Target::from_url("https://h/?a=1&b=2").unwrap();
-        target.set_param(Param::secret(
-            "a",
-            SecretSource::parse("new secret").unwrap(),
-        ));
+        target.set_param(literal("a", "new secret"));
         assert_eq!(
-            target.resolve(&NoVars).unwrap().url.expose(),
+            target.resolve(&NO_VARIABLES).unwrap().url.expose(),
             "https://h/?a=new+secret&b=2"
         );
     }
 
     #[test]
-    fn redirected_keeps_public_values_only() {
+    fn moved_target_keeps_public_values_only() {
         let mut own = Target::from_url("https://h/?token=one").unwrap();
         own.set_param(Param::public("mode", "test"));
         own.set_header(Param::public("X-Source", "ci"));
-        own.set_header(Param::secret(
-            "Authorization",
-            SecretSource::parse("Bearer x").unwrap(),
-        ));
+        own.set_header(literal("Authorization", "Bearer x"));
         let mut elsewhere = Target::from_url("https://other/").unwrap();
         elsewhere.set_header(Param::public("x-source", "there"));
-        let sent = own.redirected(&elsewhere);
+        let sent = own.moved_to(&elsewhere);
         assert_eq!(
-            sent.resolve(&NoVars).unwrap().url.expose(),
+            sent.resolve(&NO_VARIABLES).unwrap().url.expose(),
             "https://other/?mode=test"
         );
         assert_eq!(sent.headers, elsewhere.headers);
@@ -408,7 +401,7 @@ mod tests {
         let mut kept = Target::from_url("https://h/?a=old&a=old&A=old&p=old").unwrap();
         kept.refresh_secrets(&Target::from_url("https://h/?a=1&a=2&A=%33").unwrap());
         assert_eq!(
-            kept.resolve(&NoVars).unwrap().url.expose(),
+            kept.resolve(&NO_VARIABLES).unwrap().url.expose(),
             "https://h/?a=1&a=2&A=%33&p=old"
         );
     }
@@ -416,8 +409,8 @@ mod tests {
     #[test]
     fn missing_secret_names_its_option() {
         let mut target = Target::from_url("https://h/").unwrap();
-        target.set_param(Param::secret("token", SecretSource::Forgotten));
-        let missing = target.resolve(&NoVars).unwrap_err();
+        target.set_param(Param::secret("token", SecretSource::NotStored));
+        let missing = target.resolve(&NO_VARIABLES).unwrap_err();
         assert_eq!(
             missing.to_string(),
             "no usable value for the secret parameter `token`: its value was given literally, and values are never stored"
@@ -428,17 +421,8 @@ mod tests {
     #[test]
     fn bearer_token_is_masked_without_its_scheme() {
         let mut target = Target::from_url("https://h/").unwrap();
-        target.set_header(Param::secret(
-            "Authorization",
-            SecretSource::parse("Bearer abcdef").unwrap(),
-        ));
-        assert_eq!(
-            target
-                .resolve(&NoVars)
-                .unwrap()
-                .redactor
-                .redact("bad token abcdef"),
-            "bad token ***"
-        );
+        target.set_header(literal("Authorization", "Bearer abcdef"));
+        let redactor = target.resolve(&NO_VARIABLES).unwrap().redactor;
+        assert_eq!(redactor.redact("bad token abcdef"), "bad token ***");
     }
 }

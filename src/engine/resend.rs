@@ -95,7 +95,7 @@ impl Planner<'_> {
     pub fn target(&self, delivery: &Delivery) -> Target {
         let overrides = &self.overrides;
         if let Some((_, destination)) = &overrides.destination {
-            return delivery.target.redirected(destination);
+            return delivery.target.moved_to(destination);
         }
         let mut target = delivery.target.clone();
         if let Some(endpoint) = self.endpoint(delivery) {

@@ -1,6 +1,6 @@
 //! The HTTP client: sends one request and reports its response, or why there is none.
 //!
-//! A [`Client`] is made once per way to connect ([`TransportOptions`]). [`Client::send`] waits for the response, and a
+//! A [`Client`] is made once per way to connect ([`TransportOptions`]). [`SendRequest::send`] waits for the response, and a
 //! [`Pool`] sends many requests at once. Each call sends exactly one request: no redirects and no retries. The deadline
 //! covers name lookup, connect, TLS, request, status and body; an interrupt ends the wait at once.
 //!
@@ -179,12 +179,6 @@ pub struct Completed {
 /// Sends a request and waits for its result: a [`Client`], or a fake in tests.
 pub trait SendRequest {
     fn send(&self, request: Request) -> Completed;
-}
-
-impl SendRequest for Client {
-    fn send(&self, request: Request) -> Completed {
-        Client::send(self, request)
-    }
 }
 
 /// `503 Service Unavailable`: the code with its standard reason, whatever the server sent as one.

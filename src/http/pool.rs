@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client::Client;
-use super::{Completed, Cut, Request, Response, SendError};
+use super::{Completed, Cut, Request, Response, SendError, SendRequest};
 use crate::delivery::ErrorKind;
 
 /// How soon an interrupt is noticed.
@@ -92,9 +92,9 @@ impl Pool {
     }
 }
 
-impl Client {
-    /// Sends one request and waits for its result, until the deadline or an interrupt.
-    pub fn send(&self, request: Request) -> Completed {
+impl SendRequest for Client {
+    /// Waits until the deadline or an interrupt.
+    fn send(&self, request: Request) -> Completed {
         let (sender, receiver) = mpsc::sync_channel(1);
         let pool = Pool::new(1);
         let done = move |completed| drop(sender.send(completed));

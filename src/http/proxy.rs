@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use reqwest::Url;
 use url::Host;
 
@@ -52,11 +53,8 @@ impl Proxies {
 
     /// Whether the connection to a proxy is encrypted.
     pub fn need_tls(&self) -> bool {
-        let proxies = [&self.http, &self.https];
-        proxies
-            .into_iter()
-            .flatten()
-            .any(|proxy| proxy.scheme() == "https")
+        let mut proxies = [&self.http, &self.https].into_iter().flatten();
+        proxies.any(|proxy| proxy.scheme() == "https")
     }
 }
 
@@ -81,8 +79,8 @@ fn parse(text: &str) -> Result<Url, ClientError> {
 /// Whether the list contains the URL's host, as in curl: `*`, a domain with its subdomains, an address, or a network
 /// (`10.0.0.0/8`), each optionally with a port.
 fn is_excluded(no_proxy: &str, url: &Url) -> bool {
-    let entries = no_proxy.split([',', ' ']).filter(|entry| !entry.is_empty());
-    entries.into_iter().any(|entry| {
+    let mut entries = no_proxy.split([',', ' ']).filter(|entry| !entry.is_empty());
+    entries.any(|entry| {
         let (name, port) = split_port(entry);
         let is_port = port.is_none_or(|port| url.port_or_known_default() == Some(port));
         let is_host = name == "*"
@@ -98,19 +96,17 @@ fn is_excluded(no_proxy: &str, url: &Url) -> bool {
 
 /// The host and port of `host:port`, `[::1]:port`, or the host alone.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
-    if let Some((address, rest)) = entry
+    let (host, port) = match entry
         .strip_prefix('[')
         .and_then(|rest| rest.split_once(']'))
     {
-        return (
-            address,
-            rest.strip_prefix(':').and_then(|port| port.parse().ok()),
-        );
-    }
-    match entry.split_once(':') {
-        Some((host, port)) if !port.contains(':') => (host, port.parse().ok()),
-        _ => (entry, None),
-    }
+        Some((address, rest)) => (address, rest.strip_prefix(':')),
+        None => match entry.split_once(':') {
+            Some((host, port)) if !port.contains(':') => (host, Some(port)),
+            _ => (entry, None),
+        },
+    };
+    (host, port.and_then(|port| port.parse().ok()))
 }
 
 fn is_domain(host: &str, name: &str) -> bool {
@@ -123,18 +119,8 @@ fn is_domain(host: &str, name: &str) -> bool {
 }
 
 fn is_address(ip: IpAddr, name: &str) -> bool {
-    let Some((network, bits)) = name.split_once('/') else {
-        return name.parse() == Ok(ip);
-    };
-    let (Ok(network), Ok(bits)) = (network.parse::<IpAddr>(), bits.parse::<u32>()) else {
-        return false;
-    };
-    let (difference, width) = match (ip, network) {
-        (IpAddr::V4(ip), IpAddr::V4(network)) => (u128::from(ip.to_bits() ^ network.to_bits()), 32),
-        (IpAddr::V6(ip), IpAddr::V6(network)) => (ip.to_bits() ^ network.to_bits(), 128),
-        _ => return false,
-    };
-    bits <= width && difference.checked_shr(width - bits).unwrap_or(0) == 0
+    let network = name.parse::<IpNet>();
+    name.parse() == Ok(ip) || network.is_ok_and(|network| network.contains(&ip))
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use http::uri::Authority;
+
 use crate::capture::{Body, Capture, Mask, credentials};
 use crate::delivery::target::{MissingSecret, Target};
 use crate::http::{MAX_RESPONSE_BODY, Request};
@@ -76,24 +78,19 @@ pub fn prepare(
     let target = &destination.target;
     let resolved = target.resolve(variables)?;
     let url = url(capture, destination, resolved.url.expose())?;
-    let headers = capture.end_to_end_headers().into_iter();
-    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_vec()));
-    let mut headers: Vec<(String, Vec<u8>)> = headers.collect();
+    let mut headers = capture.end_to_end_headers();
     headers.retain(|(name, _)| {
-        !resolved
-            .headers
-            .iter()
-            .any(|(own, _)| own.eq_ignore_ascii_case(name))
+        let mut own = resolved.headers.iter();
+        !own.any(|(own, _)| own.eq_ignore_ascii_case(name))
     });
     if !destination.send_credentials {
         refuse_credentials(capture, &headers, target)?;
     }
-    headers.extend(
-        resolved
-            .headers
-            .iter()
-            .map(|(name, value)| (name.clone(), value.expose().as_bytes().to_vec())),
-    );
+    let own = resolved.headers.iter();
+    headers.extend(own.map(|(name, value)| (name.as_str(), value.expose().as_bytes())));
+    let headers = headers.into_iter();
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_vec()));
+    let mut headers: Vec<(String, Vec<u8>)> = headers.collect();
     if let Some(id) = destination.replay_of {
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case(REPLAY_OF));
         headers.push((REPLAY_OF.to_owned(), id.to_string().into_bytes()));
@@ -142,28 +139,29 @@ fn shown(capture: &Capture, target: &Target, mask: &Mask, url: &str) -> String {
         return safe_url::masked(url);
     }
     let path = url.split('?').next().unwrap_or_default();
-    let masked = mask.target(capture);
-    masked
-        .split_once('?')
-        .map_or_else(|| path.to_owned(), |(_, query)| format!("{path}?{query}"))
+    match mask.target(capture).split_once('?') {
+        Some((_, query)) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    }
 }
 
 fn refuse_credentials(
     capture: &Capture,
-    headers: &[(String, Vec<u8>)],
+    headers: &[(&str, &[u8])],
     target: &Target,
 ) -> Result<(), ReplayError> {
-    let pairs = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_slice()));
-    let names: Vec<String> = credentials(pairs).into_iter().map(str::to_owned).collect();
+    let names = credentials(headers.iter().copied());
+    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     let host = capture
         .header("host")
         .map(|host| String::from_utf8_lossy(host));
     if names.is_empty() || host.as_ref().is_some_and(|host| target.base.is_host(host)) {
         return Ok(());
     }
-    let sent_to = host.map(|host| host_without_port(&host));
+    let sent_to = host.map(|host| match host.parse::<Authority>() {
+        Ok(authority) => authority.host().to_owned(),
+        Err(_) => host.into_owned(),
+    });
     let there = target.base.host().to_owned();
     Err(ReplayError::Credentials {
         names,
@@ -172,26 +170,12 @@ fn refuse_credentials(
     })
 }
 
-/// `h` of `h:80` and `[::1]` of `[::1]:80`.
-fn host_without_port(host: &str) -> String {
-    let end = host
-        .rfind(':')
-        .filter(|colon| host.rfind(']').is_none_or(|bracket| bracket < *colon));
-    end.map_or(host, |colon| &host[..colon]).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::target::Param;
+    use crate::secret::{SecretSource, TestVariables};
     use crate::time::UnixMs;
-    use std::ffi::OsString;
-
-    struct NoVars;
-    impl Variables for NoVars {
-        fn var(&self, _: &str) -> Option<OsString> {
-            None
-        }
-    }
 
     fn captured(head: &[u8]) -> Capture {
         let mut capture = Capture::new(
@@ -218,15 +202,11 @@ mod tests {
     }
 
     fn prepared(head: &[u8], destination: &ReplayTarget) -> Result<Prepared, ReplayError> {
-        prepare(
-            &captured(head),
-            &Body {
-                bytes: b"body".into(),
-                wire: None,
-            },
-            destination,
-            &NoVars,
-        )
+        let body = Body {
+            bytes: b"body".into(),
+            wire: None,
+        };
+        prepare(&captured(head), &body, destination, &TestVariables(&[]))
     }
 
     #[test]
@@ -247,19 +227,10 @@ mod tests {
             let head = format!("POST {target} HTTP/1.1\r\nHost: x\r\n\r\n");
             let prepared = prepared(head.as_bytes(), &to(to_url)).unwrap();
             assert_eq!(prepared.request.url.expose(), sent, "{target} {to_url}");
-            assert!(
-                !prepared.shown_url.contains("secret"),
-                "{}",
-                prepared.shown_url
-            );
-            assert_eq!(
-                prepared.request.redactor.redact("secret"),
-                if sent.contains("secret") {
-                    "***"
-                } else {
-                    "secret"
-                }
-            );
+            let url = &prepared.shown_url;
+            assert!(!url.contains("secret"), "{url}");
+            let is_masked = prepared.request.redactor.redact("secret") == "***";
+            assert_eq!(is_masked, sent.contains("secret"));
         }
         let none = prepared(b"OPTIONS * HTTP/1.1\r\n\r\n", &to("http://h"));
         assert!(matches!(none, Err(ReplayError::NoPath(path)) if path == "*"));
@@ -268,11 +239,8 @@ mod tests {
     #[test]
     fn a_target_is_sent_as_it_came_or_not_at_all() {
         for target in ["/a/../b", "/a\\b?q={'x':1}"] {
-            let sent = prepared(
-                format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes(),
-                &to("http://h"),
-            )
-            .unwrap();
+            let head = format!("GET {target} HTTP/1.1\r\n\r\n");
+            let sent = prepared(head.as_bytes(), &to("http://h")).unwrap();
             assert_eq!(sent.request.url.expose(), format!("http://h{target}"));
         }
         let none = prepared(b"GET /a?b#c HTTP/1.1\r\n\r\n", &to("http://h"));
@@ -284,15 +252,11 @@ mod tests {
         let head = b"pOST / HTTP/1.1\r\nHost: h\r\nX-B: 1\r\nConnection: keep-alive, X-Hop\r\nx-hop: 1\r\nTE: gzip\r\n\
             Upgrade: ws\r\nProxy-Authorization: Basic x\r\nKeep-Alive: 5\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\
             Content-Length: 4\r\nx-a: caf\xe9\r\nx-b: 2\r\nHookfire-Replay-Of: 1\r\n\r\n";
-        let request = prepared(
-            head,
-            &ReplayTarget {
-                replay_of: Some(17),
-                ..to("http://h")
-            },
-        )
-        .unwrap()
-        .request;
+        let destination = ReplayTarget {
+            replay_of: Some(17),
+            ..to("http://h")
+        };
+        let request = prepared(head, &destination).unwrap().request;
         let headers: Vec<(&str, &[u8])> = request
             .headers
             .iter()
@@ -334,10 +298,9 @@ mod tests {
     #[test]
     fn empty_body_differs_from_none() {
         let body = |head: &[u8]| {
-            prepare(&captured(head), &Body::default(), &to("http://h"), &NoVars)
-                .unwrap()
-                .request
-                .body
+            let (capture, none) = (captured(head), TestVariables(&[]));
+            let prepared = prepare(&capture, &Body::default(), &to("http://h"), &none);
+            prepared.unwrap().request.body
         };
         assert_eq!(
             body(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
@@ -348,40 +311,42 @@ mod tests {
 
     #[test]
     fn credentials_are_only_sent_to_their_own_host() {
-        let head = b"GET / HTTP/1.1\r\nHost: Hooks.example:8080\r\nCookie: a\r\nauthorization: b\r\ncookie: c\r\n\r\n";
-        let refused = prepared(head, &to("http://other/"))
-            .err()
-            .unwrap()
-            .to_string();
-        assert_eq!(
-            refused,
-            "it carries `Cookie` and `authorization` for `Hooks.example`, not for `other`"
-        );
+        let head = "GET / HTTP/1.1\r\nHost: Hooks.example:8080\r\nCookie: a\r\nauthorization: b\r\ncookie: c\r\n\r\n";
+        for (host, shown) in [
+            ("Hooks.example:8080", "`Hooks.example`"),
+            ("[::2]", "`[::2]`"),
+            ("[::2]:80", "`[::2]`"),
+            ("a b", "`a b`"),
+        ] {
+            let head = head.replace("Hooks.example:8080", host);
+            let refused = prepared(head.as_bytes(), &to("http://other/"))
+                .err()
+                .unwrap();
+            assert_eq!(
+                refused.to_string(),
+                format!("it carries `Cookie` and `authorization` for {shown}, not for `other`")
+            );
+        }
+        let head = head.as_bytes();
         assert!(prepared(head, &to("https://hooks.example:9/")).is_ok());
         let local = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nCookie: a\r\n\r\n";
         for url in ["http://localhost:1/", "http://[::1]/", "http://127.0.0.1/"] {
             assert!(prepared(local, &to(url)).is_ok(), "{url}");
         }
         assert!(prepared(local, &to("http://other/")).is_err());
-        let told = prepared(
-            head,
-            &ReplayTarget {
-                send_credentials: true,
-                ..to("http://other/")
-            },
-        )
-        .unwrap();
-        assert_eq!(told.request.headers.len(), 3);
+        let allowed = ReplayTarget {
+            send_credentials: true,
+            ..to("http://other/")
+        };
+        assert_eq!(prepared(head, &allowed).unwrap().request.headers.len(), 3);
         for (header, stays) in [
             ("X-Api-Key: k", true),
             ("X-Auth-Token: t", true),
             ("X: Bearer b", true),
             ("X: b", false),
         ] {
-            let sent = prepared(
-                format!("GET / HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\n").as_bytes(),
-                &to("http://other/"),
-            );
+            let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\n");
+            let sent = prepared(head.as_bytes(), &to("http://other/"));
             assert_eq!(sent.is_err(), stays, "{header}");
         }
         assert!(matches!(
@@ -394,13 +359,9 @@ mod tests {
     fn header_of_the_destination_replaces_a_captured_one() {
         let head = b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: theirs\r\n\r\n";
         let mut destination = to("http://other/");
-        let source = crate::secret::SecretSource::parse("ours").unwrap();
-        destination
-            .target
-            .set_header(crate::delivery::target::Param::secret(
-                "authorization",
-                source,
-            ));
+        let source = SecretSource::parse("ours").unwrap();
+        let header = Param::secret("authorization", source);
+        destination.target.set_header(header);
         let request = prepared(head, &destination).unwrap().request;
         assert_eq!(
             request.headers,
@@ -409,24 +370,13 @@ mod tests {
     }
 
     #[test]
-    fn what_came_in_part_is_not_sent() {
+    fn an_incomplete_request_is_not_sent() {
         let capture = Capture {
             malformed: true,
             ..captured(b"GET / HTTP/1.1\r\n\r\n")
         };
-        let refused = prepare(&capture, &Body::default(), &to("http://h"), &NoVars);
+        let none = TestVariables(&[]);
+        let refused = prepare(&capture, &Body::default(), &to("http://h"), &none);
         assert!(matches!(refused, Err(ReplayError::Partial)));
-    }
-
-    #[test]
-    fn a_host_is_told_from_its_port() {
-        for (host, name) in [
-            ("h", "h"),
-            ("h:80", "h"),
-            ("[::1]", "[::1]"),
-            ("[::1]:80", "[::1]"),
-        ] {
-            assert_eq!(host_without_port(host), name);
-        }
     }
 }

@@ -224,7 +224,7 @@ pub struct Cursor {
 impl Cursor {
     pub fn after(delivery: &Delivery) -> Cursor {
         Cursor {
-            finished_at: delivery.decided_at(),
+            finished_at: delivery.finished_or_created_at(),
             id: delivery.id,
         }
     }

@@ -111,10 +111,10 @@ pub fn columns(with_status: bool, now: UnixMs) -> Vec<Column<'static, Delivery>>
         } else {
             Col::csv("status", status)
         },
-        Col::text("WHEN", |d| local(d.decided_at()))
+        Col::text("WHEN", |d| local(d.finished_or_created_at()))
             .min_width(140)
             .whole(),
-        Col::text("AGE", move |d| ago(d.decided_at(), now)).min_width(70),
+        Col::text("AGE", move |d| ago(d.finished_or_created_at(), now)).min_width(70),
         Col::csv("created_at", |d| rfc3339(d.created_at)),
         Col::csv("finished_at", |d| optional(d.finished_at.map(rfc3339))),
         Col::new("TRIES", "attempt_count", |d| d.attempt_count.to_string()).min_width(75),

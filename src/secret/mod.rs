@@ -62,7 +62,7 @@ pub enum SecretSource {
     /// A file, by path. One trailing newline is not part of the secret.
     File(PathBuf),
     /// A literal value of an earlier run, which was not stored.
-    Forgotten,
+    NotStored,
     /// A reference in a journal that belongs to another user, who must not choose which files and variables are read.
     Untrusted(String),
 }
@@ -76,7 +76,7 @@ impl From<SecretSource> for Option<String> {
 impl From<Option<String>> for SecretSource {
     fn from(reference: Option<String>) -> SecretSource {
         let source = reference.and_then(|reference| SecretSource::parse(&reference).ok());
-        source.unwrap_or(SecretSource::Forgotten)
+        source.unwrap_or(SecretSource::NotStored)
     }
 }
 
@@ -94,7 +94,7 @@ pub enum SecretError {
     #[error("its value contains a control character, which a header cannot")]
     Control,
     #[error("its value was given literally, and values are never stored")]
-    Forgotten,
+    NotStored,
     #[error(
         "the journal belongs to another user, and the configuration does not name `{0}` for this endpoint"
     )]
@@ -150,7 +150,7 @@ impl SecretSource {
             SecretSource::Env(name) => Some(format!("@env:{name}")),
             SecretSource::File(path) => Some(format!("@file:{}", path.display())),
             SecretSource::Untrusted(reference) => Some(reference.clone()),
-            SecretSource::Literal(_) | SecretSource::Forgotten => None,
+            SecretSource::Literal(_) | SecretSource::NotStored => None,
         }
     }
 
@@ -166,7 +166,7 @@ impl SecretSource {
     pub fn resolve(&self, variables: &dyn Variables) -> Result<Secret, SecretError> {
         match self {
             SecretSource::Literal(secret) => Ok(secret.clone()),
-            SecretSource::Forgotten => Err(SecretError::Forgotten),
+            SecretSource::NotStored => Err(SecretError::NotStored),
             SecretSource::Untrusted(reference) => Err(SecretError::Untrusted(reference.clone())),
             SecretSource::Env(name) => match variables.var(name) {
                 None => Err(SecretError::Env(name.clone())),
@@ -255,19 +255,19 @@ pub fn credentials_in_header(value: &Secret) -> Vec<Secret> {
 }
 
 #[cfg(test)]
+pub struct TestVariables(pub &'static [(&'static str, &'static str)]);
+
+#[cfg(test)]
+impl Variables for TestVariables {
+    fn var(&self, name: &str) -> Option<std::ffi::OsString> {
+        let (_, value) = self.0.iter().find(|(given, _)| *given == name)?;
+        Some(value.into())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use std::ffi::OsString;
-
-    struct Vars(Vec<(&'static str, &'static str)>);
-    impl Variables for Vars {
-        fn var(&self, name: &str) -> Option<OsString> {
-            self.0
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, v)| OsString::from(v))
-        }
-    }
 
     #[test]
     fn a_secret_does_not_print() {
@@ -317,22 +317,17 @@ mod tests {
     fn references_are_resolved_each_time() {
         let source = SecretSource::parse("@env:TOKEN").unwrap();
         assert_eq!(source.reference().as_deref(), Some("@env:TOKEN"));
-        assert_eq!(
-            source
-                .resolve(&Vars(vec![("TOKEN", "abc")]))
-                .unwrap()
-                .expose(),
-            "abc"
-        );
-        let unset = source.resolve(&Vars(vec![])).unwrap_err();
-        assert_eq!(
-            unset.to_string(),
-            "the environment variable `TOKEN` is not set, or is empty"
-        );
-        assert!(
-            source.resolve(&Vars(vec![("TOKEN", "")])).is_err(),
-            "an empty variable is not a secret"
-        );
+        let found = source.resolve(&TestVariables(&[("TOKEN", "abc")]));
+        assert_eq!(found.unwrap().expose(), "abc");
+        for variables in [&[][..], &[("TOKEN", "")]] {
+            assert_eq!(
+                source
+                    .resolve(&TestVariables(variables))
+                    .unwrap_err()
+                    .to_string(),
+                "the environment variable `TOKEN` is not set, or is empty"
+            );
+        }
     }
 
     #[test]
@@ -349,12 +344,15 @@ mod tests {
             let source = SecretSource::parse("@file:token")
                 .unwrap()
                 .anchored(dir.path());
-            assert_eq!(source.resolve(&Vars(vec![])).unwrap().expose(), expected);
+            assert_eq!(
+                source.resolve(&TestVariables(&[])).unwrap().expose(),
+                expected
+            );
         }
         for unusable in ["\n".to_owned(), "x".repeat(65_537)] {
             std::fs::write(&path, unusable).unwrap();
             let source = SecretSource::File(path.clone());
-            assert!(source.resolve(&Vars(vec![])).is_err());
+            assert!(source.resolve(&TestVariables(&[])).is_err());
         }
     }
 

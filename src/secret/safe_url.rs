@@ -114,7 +114,7 @@ impl BaseUrl {
 
     /// A URL that a portal lists, or that the journal stores. Text that is not a URL is kept with the secrets in it masked,
     /// for display: see [`BaseUrl::is_url`].
-    pub fn listed(text: &str) -> BaseUrl {
+    pub fn parse_lossy(text: &str) -> BaseUrl {
         if let Ok((base, _)) = BaseUrl::parse(text) {
             return base;
         }
@@ -297,10 +297,8 @@ pub fn credentials(text: &str) -> Vec<Secret> {
         None if scheme.is_some() => user_info,
         None => return Vec::new(),
     };
-    vec![
-        Secret::new(secret),
-        Secret::new(decode(&secret.replace('+', "%2B"))),
-    ]
+    let decoded = percent_encoding::percent_decode_str(secret).decode_utf8_lossy();
+    vec![Secret::new(secret), Secret::new(decoded)]
 }
 
 /// Everything before a query or fragment, without user information.
@@ -328,32 +326,17 @@ fn split_query(query: &str) -> Vec<QueryPair> {
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or(("", pair));
+            let (mut name, mut value) = decoded_pairs(pair).pop().unwrap_or_default();
+            if !pair.contains('=') {
+                (name, value) = (value, name);
+            }
             QueryPair {
-                name: decode(name),
-                value: Secret::new(decode(value)),
+                name,
+                value: Secret::new(value),
                 spelling: Secret::new(pair),
             }
         })
         .collect()
-}
-
-fn decode(text: &str) -> String {
-    form_decoded(text.as_bytes())
-}
-
-/// Decodes a name or value of a query or form: `+` is a space, `%41` an `A`, and invalid UTF-8 is replaced by U+FFFD.
-pub fn form_decoded(part: &[u8]) -> String {
-    String::from_utf8_lossy(&form_decoded_bytes(part)).into_owned()
-}
-
-/// As [`form_decoded`], without the replacement of invalid UTF-8.
-pub fn form_decoded_bytes(part: &[u8]) -> Vec<u8> {
-    let spaced: Vec<u8> = part
-        .iter()
-        .map(|&byte| if byte == b'+' { b' ' } else { byte })
-        .collect();
-    percent_encoding::percent_decode(&spaced).collect()
 }
 
 /// Encodes a name or value of a form.
@@ -361,7 +344,8 @@ pub fn form_encoded(bytes: &[u8]) -> String {
     url::form_urlencoded::byte_serialize(bytes).collect()
 }
 
-/// The decoded pairs of a query, in order. A part without `=` is a name with an empty value.
+/// The decoded pairs of a query or form, in order. A part without `=` is a name with an empty value; invalid UTF-8 is
+/// replaced by U+FFFD.
 pub fn decoded_pairs(query: &str) -> Vec<(String, String)> {
     url::form_urlencoded::parse(query.as_bytes())
         .into_owned()
@@ -407,19 +391,6 @@ mod tests {
             base.with_query("token=x%2By+z").as_str(),
             "https://h.example:8443/a%20b?token=x%2By+z"
         );
-    }
-
-    #[test]
-    fn form_parts_are_decoded() {
-        for (part, decoded) in [
-            ("a+b%2B%C3%A9", "a b+é"),
-            ("abc==", "abc=="),
-            ("a&b=c", "a&b=c"),
-            ("%zz%", "%zz%"),
-            ("", ""),
-        ] {
-            assert_eq!(form_decoded(part.as_bytes()), decoded);
-        }
     }
 
     #[test]
@@ -509,14 +480,21 @@ mod tests {
 
     #[test]
     fn the_pairs_of_a_query_are_decoded_in_order() {
-        let pairs = decoded_pairs("a=1&a=%20+&debug&%FF=x");
+        let pairs = decoded_pairs("a=1&a=%20+&debug&&%FF=x&a=%2B%C3%A9==&%zz=%");
         let pairs: Vec<_> = pairs
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         assert_eq!(
             pairs,
-            [("a", "1"), ("a", "  "), ("debug", ""), ("\u{fffd}", "x")]
+            [
+                ("a", "1"),
+                ("a", "  "),
+                ("debug", ""),
+                ("\u{fffd}", "x"),
+                ("a", "+é=="),
+                ("%zz", "%")
+            ]
         );
     }
 
@@ -566,7 +544,7 @@ mod tests {
             "//u:CAN/ARY@h",
             "http://u:CAN ARY@h/",
         ] {
-            let listed = BaseUrl::listed(text);
+            let listed = BaseUrl::parse_lossy(text);
             assert!(!listed.is_url(), "{text}");
             assert!(!listed.as_str().contains("ARY"), "{}", listed.as_str());
         }

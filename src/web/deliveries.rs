@@ -134,7 +134,7 @@ fn searchable(delivery: &Delivery) -> String {
 }
 
 fn position(delivery: &Delivery) -> String {
-    format!("{}.{}", delivery.decided_at().0, delivery.id)
+    format!("{}.{}", delivery.finished_or_created_at().0, delivery.id)
 }
 
 fn parse_position(text: &str) -> Result<Cursor, Failure> {

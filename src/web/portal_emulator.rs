@@ -229,7 +229,7 @@ fn next_part(
     let page = journal.page(&failed_deliveries(None), list.after, PAGE_SIZE)?;
     for delivery in &page {
         let event = journal.event(delivery.id)?;
-        let time = rfc3339_seconds(delivery.decided_at());
+        let time = rfc3339_seconds(delivery.finished_or_created_at());
         let pushed = list.writer.push(&FailureEntry::of(delivery, &time, &event));
         pushed.map_err(|e| Failure::from_error(Kind::Journal, e))?;
         list.after = Some(Cursor::after(delivery));

@@ -19,7 +19,7 @@ use crate::engine::{
 use crate::env::{Environment, SystemClock};
 use crate::error::{Failure, Kind};
 use crate::http::replay::{ReplayTarget, prepare};
-use crate::http::{Pool, TransportOptions};
+use crate::http::{Pool, SendRequest as _, TransportOptions};
 use crate::journal::{self, DeliveryVersion};
 use crate::output::json::delivery_view;
 use crate::output::replay_json;

@@ -12,7 +12,7 @@ use super::{Body, Capture, CaptureRecord};
 use crate::event::{self, Event, EventError};
 use crate::sanitize::visible_line;
 use crate::secret::Secret;
-use crate::secret::safe_url::form_decoded;
+use crate::secret::safe_url::decoded_pairs;
 
 pub use path::FieldPath;
 
@@ -197,21 +197,16 @@ impl ExpectedHeader {
 }
 
 fn wrong_secret(name: &str, expected: &Secret, capture: &Capture) -> Option<String> {
-    let pairs = capture
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let values: Vec<String> = pairs
-        .filter(|(given, _)| form_decoded(given.as_bytes()) == name)
-        .map(|(_, value)| form_decoded(value.as_bytes()))
-        .collect();
+    let mut values = decoded_pairs(capture.query().unwrap_or_default());
+    values.retain(|(given, _)| given == name);
     let name = quoted(name);
     if values.is_empty() {
         return Some(format!("secret parameter {name} is missing"));
     }
     // If it is repeated, a receiver may read either.
-    let right = values.iter().all(|value| expected.is(value.as_bytes()));
+    let right = values
+        .iter()
+        .all(|(_, value)| expected.is(value.as_bytes()));
     (!right).then(|| format!("secret parameter {name} is wrong"))
 }
 

@@ -16,7 +16,7 @@ use crate::engine::plan::proxy_credentials;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::replay::{Prepared, ReplayError, ReplayTarget, prepare};
-use crate::http::{Client, Completed, Request, status_text, tls_hint};
+use crate::http::{Client, Completed, Request, SendRequest as _, status_text, tls_hint};
 use crate::journal::StoredCapture;
 use crate::output::capture_json::BodyView;
 use crate::output::{OutputError, RowWriter, Tone, capture, replay_json};

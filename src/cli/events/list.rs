@@ -7,7 +7,7 @@ use crate::cli::args::{Format, ListOutput, OriginArgs};
 use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::config::Settings;
-use crate::delivery::switches::{EventSource, Fired, WebhookSwitches};
+use crate::delivery::switches::{EventSource, WebhookSwitches};
 use crate::error::Failure;
 use crate::event::catalogue;
 use crate::exit::Exit;
@@ -86,8 +86,8 @@ fn view(
 ) -> EventView {
     let decision = board.decide(event_type, action, source);
     let reason = match decision {
-        Ok(Fired::All) => "`events` is not set: every event is fired".to_owned(),
-        Ok(Fired::Picked(pick)) => format!("`events` has `{}`", pick.as_str()),
+        Ok(None) => "`events` is not set: every event is fired".to_owned(),
+        Ok(Some(pattern)) => format!("`events` has `{}`", pattern.as_str()),
         Err(switch) => switch.describe(&format!("`{}`", switch.as_str()), event_type, action),
     };
     let ignored_by = decision.err().map(|switch| switch.as_str());

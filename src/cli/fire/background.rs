@@ -22,11 +22,11 @@ const CONNECTION_OPTIONS: [&str; 7] = [
 /// Refuses a secret whose value is neither stored as a reference nor configured.
 pub fn refuse_literal_secrets(settings: &FireSettings<'_>) -> Result<(), Failure> {
     let configured = settings.endpoint.map(|(_, endpoint)| &endpoint.target);
-    let forgotten = settings.target.forgotten_secrets(configured);
-    let Some(&(part, param)) = forgotten.first() else {
+    let not_stored = settings.target.secrets_not_stored(configured);
+    let Some(&(part, param)) = not_stored.first() else {
         return Ok(());
     };
-    let missing = MissingSecret::forgotten(part, param);
+    let missing = MissingSecret::not_stored(part, param);
     let failure = Failure::usage(format!(
         "`--background` cannot send the secret {} again later: a value that is given literally is not kept",
         missing.described()

@@ -79,7 +79,7 @@ fn summary(
     for (label, seen) in [("oldest", seen.last()), ("newest", seen.first())] {
         let delivery = seen.map_or(Ok(None), |seen| journal.delivery(seen.id))?;
         if let Some(delivery) = delivery {
-            let (at, headline) = (delivery.decided_at(), headline(&delivery));
+            let (at, headline) = (delivery.finished_or_created_at(), headline(&delivery));
             let line = format!(
                 "{label}: {} ({}), {headline}",
                 local(at),

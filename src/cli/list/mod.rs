@@ -80,7 +80,7 @@ fn xml(ctx: &Context<'_>, journal: &dyn Journal, query: &Query) -> Result<(), Fa
         let event = journal.event(delivery.id)?;
         // An imported failure keeps the time as 3scale wrote it.
         let listed = delivery.listed_failure_time.clone();
-        let time = listed.unwrap_or_else(|| failures_list_time(delivery.decided_at()));
+        let time = listed.unwrap_or_else(|| failures_list_time(delivery.finished_or_created_at()));
         list.push(&FailureEntry::of(&delivery, &time, &event))
             .map_err(|e| match e.kind() {
                 ErrorKind::InvalidData => Failure::from_error(Kind::Journal, e),

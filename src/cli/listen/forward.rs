@@ -9,7 +9,7 @@ use crate::cli::settings;
 use crate::env::Environment;
 use crate::error::Failure;
 use crate::http::replay::{ReplayTarget, prepare};
-use crate::http::{Client, Memory, Response};
+use crate::http::{Client, Memory, Response, SendRequest as _};
 use crate::listener::{HOPS_HEADER, Upstream, UpstreamResponse, hops};
 use crate::secret::safe_url::BaseUrl;
 

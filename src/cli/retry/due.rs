@@ -167,23 +167,23 @@ impl DueRows<'_> {
     }
 
     fn report_not_sent(&mut self, delivery: &Delivery, failure: Failure) {
-        let forgotten = failure
+        let not_stored = failure
             .error
             .downcast_ref::<MissingSecret>()
-            .is_some_and(|missing| matches!(missing.source, SecretError::Forgotten));
+            .is_some_and(|missing| matches!(missing.source, SecretError::NotStored));
         let id = delivery.id;
-        let words = if forgotten {
+        let words = if not_stored {
             format!("#{id} cannot be sent by `--due`; it is in the failed list")
         } else {
             format!("#{id} could not be sent; it stays scheduled")
         };
-        if let Err(e) = postpone(self.journal, delivery, !forgotten) {
+        if let Err(e) = postpone(self.journal, delivery, !not_stored) {
             self.journal_failed(e);
         }
         let failure = failure.context(words);
         if !self.watching {
             self.report.failed(failure);
-        } else if forgotten || self.reported.insert(id) {
+        } else if not_stored || self.reported.insert(id) {
             self.report.failed_now(&failure);
         } else {
             self.report.note_exit(failure.exit());

@@ -102,7 +102,7 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         action: row.get(3)?,
         endpoint: row.get(4)?,
         target: Target {
-            base: BaseUrl::listed(row.get_ref(5)?.as_str()?),
+            base: BaseUrl::parse_lossy(row.get_ref(5)?.as_str()?),
             params: parsed(row, 6, |json| serde_json::from_str(json))?,
             headers: parsed(row, 7, |json| serde_json::from_str(json))?,
         },

@@ -158,7 +158,7 @@ fn build(texts: Texts, uuid: Option<String>, at: Option<UnixMs>) -> Result<Porta
         None if time.is_empty() => return Err("it has no `time`".to_owned()),
         None => return Err("its `time` cannot be read".to_owned()),
     };
-    let mut full_target = Target::listed(&url);
+    let mut full_target = Target::from_list(&url);
     let event = texts.event.ok_or("it has no `event`")?.into_bytes();
     let event = Event::from_document(event).map_err(|e| format!("its `event`: {e}"))?;
     let (target, mut values) = without_values(&mut full_target);
@@ -180,7 +180,7 @@ fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 200 && id.bytes().all(plain)
 }
 
-/// The target without its secrets, and the secrets. hookfire's own lists have masks instead of values: those are forgotten
+/// The target without its secrets, and the secrets. hookfire's own lists have masks instead of values: those are dropped
 /// in `full_target` too.
 fn without_values(full_target: &mut Target) -> (Target, Redactor) {
     let (mut target, mut values) = (full_target.clone(), Redactor::default());
@@ -190,7 +190,7 @@ fn without_values(full_target: &mut Target) -> (Target, Redactor) {
         .chain(&mut full_target.headers);
     let masked = target.params.iter_mut().chain(&mut target.headers);
     for (full, masked) in full.zip(masked) {
-        *masked = Param::secret(&full.name, SecretSource::Forgotten);
+        *masked = Param::secret(&full.name, SecretSource::NotStored);
         match &full.value {
             Value::Secret(SecretSource::Literal(value)) if value.expose() != MASK => {
                 values.add([value].into_iter().chain(&full.spelling));

@@ -4,16 +4,8 @@ use std::convert::Infallible;
 use std::io::BufReader;
 
 use super::*;
-use crate::secret::Variables;
+use crate::secret::TestVariables;
 use crate::time::rfc3339;
-
-struct NoVariables;
-
-impl Variables for NoVariables {
-    fn var(&self, _: &str) -> Option<std::ffi::OsString> {
-        None
-    }
-}
 
 const EVENT: &str =
     "<event><action>created</action><type>account</type><object><account/></object></event>";
@@ -127,7 +119,7 @@ fn unusual_urls_are_read_without_their_secrets() {
         assert!(!printed.contains("CANARY"), "{printed}");
         assert!(message.starts_with("cannot reach "), "{message}");
         if let Some(full) = full {
-            let resolved = failed.full_target.resolve(&NoVariables).unwrap();
+            let resolved = failed.full_target.resolve(&TestVariables(&[])).unwrap();
             assert_eq!(resolved.url.expose(), full);
         }
     }
@@ -138,7 +130,7 @@ fn user_information_is_sent_as_a_credential() {
     let list = entry("a", "2026-11-20 10:00:00 UTC", "http://us%20er:p%3Aw@h/");
     let (mut found, _) = failures(&format!("<webhooks-failures>{list}</webhooks-failures>"));
     let target = found.pop().unwrap().unwrap().full_target;
-    let headers = target.resolve(&NoVariables).unwrap().headers;
+    let headers = target.resolve(&TestVariables(&[])).unwrap().headers;
     let (name, value) = &headers[0];
     assert_eq!(
         (name.as_str(), value.expose()),

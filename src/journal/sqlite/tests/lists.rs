@@ -141,10 +141,10 @@ fn matches(filter: &Filter, delivery: &Delivery) -> bool {
         && equal(&filter.endpoint, delivery.endpoint.as_deref())
         && filter
             .since
-            .is_none_or(|since| delivery.decided_at() >= since)
+            .is_none_or(|since| delivery.finished_or_created_at() >= since)
         && filter
             .before
-            .is_none_or(|before| delivery.decided_at() <= before)
+            .is_none_or(|before| delivery.finished_or_created_at() <= before)
         && filter.http_status.as_ref().is_none_or(|ranges| {
             last.and_then(|error| error.http_status)
                 .is_some_and(|status| ranges.contains(status))

@@ -19,7 +19,7 @@ fn full_target() -> Target {
         "file",
         SecretSource::File("/run/se cret".into()),
     ));
-    target.set_param(Param::secret("lost", SecretSource::Forgotten));
+    target.set_param(Param::secret("lost", SecretSource::NotStored));
     target.set_header(Param::public("X-Public", "@env:NOT_A_REFERENCE"));
     target.set_header(Param::secret(
         "Authorization",
@@ -61,7 +61,7 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
     for named in kept.params.iter_mut().chain(&mut kept.headers) {
         named.spelling = None;
         if let Value::Secret(source @ SecretSource::Literal(_)) = &mut named.value {
-            *source = SecretSource::Forgotten;
+            *source = SecretSource::NotStored;
         }
     }
     let expected = Delivery {
