@@ -325,13 +325,11 @@ impl From<MissingSecret> for Failure {
                 "set the variable `{name}`, or give the secret with `{}`",
                 error.flag()
             ),
-            SecretError::File(path, _) | SecretError::Content(path, _) => {
-                format!(
-                    "write it to `{}`, or give it with `{}`",
-                    path.display(),
-                    error.flag()
-                )
-            }
+            SecretError::File(path, _) => format!(
+                "write it to `{}`, or give it with `{}`",
+                path.display(),
+                error.flag()
+            ),
             SecretError::Untrusted(_) => format!(
                 "name it in the endpoint's configuration, or give it with `{}`",
                 error.flag()

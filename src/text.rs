@@ -114,6 +114,12 @@ pub fn read_file(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     read_whole(File::open(path)?, max)
 }
 
+/// As [`read_file`], for text.
+pub fn read_text(path: &Path, max: u64) -> io::Result<String> {
+    let text = String::from_utf8(read_file(path, max)?);
+    text.map_err(|_| io::Error::other("it is not UTF-8"))
+}
+
 /// As [`read_file`].
 pub fn read_whole(input: impl Read, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -228,7 +228,10 @@ impl<'a> Context<'a> {
 
     /// Warns of secrets in plain HTTP, and of TLS certificates that are not verified.
     pub fn warn_of_exposure(&self, target: &Target, options: &TransportOptions) {
-        if target.has_secrets() && !target.base.is_https() && !target.base.is_loopback() {
+        if target.secrets().next().is_some()
+            && !target.base.is_https()
+            && !target.base.is_loopback()
+        {
             let host = target.base.host();
             self.ui.warning(&format!(
                 "secrets are sent to `{host}` over plain http, where others can read them; use https"

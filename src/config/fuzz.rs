@@ -5,49 +5,9 @@ use std::path::Path;
 use super::{Config, TEMPLATE};
 use crate::fuzz::fuzz;
 
-const WORDS: &[&str] = &[
-    "[",
-    "]",
-    "[[",
-    "{",
-    "}",
-    "=",
-    "\"",
-    "'",
-    "'''",
-    "\"\"\"",
-    ",",
-    ".",
-    "#",
-    "\n",
-    "\\u0000",
-    "\\uD800",
-    "1",
-    "1e9",
-    "nan",
-    "true",
-    "[endpoints.b]",
-    "endpoints",
-    "default_endpoint",
-    "url",
-    "secrets",
-    "env",
-    "file",
-    "retry",
-    "interval",
-    "'60s'",
-    "'-1s'",
-    "success",
-    "'5xx'",
-    "https://u:p@h:99999/?t=1",
-    "http://[::1]/",
-    "proxy",
-    "events",
-    "'account.*'",
-    "[portal]",
-    "é",
-    "\0",
-];
+const WORDS: &str = "[ ] [[ { } = \" ' ''' \"\"\" , . # \n \\u0000 \\uD800 1 1e9 nan true [endpoints.b] endpoints \
+    default_endpoint url secrets env file retry interval '60s' '-1s' success '5xx' https://u:p@h:99999/?t=1 http://[::1]/ \
+    proxy events 'account.*' [portal] é \0";
 
 #[test]
 fn fuzzed_configurations() {
@@ -64,7 +24,8 @@ fn fuzzed_configurations() {
           events = ['account.*']\n[portal]\nurl = 'https://p/'\ntoken = { file = 't' }\n",
     ];
     let path = Path::new("/etc/hookfire/config.toml");
-    fuzz(&seeds, WORDS, |input| {
+    let words: Vec<&str> = WORDS.split(' ').collect();
+    fuzz(&seeds, &words, |input| {
         match Config::parse(path, &String::from_utf8_lossy(input)) {
             Ok(config) => {
                 for endpoint in config.endpoints.values() {

@@ -13,10 +13,11 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use http::HeaderName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::delivery::target::{Param, Target, Value};
+use crate::delivery::target::{Param, Target};
 use crate::event::{BodyFormat, ElementOrder};
 use crate::secret::safe_url::BaseUrl;
 use crate::secret::{Secret, SecretSource, contains_reference, header_is_secret};
@@ -70,30 +71,11 @@ pub enum ConfigError {
 
 const MAX_BYTES: u64 = 1 << 20;
 
-const ROOT_KEYS: &[&str] = &["default_endpoint", "endpoints", "portal"];
-const CONNECTION_KEYS: &[&str] = &[
-    "timeout",
-    "connect_timeout",
-    "cacert",
-    "cert",
-    "key",
-    "insecure",
-    "proxy",
-];
-const ENDPOINT_KEYS: &[&str] = &[
-    "url",
-    "secrets",
-    "params",
-    "headers",
-    "retry",
-    "success",
-    "active",
-    "provider_actions",
-    "events",
-    "wire",
-    "compat",
-];
-const PORTAL_KEYS: &[&str] = &["url", "token", "parameter"];
+const ROOT_KEYS: &str = "default_endpoint endpoints portal";
+const CONNECTION_KEYS: &str = "timeout connect_timeout cacert cert key insecure proxy";
+const ENDPOINT_KEYS: &str =
+    "url secrets params headers retry success active provider_actions events wire compat";
+const PORTAL_KEYS: &str = "url token parameter";
 const ENDPOINT_FORM: &str = "a table such as `[endpoints.staging]` with `url`";
 const PORTAL_FORM: &str = "a table such as `[portal]` with `url` and `token`";
 const RETRY_FORM: &str = "a table such as `retry = { retries = 5, interval = \"60s\" }`";
@@ -103,10 +85,7 @@ const SECRET_FORM: &str = "text, { env = \"VARIABLE\" } or { file = \"PATH\" }";
 impl Config {
     /// Reads a file. One that does not exist is an empty configuration unless the user `named` it.
     pub fn load(path: &Path, named: bool) -> Result<Config, ConfigError> {
-        let read = text::read_file(path, MAX_BYTES).and_then(|bytes| {
-            String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8"))
-        });
-        let text = match read {
+        let text = match text::read_text(path, MAX_BYTES) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !named => {
                 return Ok(Config::default());
@@ -145,7 +124,7 @@ impl Config {
                     }
                 }
                 "portal" => config.portal = Some(entry.portal()?),
-                _ => return Err(entry.unknown(&[ROOT_KEYS])),
+                _ => return Err(entry.unknown(ROOT_KEYS)),
             }
         }
         if let Some(entry) = default {
@@ -161,16 +140,10 @@ impl Config {
     }
 
     fn has_literal_secret(&self) -> bool {
-        let is_literal = |source: &SecretSource| matches!(source, SecretSource::Literal(_));
-        let token = self
-            .portal
-            .as_ref()
-            .and_then(|portal| portal.token.as_ref());
-        let targets = self.endpoints.values().map(|endpoint| &endpoint.target);
-        token.is_some_and(is_literal)
-            || targets
-                .flat_map(|target| target.params.iter().chain(&target.headers))
-                .any(|named| matches!(&named.value, Value::Secret(source) if is_literal(source)))
+        let tokens = self.portal.iter().flat_map(|portal| &portal.token);
+        let endpoints = self.endpoints.values();
+        let mut secrets = tokens.chain(endpoints.flat_map(|endpoint| endpoint.target.secrets()));
+        secrets.any(|source| matches!(source, SecretSource::Literal(_)))
     }
 }
 
@@ -200,12 +173,7 @@ impl<'a> ConfigFile<'a> {
             }
             Some(("retry", _)) => format!("`retry` must be {RETRY_FORM}"),
             Some((key, _)) => format!("the value of `{key}` needs quotes: `{key} = \"…\"`"),
-            None => error
-                .message()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
+            None => error.message().lines().take(1).collect(),
         };
         self.error(span, problem)
     }
@@ -260,8 +228,9 @@ impl<'a> ConfigEntry<'a> {
         self.file.error(self.key.span(), problem)
     }
 
-    fn unknown(self, known: &[&[&str]]) -> ConfigError {
-        let near = text::did_you_mean(self.name(), known.concat());
+    /// `known` are the keys that may be there, separated by spaces.
+    fn unknown(self, known: &str) -> ConfigError {
+        let near = text::did_you_mean(self.name(), known.split(' '));
         self.key_error(format!("unknown key `{}`{near}", self.name()))
     }
 
@@ -311,15 +280,11 @@ impl<'a> ConfigEntry<'a> {
         })
     }
 
-    fn table(self, form: &str) -> Result<&'a DeTable<'a>, ConfigError> {
+    fn entries(self, form: &str) -> Result<impl Iterator<Item = ConfigEntry<'a>>, ConfigError> {
         match self.value.get_ref() {
-            DeValue::Table(table) => Ok(table),
+            DeValue::Table(table) => Ok(self.file.entries(table)),
             _ => Err(self.must_be(form)),
         }
-    }
-
-    fn entries(self, form: &str) -> Result<impl Iterator<Item = ConfigEntry<'a>>, ConfigError> {
-        Ok(self.file.entries(self.table(form)?))
     }
 
     fn endpoint(self) -> Result<Endpoint, ConfigError> {
@@ -374,7 +339,7 @@ impl<'a> ConfigEntry<'a> {
                     settings.compat = Some(entry.one_of(&ElementOrder::ALL, ElementOrder::as_str)?)
                 }
                 _ if entry.connection(&mut settings)? => {}
-                _ => return Err(entry.unknown(&[ENDPOINT_KEYS, CONNECTION_KEYS])),
+                _ => return Err(entry.unknown(&format!("{ENDPOINT_KEYS} {CONNECTION_KEYS}"))),
             }
         }
         let mut target = url.ok_or_else(|| self.key_error("missing key `url`"))?;
@@ -410,7 +375,7 @@ impl<'a> ConfigEntry<'a> {
                     parameter = Some(name.to_owned());
                 }
                 _ if entry.connection(&mut settings)? => {}
-                _ => return Err(entry.unknown(&[PORTAL_KEYS, CONNECTION_KEYS])),
+                _ => return Err(entry.unknown(&format!("{PORTAL_KEYS} {CONNECTION_KEYS}"))),
             }
         }
         Ok(Portal {
@@ -433,7 +398,7 @@ impl<'a> ConfigEntry<'a> {
                     settings.retries = Some(number.ok_or_else(|| entry.must_be(form))?);
                 }
                 "interval" => settings.retry_interval = Some(entry.parsed(parse_duration)?),
-                _ => return Err(entry.unknown(&[&["retries", "interval"]])),
+                _ => return Err(entry.unknown("retries interval")),
             }
         }
         Ok(())
@@ -477,7 +442,7 @@ impl<'a> ConfigEntry<'a> {
                     }
                     "env" => SecretSource::Env(entry.text()?.to_owned()),
                     "file" => SecretSource::File(entry.text()?.into()),
-                    _ => return Err(entry.unknown(&[&["env", "file"]])),
+                    _ => return Err(entry.unknown("env file")),
                 }
             }
             _ => return Err(self.must_be(SECRET_FORM)),
@@ -502,19 +467,11 @@ pub fn public_param(name: &str, value: &str) -> Result<Param, String> {
 /// A request header. Its value is a secret if it is a reference or the name is known for credentials. Refuses names that
 /// are not valid or that hookfire sets itself.
 pub fn header(name: &str, source: SecretSource) -> Result<Param, String> {
-    const OWN: [&str; 6] = [
-        "webhook-id",
-        "host",
-        "content-length",
-        "transfer-encoding",
-        "connection",
-        "expect",
-    ];
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || !name.bytes().all(token) {
+    const OWN: &str = "webhook-id host content-length transfer-encoding connection expect";
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
         return Err("a header's name consists of letters, digits and `-`".to_owned());
     }
-    if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+    if OWN.split(' ').any(|own| own.eq_ignore_ascii_case(name)) {
         return Err(format!("hookfire sets the header `{name}` itself"));
     }
     match source {

@@ -1,7 +1,11 @@
 //! Tests of the configuration file: keys, values and error messages.
 
 use super::*;
+use crate::delivery::switches::EventPattern;
 use crate::time::compact;
+
+/// An endpoint, to which a third line can be added.
+const ENDPOINT: &str = "[endpoints.a]\nurl = 'https://h/'\n";
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(Path::new("/etc/hookfire/config.toml"), text).map_err(|e| e.to_string())
@@ -39,164 +43,111 @@ fn every_endpoint_key_is_read() {
         staging.target.to_string(),
         "https://hooks.example.com/3scale?other=***&token=***&mode=test"
     );
-    let source = |at: usize| match &staging.target.params[at].value {
-        Value::Secret(source) => source.reference(),
-        Value::Public(_) => None,
-    };
-    assert_eq!(source(0).as_deref(), Some("@file:/etc/hookfire/other.txt"));
-    assert_eq!(source(1).as_deref(), Some("@env:HOOK_TOKEN"));
+    let sources: Vec<_> = staging
+        .target
+        .secrets()
+        .filter_map(SecretSource::reference)
+        .collect();
+    let expected = [
+        "@file:/etc/hookfire/other.txt",
+        "@env:HOOK_TOKEN",
+        "@env:AUTH",
+    ];
+    assert_eq!(sources, expected);
     assert_eq!(staging.target.headers.len(), 2);
+    let settings = &staging.settings;
+    assert_eq!(settings.retries, Some(2));
+    assert_eq!(settings.retry_interval.map(compact).as_deref(), Some("90s"));
+    let path = |path| Some(PathBuf::from(path));
+    assert_eq!(settings.cacert, path("/etc/hookfire/ca.pem"));
+    assert_eq!(settings.cert, path("/abs/client.pem"));
     assert_eq!(
-        (
-            staging.settings.retries,
-            staging.settings.retry_interval.map(compact).as_deref()
-        ),
-        (Some(2), Some("90s"))
-    );
-    assert_eq!(
-        staging.settings.cacert.as_deref(),
-        Some(Path::new("/etc/hookfire/ca.pem"))
-    );
-    assert_eq!(
-        staging.settings.cert.as_deref(),
-        Some(Path::new("/abs/client.pem"))
-    );
-    assert_eq!(
-        (staging.settings.active, staging.settings.provider_actions),
+        (settings.active, settings.provider_actions),
         (Some(false), Some(true))
     );
-    let events: Vec<&str> = staging
-        .settings
-        .events
-        .iter()
-        .flatten()
-        .map(crate::delivery::switches::EventPattern::as_str)
-        .collect();
+    let events = settings.events.iter().flatten();
+    let events: Vec<&str> = events.map(EventPattern::as_str).collect();
     assert_eq!(events, ["application.created", "account.*"]);
-    assert_eq!(
-        (staging.settings.wire, staging.settings.compat),
-        (Some(BodyFormat::Form), Some(ElementOrder::Porta))
-    );
+    assert_eq!(settings.wire, Some(BodyFormat::Form));
+    assert_eq!(settings.compat, Some(ElementOrder::Porta));
 }
 
 #[test]
 fn errors_name_file_line_and_nearest_key() {
+    let check = |text: &str, expected: &str| {
+        let expected = format!("/etc/hookfire/config.toml:{expected}");
+        assert_eq!(parse(text).unwrap_err(), expected);
+    };
     for (text, expected) in [
         (
             "[endpoints.a]\nurll = 'https://h/'",
-            "/etc/hookfire/config.toml:2: unknown key `urll`; did you mean `url`?",
+            "2: unknown key `urll`; did you mean `url`?",
         ),
         (
             "default_endpoint = 'stagin'\n[endpoints.staging]\nurl = 'https://h/'",
-            "/etc/hookfire/config.toml:1: `default_endpoint` is not an endpoint of this file; did you mean `staging`?",
+            "1: `default_endpoint` is not an endpoint of this file; did you mean `staging`?",
         ),
         (
             "[endpoints.a]\nurl = 'ftp://h/'",
-            "/etc/hookfire/config.toml:2: the scheme `ftp:` is not supported; use http or https",
-        ),
-        (
-            "[endpoints.a]\nurl = 'https://h/'\nretry = { interval = '60' }",
-            "/etc/hookfire/config.toml:3: `60` has no unit; write 60s, 60m or 60ms",
-        ),
-        (
-            "[endpoints.a]\nurl = 'https://h/'\nretry = { interval = 60 }",
-            "/etc/hookfire/config.toml:3: `interval` must be text in quotes, such as \"30s\"",
-        ),
-        (
-            "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = { en = 'X' } }",
-            "/etc/hookfire/config.toml:3: unknown key `en`; did you mean `env`?",
-        ),
-        (
-            "[endpoints.a]\nurl = 'https://h/'\nevents = [\n  'account.*',\n  'user.creatd',\n]",
-            "/etc/hookfire/config.toml:5: `user.creatd` is not an event that 3scale documents; did you mean `user.created`?",
-        ),
-        (
-            "[endpoints.a]\nurl = 'https://h/'\nwire = 'json'",
-            "/etc/hookfire/config.toml:3: `json` is not one of `xml` and `form`",
-        ),
-        (
-            "[endpoints.a]\nurl = 'https://h/'\ncompat = 'portal'",
-            "/etc/hookfire/config.toml:3: `portal` is not one of `documented` and `porta`",
-        ),
-        (
-            "[endpoints.a]\nurl = 'https://h/'\nactiv = false",
-            "/etc/hookfire/config.toml:3: unknown key `activ`; did you mean `active`?",
-        ),
-        (
-            "[endpoints.a]\nurl = 'https://h/'\nretry = 5",
-            "/etc/hookfire/config.toml:3: `retry` must be a table such as `retry = { retries = 5, interval = \"60s\" }`",
-        ),
-        (
-            "[endpoints.a]\nurl = 'https://h/'\nretry = { retries = -1 }",
-            "/etc/hookfire/config.toml:3: `retries` must be a whole number from 0 to 4294967295",
-        ),
-        (
-            "[endpoints.a]\nurl = 'https://h/'\ntimeout = 1.5s",
-            "/etc/hookfire/config.toml:3: the value of `timeout` needs quotes: `timeout = \"…\"`",
+            "2: the scheme `ftp:` is not supported; use http or https",
         ),
         (
             "[endpoints.a]\nurl = https://h/",
-            "/etc/hookfire/config.toml:2: the value of `url` needs quotes: `url = \"…\"`",
-        ),
-        (
-            "[endpoints.a]\nurl = 'https://h/'\nsuccess = 200-207",
-            "/etc/hookfire/config.toml:3: the value of `success` needs quotes: `success = \"…\"`",
-        ),
-        (
-            "[endpoints.a]\nurl = 'https://h/'\ninsecure = 'yes'",
-            "/etc/hookfire/config.toml:3: `insecure` must be `true` or `false`",
+            "2: the value of `url` needs quotes: `url = \"…\"`",
         ),
         (
             "[endpoints]\na = 'https://h/'",
-            "/etc/hookfire/config.toml:2: `a` must be a table such as `[endpoints.staging]` with `url`",
+            "2: `a` must be a table such as `[endpoints.staging]` with `url`",
         ),
+        ("[endpoints.a]\nactive = true", "1: missing key `url`"),
         (
-            "[endpoints.a]\nactive = true",
-            "/etc/hookfire/config.toml:1: missing key `url`",
+            "[endpoints.a]\nurl = 'https://h/'\nevents = [\n  'account.*',\n  'user.creatd',\n]",
+            "5: `user.creatd` is not an event that 3scale documents; did you mean `user.created`?",
         ),
         (
             "[endpoints.'a b']\nurl = 'https://h/'",
-            "/etc/hookfire/config.toml:1: an endpoint's name consists of letters, digits, `-`, `_` and `.`",
+            "1: an endpoint's name consists of letters, digits, `-`, `_` and `.`",
         ),
     ] {
-        assert_eq!(parse(text).unwrap_err(), expected);
+        check(text, expected);
+    }
+    for line in "\
+retry = { interval = '60' } => 3: `60` has no unit; write 60s, 60m or 60ms
+retry = { interval = 60 } => 3: `interval` must be text in quotes, such as \"30s\"
+retry = 5 => 3: `retry` must be a table such as `retry = { retries = 5, interval = \"60s\" }`
+retry = { retries = -1 } => 3: `retries` must be a whole number from 0 to 4294967295
+secrets = { t = { en = 'X' } } => 3: unknown key `en`; did you mean `env`?
+wire = 'json' => 3: `json` is not one of `xml` and `form`
+compat = 'portal' => 3: `portal` is not one of `documented` and `porta`
+activ = false => 3: unknown key `activ`; did you mean `active`?
+timeout = 1.5s => 3: the value of `timeout` needs quotes: `timeout = \"…\"`
+success = 200-207 => 3: the value of `success` needs quotes: `success = \"…\"`
+insecure = 'yes' => 3: `insecure` must be `true` or `false`"
+        .lines()
+    {
+        let (setting, expected) = line.split_once(" => ").unwrap();
+        check(&format!("{ENDPOINT}{setting}"), expected);
     }
 }
 
 #[test]
 fn empty_secrets_and_zero_timeouts_are_refused() {
-    for (setting, problem) in [
-        ("secrets = { t = '' }", "the secret `t` is empty"),
-        (
-            "secrets = { '' = 'x' }",
-            "a secret of this endpoint has no name",
-        ),
-        ("secrets = { t = { env = '' } }", "`env` is empty"),
-        ("secrets = { t = { file = '' } }", "`file` is empty"),
-        (
-            "secrets = { t = '@env:' }",
-            "`t`: `@env:` names no variable",
-        ),
-        (
-            "secrets = { t = '@evn:X' }",
-            "`t`: the value starts like a reference",
-        ),
-        ("headers = { X-A = '@flie:X' }", "(did you mean `@file:`?)"),
-        (
-            "headers = { X-A = 'a @env:X' }",
-            "the value of header `X-A` contains a reference",
-        ),
-        (
-            "params = { p = '@evn:X' }",
-            "parameter `p`: the value starts like a reference",
-        ),
-        (
-            "params = { p = '@env:X' }",
-            "which only secret parameters accept",
-        ),
-        ("timeout = '0s'", "`0s` is not a timeout"),
-    ] {
-        let error = parse(&format!("[endpoints.a]\nurl = 'https://h/'\n{setting}")).unwrap_err();
+    for line in "\
+secrets = { t = '' } => the secret `t` is empty
+secrets = { '' = 'x' } => a secret of this endpoint has no name
+secrets = { t = { env = '' } } => `env` is empty
+secrets = { t = { file = '' } } => `file` is empty
+secrets = { t = '@env:' } => `t`: `@env:` names no variable
+secrets = { t = '@evn:X' } => `t`: the value starts like a reference
+headers = { X-A = '@flie:X' } => (did you mean `@file:`?)
+headers = { X-A = 'a @env:X' } => the value of header `X-A` contains a reference
+params = { p = '@evn:X' } => parameter `p`: the value starts like a reference
+params = { p = '@env:X' } => which only secret parameters accept
+timeout = '0s' => `0s` is not a timeout"
+        .lines()
+    {
+        let (setting, problem) = line.split_once(" => ").unwrap();
+        let error = parse(&format!("{ENDPOINT}{setting}")).unwrap_err();
         assert!(error.contains(problem), "{error}");
     }
 }
@@ -205,11 +156,8 @@ fn empty_secrets_and_zero_timeouts_are_refused() {
 fn secret_files_are_absolute_paths() {
     let text = "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = { file = 'token' } }";
     let config = Config::parse(Path::new("relative.toml"), text).unwrap();
-    let Value::Secret(SecretSource::File(path)) = &config.endpoints["a"].target.params[0].value
-    else {
-        panic!("a secret from a file");
-    };
-    assert!(path.is_absolute(), "{path:?}");
+    let source = config.endpoints["a"].target.secrets().next();
+    assert!(matches!(source, Some(SecretSource::File(path)) if path.is_absolute()));
 }
 
 #[test]

@@ -95,34 +95,24 @@ impl FromStr for StatusRanges {
 fn parse_range(text: &str) -> Option<RangeInclusive<u16>> {
     let code = |text: &str| -> Option<u16> {
         let plain = text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
-        text.parse()
-            .ok()
-            .filter(|code| plain && (100..=599).contains(code))
+        let code = text.parse().ok();
+        code.filter(|code| plain && (100..=599).contains(code))
     };
     if let Some(class) = text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {
-        let class: u16 = class
-            .parse()
-            .ok()
-            .filter(|class| (1..=5).contains(class) && text.len() == 3)?;
-        return Some(class * 100..=class * 100 + 99);
+        return Some(code(&format!("{class}00"))?..=code(&format!("{class}99"))?);
     }
-    match text.split_once('-') {
-        None => code(text).map(|code| code..=code),
-        Some((from, to)) => {
-            let range = code(from)?..=code(to)?;
-            (!range.is_empty()).then_some(range)
-        }
-    }
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let range = code(from)?..=code(to)?;
+    (!range.is_empty()).then_some(range)
 }
 
 impl fmt::Display for StatusRanges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, range) in self.0.iter().enumerate() {
             let comma = if i > 0 { "," } else { "" };
-            if range.start() == range.end() {
-                write!(f, "{comma}{}", range.start())?;
-            } else {
-                write!(f, "{comma}{}-{}", range.start(), range.end())?;
+            write!(f, "{comma}{}", range.start())?;
+            if range.start() != range.end() {
+                write!(f, "-{}", range.end())?;
             }
         }
         Ok(())

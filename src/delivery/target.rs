@@ -254,9 +254,12 @@ impl Target {
         .collect()
     }
 
-    pub fn has_secrets(&self) -> bool {
-        let mut lists = self.lists().into_iter();
-        lists.any(|(_, list)| list.iter().any(Param::is_secret))
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretSource> {
+        let all = self.params.iter().chain(&self.headers);
+        all.filter_map(|param| match &param.value {
+            Value::Secret(source) => Some(source),
+            Value::Public(_) => None,
+        })
     }
 
     fn lists(&self) -> [(Part, &Vec<Param>); 2] {

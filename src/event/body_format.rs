@@ -51,19 +51,10 @@ pub fn extract_xml(body: &[u8]) -> Cow<'_, [u8]> {
         };
         let (name, value) = (&pair[..equals], &pair[equals + 1..]);
         if FIELD.iter().any(|field| name.eq_ignore_ascii_case(field)) {
-            return Cow::Owned(form_decoded(value));
+            return Cow::Owned(safe_url::form_decoded(value));
         }
     }
     Cow::Borrowed(body)
-}
-
-/// Unlike [`safe_url::decoded_pairs`], leaves bytes that are not UTF-8 as they are.
-fn form_decoded(value: &[u8]) -> Vec<u8> {
-    let mut spaced = value.to_vec();
-    for plus in spaced.iter_mut().filter(|byte| **byte == b'+') {
-        *plus = b' ';
-    }
-    percent_encoding::percent_decode(&spaced).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url, blocking};
 
 use super::direct::Direct;
-use super::errors::{Failed, is_timeout};
+use super::errors::{TransportError, is_timeout};
 use super::options::{ClientError, TransportOptions};
 use super::proxy::Proxies;
 use super::{Arriving, Cut, Memory, Request, Response, SendError, direct, options, tls};
@@ -91,7 +91,7 @@ impl Client {
         on_head: impl FnOnce(&Response),
     ) -> Result<Response, SendError> {
         let (limit, memory) = (request.body_limit, request.memory.clone());
-        let mut arriving = self.request(request)?;
+        let mut arriving = self.receive_head(request)?;
         let headers = arriving.headers.iter();
         let mut response = Response {
             status: arriving.status,
@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// Sends the request and waits for the head of its response.
-    fn request(self, request: Request) -> Result<Arriving, SendError> {
+    fn receive_head(self, request: Request) -> Result<Arriving, SendError> {
         let inner = self.0;
         let unsendable = |message| Err(SendError::not_sent(ErrorKind::Protocol, message));
         let text = request.url.expose();
@@ -131,7 +131,7 @@ impl Client {
             *outgoing.body_mut() = request.body.map(Into::into);
             // Covers the body too, unlike a timeout of the client, which starts anew with each read.
             *outgoing.timeout_mut() = Some(deadline);
-            let sent = inner.http.execute(outgoing).map_err(Failed::from);
+            let sent = inner.http.execute(outgoing).map_err(TransportError::from);
             sent.map(Arriving::from)
         } else if has_proxy {
             return unsendable("its path cannot go through a proxy unchanged".to_owned());

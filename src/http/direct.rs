@@ -1,7 +1,9 @@
 //! Sends a request whose path reqwest would respell (`/a/../b`, `/a\b`), over a connection of its own without a proxy.
 
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::time::Duration;
+use std::vec;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::Uri;
@@ -21,7 +23,7 @@ use tower::{Service as _, service_fn};
 use url::Position;
 
 use super::Arriving;
-use super::errors::{Failed, FailurePoint, LookupError};
+use super::errors::{LookupError, Phase, TransportError};
 use super::options::{LOOPBACK, MAX_HEADERS};
 
 /// A request to the server of `url` for the path and query of `text`, which begins with that server.
@@ -31,7 +33,7 @@ pub fn build(
     method: Method,
     headers: HeaderMap,
     body: Option<Vec<u8>>,
-) -> Result<hyper::Request<Full<Bytes>>, Failed> {
+) -> Result<hyper::Request<Full<Bytes>>, TransportError> {
     let server = &url[..Position::BeforePath];
     let target = text.strip_prefix(server).unwrap_or_default();
     let uri = Uri::builder()
@@ -40,7 +42,7 @@ pub fn build(
         .path_and_query(target)
         .build();
     let mut request = hyper::Request::new(Full::new(Bytes::from(body.unwrap_or_default())));
-    *request.uri_mut() = uri.map_err(|e| Failed::new(FailurePoint::Build, e))?;
+    *request.uri_mut() = uri.map_err(|e| TransportError::new(Phase::Build, e))?;
     *request.method_mut() = method;
     *request.headers_mut() = headers;
     let any = HeaderValue::from_static("*/*");
@@ -48,7 +50,7 @@ pub fn build(
     Ok(request)
 }
 
-/// How to connect.
+/// The options of connections that are made without reqwest.
 pub struct Direct {
     pub tls: ClientConfig,
     pub is_loopback: bool,
@@ -61,20 +63,13 @@ impl Direct {
         &self,
         request: hyper::Request<Full<Bytes>>,
         deadline: Duration,
-    ) -> Result<Arriving, Failed> {
+    ) -> Result<Arriving, TransportError> {
         let deadline = Instant::now() + deadline;
         let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|e| Failed::new(FailurePoint::Build, e))?;
+        let runtime = runtime.map_err(|e| TransportError::new(Phase::Build, e))?;
         let (is_loopback, connect_timeout) = (self.is_loopback, self.connect_timeout);
-        let mut tcp = HttpConnector::new_with_resolver(service_fn(move |name: Name| async move {
-            let addresses = if is_loopback {
-                LOOPBACK.to_vec()
-            } else {
-                let found = lookup_host((name.as_str(), 0)).await;
-                found.map_err(LookupError)?.collect()
-            };
-            Ok::<_, LookupError>(addresses.into_iter())
-        }));
+        let resolver = service_fn(move |name| look_up(name, is_loopback));
+        let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(self.tls.clone())
@@ -90,18 +85,18 @@ impl Direct {
             .retry_canceled_requests(false)
             .build(connector);
         let sent = runtime.block_on(async { timeout_at(deadline, client.request(request)).await });
-        let response = match sent {
-            Ok(Ok(response)) => response,
-            failed => {
+        let sent = match sent {
+            Ok(sent) => sent.map_err(TransportError::from),
+            Err(elapsed) => Err(TransportError::new(Phase::Exchange, elapsed)),
+        };
+        let (head, frames) = match sent {
+            Ok(response) => response.into_parts(),
+            Err(error) => {
                 // Without waiting for a name lookup that hangs.
                 runtime.shutdown_background();
-                return Err(match failed {
-                    Ok(Err(e)) => e.into(),
-                    _ => Failed::timeout(),
-                });
+                return Err(error);
             }
         };
-        let (head, frames) = response.into_parts();
         Ok(Arriving {
             status: head.status.as_u16(),
             headers: head.headers,
@@ -116,6 +111,16 @@ impl Direct {
     }
 }
 
+async fn look_up(name: Name, is_loopback: bool) -> Result<vec::IntoIter<SocketAddr>, LookupError> {
+    let addresses = if is_loopback {
+        LOOPBACK.to_vec()
+    } else {
+        let found = lookup_host((name.as_str(), 0)).await;
+        found.map_err(LookupError)?.collect()
+    };
+    Ok(addresses.into_iter())
+}
+
 /// A body, with the runtime that its connection runs on.
 struct BodyReader {
     runtime: Runtime,
@@ -128,7 +133,7 @@ impl Read for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.unread.is_empty() {
             let next = async { timeout_at(self.deadline, self.frames.frame()).await };
-            let Some(frame) = self.runtime.block_on(next)? else {
+            let Some(frame) = self.runtime.block_on(next).map_err(io::Error::other)? else {
                 return Ok(0);
             };
             // Trailers are not stored.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hyper_util::client::legacy;
 use rustls::CertificateError;
+use tokio::time::error::Elapsed;
 
 use super::SendError;
 use super::options::{MAX_HEAD_BYTES, MAX_HEADERS};
@@ -23,7 +24,7 @@ pub fn is_refused(outcome: &Outcome) -> bool {
 
 /// How far a request got.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum FailurePoint {
+pub enum Phase {
     Build,
     Lookup,
     Connect,
@@ -31,29 +32,24 @@ pub enum FailurePoint {
 }
 
 /// An error of the client, with the phase that it ended.
-pub struct Failed {
-    phase: FailurePoint,
-    timed_out: bool,
+pub struct TransportError {
+    phase: Phase,
     error: Box<dyn Error + Send + Sync>,
 }
 
-impl From<reqwest::Error> for Failed {
-    fn from(error: reqwest::Error) -> Failed {
+impl From<reqwest::Error> for TransportError {
+    fn from(error: reqwest::Error) -> TransportError {
         let phase = if error.is_builder() {
-            FailurePoint::Build
+            Phase::Build
         } else if error.is_dns() {
-            FailurePoint::Lookup
+            Phase::Lookup
         } else if error.is_connect() {
-            FailurePoint::Connect
+            Phase::Connect
         } else {
-            FailurePoint::Exchange
+            Phase::Exchange
         };
-        Failed {
-            phase,
-            timed_out: error.is_timeout(),
-            // Its text ends with the URL, secrets included.
-            error: error.without_url().into(),
-        }
+        // Its text ends with the URL, secrets included.
+        TransportError::new(phase, error.without_url())
     }
 }
 
@@ -62,62 +58,49 @@ impl From<reqwest::Error> for Failed {
 #[error(transparent)]
 pub struct LookupError(pub io::Error);
 
-impl From<legacy::Error> for Failed {
-    fn from(error: legacy::Error) -> Failed {
+impl From<legacy::Error> for TransportError {
+    fn from(error: legacy::Error) -> TransportError {
         let phase = if !error.is_connect() {
-            FailurePoint::Exchange
+            Phase::Exchange
         } else if find::<LookupError>(&error).is_some() {
-            FailurePoint::Lookup
+            Phase::Lookup
         } else {
-            FailurePoint::Connect
+            Phase::Connect
         };
-        Failed {
-            timed_out: find::<tokio::time::error::Elapsed>(&error).is_some(),
-            ..Failed::new(phase, error)
-        }
+        TransportError::new(phase, error)
     }
 }
 
-impl Failed {
-    pub fn new(phase: FailurePoint, error: impl Into<Box<dyn Error + Send + Sync>>) -> Failed {
-        Failed {
-            phase,
-            timed_out: false,
-            error: error.into(),
-        }
-    }
-
-    pub fn timeout() -> Failed {
-        Failed {
-            phase: FailurePoint::Exchange,
-            timed_out: true,
-            error: io::Error::from(io::ErrorKind::TimedOut).into(),
-        }
+impl TransportError {
+    pub fn new(phase: Phase, error: impl Into<Box<dyn Error + Send + Sync>>) -> TransportError {
+        let error = error.into();
+        TransportError { phase, error }
     }
 
     /// The message may contain secrets.
     pub fn classify(&self, timeout: Duration, connect_timeout: Duration) -> SendError {
         let error: &(dyn Error + 'static) = &*self.error;
         let because = |text: &str| format!("{text}: {}", innermost(error));
+        let timed_out = is_timeout(error);
         let (kind, message) = match self.phase {
-            FailurePoint::Exchange if self.timed_out => {
+            Phase::Exchange if timed_out => {
                 let message = format!("no response within {}", compact(timeout));
                 (ErrorKind::Timeout, message)
             }
-            _ if self.timed_out => {
+            _ if timed_out => {
                 let message = format!("no connection within {}", compact(connect_timeout));
                 (ErrorKind::Timeout, message)
             }
-            FailurePoint::Build => (ErrorKind::Protocol, because("the request cannot be sent")),
-            FailurePoint::Lookup => (
+            Phase::Build => (ErrorKind::Protocol, because("the request cannot be sent")),
+            Phase::Lookup => (
                 ErrorKind::Dns,
                 because("the host's name cannot be resolved"),
             ),
-            FailurePoint::Connect => connect_error(error),
-            FailurePoint::Exchange => exchange_error(error),
+            Phase::Connect => connect_error(error),
+            Phase::Exchange => exchange_error(error),
         };
         SendError {
-            maybe_received: self.phase == FailurePoint::Exchange && kind != ErrorKind::Tls,
+            maybe_received: self.phase == Phase::Exchange && kind != ErrorKind::Tls,
             kind,
             message,
         }
@@ -260,9 +243,8 @@ fn has_io_error(error: &(dyn Error + 'static), kinds: &[io::ErrorKind]) -> bool 
         .any(|error| kinds.contains(&error.kind()))
 }
 
-/// Whether reading a body ended at the deadline.
-pub fn is_timeout(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::TimedOut
+pub fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    find::<Elapsed>(error).is_some()
         || find::<reqwest::Error>(error).is_some_and(reqwest::Error::is_timeout)
 }
 

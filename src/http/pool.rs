@@ -25,13 +25,13 @@ pub struct Pool {
 
 #[derive(Default)]
 struct Workers {
-    state: Mutex<Jobs>,
+    state: Mutex<PoolState>,
     /// There is a job, or the pool was closed.
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Jobs {
+struct PoolState {
     queue: VecDeque<Arc<Exchange>>,
     running: Vec<Arc<Exchange>>,
     threads: usize,

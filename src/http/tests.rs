@@ -56,6 +56,15 @@ fn send(request: Request) -> Completed {
     client(request.url.expose(), LONG, &Arc::default()).send(request)
 }
 
+fn error(request: Request) -> SendError {
+    send(request).result.err().unwrap()
+}
+
+fn response(request: Request) -> Response {
+    let result = send(request).result;
+    result.map_err(|error| error.message).unwrap()
+}
+
 fn message(completed: Completed) -> String {
     match completed.result {
         Ok(response) => format!(
@@ -123,7 +132,7 @@ fn sends_and_returns_bytes_unchanged() {
         ("x-z", b"2"),
         ("Empty", b""),
     ];
-    let completed = send(Request {
+    let response = response(Request {
         method: "pUt".to_owned(),
         headers: headers
             .map(|(name, value)| (name.to_owned(), value.to_vec()))
@@ -143,7 +152,6 @@ fn sends_and_returns_bytes_unchanged() {
         received.escape_ascii().to_string(),
         expected.escape_ascii().to_string()
     );
-    let response = completed.result.map_err(|error| error.message).unwrap();
     assert_eq!(
         (response.status, &response.body[..], response.cut),
         (418, &b"\x00\xffx"[..], None)
@@ -217,11 +225,10 @@ fn body_is_read_up_to_its_limit_and_memory() {
         for target in ["/", "/a/../b"] {
             let body = vec![b'x'; sent];
             let (url, served) = serve(&[head(announced).into_bytes(), body].concat());
-            let completed = send(Request {
+            let response = response(Request {
                 memory: memory.clone(),
                 ..request(&format!("{url}{target}"))
             });
-            let response = completed.result.map_err(|error| error.message).unwrap();
             let cut_text = response.cut.map(|cut| cut.to_string());
             assert_eq!(
                 (response.body.len(), cut_text.as_deref()),
@@ -238,39 +245,23 @@ fn errors_have_a_kind_and_say_if_the_request_may_have_arrived() {
     let (listener, closed) = listen();
     drop(listener);
     for target in ["/", "/a/../b"] {
-        let error = send(request(&format!("{closed}{target}")))
-            .result
-            .err()
-            .unwrap();
-        assert_eq!(
-            (error.kind, error.message.as_str(), error.maybe_received),
-            (ErrorKind::Connect, "connection refused", false)
-        );
-        let (url, _served) = serve(b"no HTTP at all\r\n\r\n");
-        let error = send(request(&format!("{url}{target}")))
-            .result
-            .err()
-            .unwrap();
-        assert_eq!(
-            (error.kind, error.maybe_received),
-            (ErrorKind::Protocol, true)
-        );
-        let (url, _served) = serve(b"");
-        let error = send(request(&format!("{url}{target}")))
-            .result
-            .err()
-            .unwrap();
-        assert_eq!((error.kind, error.maybe_received), (ErrorKind::Reset, true));
+        let refused = SendError::not_sent(ErrorKind::Connect, "connection refused");
+        assert_eq!(error(request(&format!("{closed}{target}"))), refused);
+        for (response, kind) in [
+            (&b"no HTTP at all\r\n\r\n"[..], ErrorKind::Protocol),
+            (b"", ErrorKind::Reset),
+        ] {
+            let (url, _served) = serve(response);
+            let error = error(request(&format!("{url}{target}")));
+            assert_eq!((error.kind, error.maybe_received), (kind, true));
+        }
     }
-    let error = send(Request {
+    let unsendable = error(Request {
         method: "A B".to_owned(),
         ..request("http://127.0.0.1:1")
     });
-    let error = error.result.err().unwrap();
-    assert_eq!(
-        (error.message.as_str(), error.maybe_received),
-        ("`A B` cannot be sent as a method", false)
-    );
+    let expected = SendError::not_sent(ErrorKind::Protocol, "`A B` cannot be sent as a method");
+    assert_eq!(unsendable, expected);
 }
 
 #[test]
@@ -278,8 +269,8 @@ fn request_that_cannot_be_built_is_not_maybe_received() {
     for target in ["/?", "/a/../b?"] {
         let (url, _served) = serve(NO_CONTENT);
         let long = "x".repeat(70_000);
-        let error = send(request(&format!("{url}{target}{long}"))).result.err();
-        assert!(!error.unwrap().maybe_received, "{target}");
+        let error = error(request(&format!("{url}{target}{long}")));
+        assert!(!error.maybe_received, "{target}");
     }
 }
 
@@ -337,27 +328,16 @@ fn connect_timeout_is_reported_as_such() {
     let (_listener, _queued, server) = never_accepting();
     for target in ["/", "/a/../b"] {
         let url = format!("{server}{target}");
-        for (timeout, connect_timeout, expected) in [
-            (LONG, SHORT, "no connection within 300ms"),
-            (SHORT, SHORT, "no connection within 300ms"),
-            (SHORT, LONG, "no connection within 300ms"),
-        ] {
+        for (timeout, connect_timeout) in [(LONG, SHORT), (SHORT, SHORT), (SHORT, LONG)] {
             let begun = Instant::now();
             let options = TransportOptions {
                 timeout,
                 connect_timeout,
                 ..TransportOptions::default()
             };
-            let error = client_with(&options, &url, &Arc::default())
-                .send(request(&url))
-                .result
-                .err()
-                .unwrap();
-            assert_eq!(
-                (error.message.as_str(), error.kind, error.maybe_received),
-                (expected, ErrorKind::Timeout, false),
-                "{target}"
-            );
+            let completed = client_with(&options, &url, &Arc::default()).send(request(&url));
+            let expected = SendError::not_sent(ErrorKind::Timeout, "no connection within 300ms");
+            assert_eq!(completed.result.err(), Some(expected), "{target}");
             assert!(begun.elapsed() < SHORT + Duration::from_millis(500));
         }
     }
@@ -369,12 +349,22 @@ fn names_are_looked_up_in_the_same_way_for_any_target() {
     let port = url.rsplit(':').next().unwrap();
     let local = format!("http://x.localhost:{port}/a/../b");
     assert_eq!(message(send(request(&local))), "204 ");
-    let unknown = ["/", "/a/../b"].map(|target| {
-        let error = send(request(&format!("http://x.invalid{target}"))).result;
-        error.err().unwrap()
-    });
+    let unknown =
+        ["/", "/a/../b"].map(|target| error(request(&format!("http://x.invalid{target}"))));
     assert_eq!(unknown[0], unknown[1]);
     assert_eq!(unknown[0].kind, ErrorKind::Dns);
+}
+
+/// A pool of two threads with three requests, and where their results go.
+fn begin_three(client: Client, url: &str) -> (Pool, mpsc::Receiver<String>) {
+    let pool = Pool::new(2);
+    let (sender, receiver) = mpsc::channel();
+    for _ in 0..3 {
+        let sender = sender.clone();
+        let done = move |completed| sender.send(message(completed)).unwrap();
+        pool.begin(client, request(url), Box::new(done));
+    }
+    (pool, receiver)
 }
 
 #[test]
@@ -382,13 +372,7 @@ fn interrupt_abandons_what_is_running_and_waiting() {
     let interrupted = Arc::<AtomicBool>::default();
     let url = serve_slowly(b"");
     let client = client(&url, LONG, &interrupted);
-    let pool = Pool::new(2);
-    let (sender, receiver) = mpsc::channel();
-    for _ in 0..3 {
-        let sender = sender.clone();
-        let done = move |completed| sender.send(message(completed)).unwrap();
-        pool.begin(client, request(&url), Box::new(done));
-    }
+    let (pool, receiver) = begin_three(client, &url);
     thread::sleep(Duration::from_millis(100));
     let begun = Instant::now();
     interrupted.store(true, Ordering::Relaxed);
@@ -416,22 +400,14 @@ fn interrupt_abandons_what_is_running_and_waiting() {
 fn pool_sends_as_many_at_once_as_it_has_threads() {
     let (listener, url) = listen();
     let client = client(&url, LONG, &Arc::default());
-    let pool = Pool::new(2);
-    let (sender, receiver) = mpsc::channel();
-    for _ in 0..3 {
-        let sender = sender.clone();
-        let done = move |completed| sender.send(message(completed)).unwrap();
-        pool.begin(client, request(&url), Box::new(done));
-    }
-    let mut streams = [listener.accept().unwrap().0, listener.accept().unwrap().0];
-    assert!(receiver.try_recv().is_err());
-    for stream in &mut streams {
+    let (_pool, receiver) = begin_three(client, &url);
+    let respond = |mut stream: TcpStream| {
         stream.read_exact(&mut [0; 4]).unwrap();
         stream.write_all(NO_CONTENT).unwrap();
         assert_eq!(receiver.recv_timeout(LONG).unwrap(), "204 ");
-    }
-    let mut stream = listener.accept().unwrap().0;
-    stream.read_exact(&mut [0; 4]).unwrap();
-    stream.write_all(NO_CONTENT).unwrap();
-    assert_eq!(receiver.recv_timeout(LONG).unwrap(), "204 ");
+    };
+    let streams = [listener.accept().unwrap().0, listener.accept().unwrap().0];
+    assert!(receiver.try_recv().is_err());
+    streams.into_iter().for_each(respond);
+    respond(listener.accept().unwrap().0);
 }

@@ -4,8 +4,7 @@
 //! [`Redactor`] masks known secrets in text from outside.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -13,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
-use crate::text::nearest;
+use crate::text::{nearest, read_text};
 
 mod redactor;
 pub mod safe_url;
@@ -88,9 +87,7 @@ pub enum SecretError {
     #[error("the environment variable `{0}` is not UTF-8")]
     EnvText(String),
     #[error("cannot read the file `{0}`: {1}")]
-    File(PathBuf, std::io::Error),
-    #[error("the file `{0}` {1}")]
-    Content(PathBuf, &'static str),
+    File(PathBuf, io::Error),
     #[error("its value contains a control character, which a header cannot")]
     Control,
     #[error("its value was given literally, and values are never stored")]
@@ -133,11 +130,10 @@ impl SecretSource {
             Some(("env", name)) => Ok(SecretSource::Env(name.to_owned())),
             Some(("file", path)) => Ok(SecretSource::File(PathBuf::from(path))),
             Some((word, _))
-                if !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphabetic()) =>
+                if word.bytes().all(|b| b.is_ascii_alphabetic()) && !word.is_empty() =>
             {
-                Err(InvalidReference::Unknown {
-                    near: nearest(&word.to_ascii_lowercase(), ["env", "file"]),
-                })
+                let near = nearest(&word.to_ascii_lowercase(), ["env", "file"]);
+                Err(InvalidReference::Unknown { near })
             }
             _ if rest.starts_with('@') => Ok(SecretSource::Literal(Secret::new(rest))),
             _ => Ok(SecretSource::Literal(Secret::new(text))),
@@ -168,68 +164,45 @@ impl SecretSource {
             SecretSource::Literal(secret) => Ok(secret.clone()),
             SecretSource::NotStored => Err(SecretError::NotStored),
             SecretSource::Untrusted(reference) => Err(SecretError::Untrusted(reference.clone())),
-            SecretSource::Env(name) => match variables.var(name) {
-                None => Err(SecretError::Env(name.clone())),
-                Some(value) if value.is_empty() => Err(SecretError::Env(name.clone())),
-                Some(value) => value
-                    .into_string()
-                    .map(Secret)
-                    .map_err(|_| SecretError::EnvText(name.clone())),
-            },
-            SecretSource::File(path) => read_secret_file(path),
+            SecretSource::Env(name) => {
+                let value = variables.var(name).filter(|value| !value.is_empty());
+                let value = value.ok_or_else(|| SecretError::Env(name.clone()))?;
+                let text = value.into_string();
+                text.map(Secret)
+                    .map_err(|_| SecretError::EnvText(name.clone()))
+            }
+            SecretSource::File(path) => {
+                read_secret_file(path).map_err(|e| SecretError::File(path.clone(), e))
+            }
         }
     }
 }
 
-fn read_secret_file(path: &Path) -> Result<Secret, SecretError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|e| SecretError::File(path.to_owned(), e))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(SecretError::Content(
-            path.to_owned(),
-            "is larger than 64 KiB",
-        ));
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| SecretError::Content(path.to_owned(), "is not UTF-8"))?;
+fn read_secret_file(path: &Path) -> io::Result<Secret> {
+    let text = read_text(path, MAX_FILE_BYTES)?;
     let value = text.strip_suffix('\n').unwrap_or(&text);
     let value = value.strip_suffix('\r').unwrap_or(value);
     if value.is_empty() {
-        return Err(SecretError::Content(path.to_owned(), "is empty"));
+        return Err(io::Error::other("it is empty"));
     }
     Ok(Secret::new(value))
 }
 
 /// Whether a literal value contains a reference after its start. To send it as it is would be a mistake.
 pub fn contains_reference(value: &str) -> bool {
-    let mut found = ["@env:", "@file:"]
-        .map(|word| value.rfind(word))
+    ["@env:", "@file:"]
         .into_iter()
-        .flatten();
-    found.any(|at| at > 0)
+        .any(|start| value.rfind(start) > Some(0))
 }
 
 /// Whether the header's name or value looks like a credential, so that its value is treated as a secret. A signature is not
 /// one: it is valid for one body only.
 pub fn header_is_secret(name: &str, value: &str) -> bool {
-    const TELLTALES: [&str; 11] = [
-        "auth",
-        "token",
-        "secret",
-        "key",
-        "cookie",
-        "password",
-        "passwd",
-        "credential",
-        "session",
-        "jwt",
-        "bearer",
-    ];
+    const NAMES: &str =
+        "auth token secret key cookie password passwd credential session jwt bearer";
     const SCHEMES: [&str; 4] = ["basic ", "bearer ", "digest ", "token "];
     let (name, value) = (name.to_ascii_lowercase(), value.to_ascii_lowercase());
-    let is_named = TELLTALES.iter().any(|telltale| name.contains(telltale));
+    let is_named = NAMES.split(' ').any(|part| name.contains(part));
     is_named && !name.contains("signature")
         || SCHEMES.iter().any(|scheme| value.starts_with(scheme))
 }
@@ -240,16 +213,14 @@ pub fn credentials_in_header(value: &Secret) -> Vec<Secret> {
         return Vec::new();
     };
     let mut found = vec![Secret::new(token)];
-    let decoded = STANDARD
-        .decode(token.trim())
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok());
-    if let Some(decoded) = decoded.filter(|_| scheme.eq_ignore_ascii_case("basic")) {
-        found.push(Secret::new(
-            decoded
-                .split_once(':')
-                .map_or(decoded.as_str(), |(_, password)| password),
-        ));
+    if scheme.eq_ignore_ascii_case("basic")
+        && let Ok(decoded) = STANDARD.decode(token.trim())
+        && let Ok(pair) = String::from_utf8(decoded)
+    {
+        let password = pair
+            .split_once(':')
+            .map_or(&*pair, |(_, password)| password);
+        found.push(Secret::new(password));
     }
     found
 }

@@ -344,8 +344,17 @@ pub fn form_encoded(bytes: &[u8]) -> String {
     url::form_urlencoded::byte_serialize(bytes).collect()
 }
 
-/// The decoded pairs of a query or form, in order. A part without `=` is a name with an empty value; invalid UTF-8 is
-/// replaced by U+FFFD.
+/// Decodes the name or value of a form.
+pub fn form_decoded(bytes: &[u8]) -> Vec<u8> {
+    let mut spaced = bytes.to_vec();
+    for plus in spaced.iter_mut().filter(|byte| **byte == b'+') {
+        *plus = b' ';
+    }
+    percent_encoding::percent_decode(&spaced).collect()
+}
+
+/// The decoded pairs of a query or form, in order. A part without `=` is a name with an empty value. Bytes that are not
+/// UTF-8 are replaced by U+FFFD, unlike by [`form_decoded`].
 pub fn decoded_pairs(query: &str) -> Vec<(String, String)> {
     url::form_urlencoded::parse(query.as_bytes())
         .into_owned()
