@@ -250,7 +250,7 @@ fn journal_hint(error: &JournalError) -> &'static str {
         JournalError::Locked { .. } => {
             "try again when the other process has finished, or use another file with `--journal FILE`"
         }
-        JournalError::Foreign { .. } => {
+        JournalError::NotAJournal { .. } => {
             "use another file with `--journal FILE`; hookfire creates it if it does not exist"
         }
         JournalError::Newer { .. } => {

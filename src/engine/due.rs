@@ -114,11 +114,11 @@ impl<'a> DueQueue<'a> {
         let mut passed_over = 0;
         loop {
             while let Some(due) = self.page.pop_front() {
-                if self.under_way.contains_key(&due.seen.id) {
+                if self.under_way.contains_key(&due.version.id) {
                     continue;
                 }
                 if self.take(&due, now) {
-                    return Ok(Upcoming::Due(due.seen));
+                    return Ok(Upcoming::Due(due.version));
                 }
                 passed_over += 1;
             }
@@ -175,10 +175,10 @@ impl<'a> DueQueue<'a> {
         let endpoint = self.endpoints.entry(due.url.clone()).or_default();
         if endpoint.may_have_worker(free, now) {
             endpoint.under_way += 1;
-            self.under_way.insert(due.seen.id, due.url.clone());
+            self.under_way.insert(due.version.id, due.url.clone());
             return true;
         }
-        let position = (due.at, due.seen.id);
+        let position = (due.at, due.version.id);
         let first = endpoint.passed_over.unwrap_or(position);
         endpoint.passed_over = Some(first.min(position));
         false
@@ -207,7 +207,7 @@ impl<'a> DueQueue<'a> {
         let page = self.due_page(now, Some((at, id - 1)), Some(url));
         let rest = match &page {
             Ok(page) if page.len() < PAGE_SIZE as usize => None,
-            Ok(page) => page.last().map(|last| (last.at, last.seen.id + 1)),
+            Ok(page) => page.last().map(|last| (last.at, last.version.id + 1)),
             Err(_) => Some(from),
         };
         self.endpoints
@@ -221,7 +221,7 @@ impl<'a> DueQueue<'a> {
     fn read_page(&mut self, now: UnixMs) -> Result<(), JournalError> {
         let page = self.due_page(now, self.after, None)?;
         if let Some(last) = page.last() {
-            self.after = Some((last.at, last.seen.id));
+            self.after = Some((last.at, last.version.id));
             self.seen = self.seen.saturating_add(PAGE_SIZE);
             self.page.extend(page);
             return Ok(());

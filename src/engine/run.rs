@@ -21,7 +21,7 @@ use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Sta
 use crate::http::{Completed, is_refused, outcome as outcome_of};
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, DeliveryVersion, JournalError, NewAttempt, NewDelivery,
-    Next, Reply, ScheduleSlot, Write, WriteResult,
+    NextStep, Reply, ScheduleSlot, Write, WriteResult,
 };
 use crate::time::UnixMs;
 
@@ -83,7 +83,7 @@ struct Recording {
     sent: bool,
     duration: Duration,
     outcome: Arc<Outcome>,
-    next: Next,
+    next: NextStep,
     ended_at: Duration,
 }
 
@@ -146,7 +146,7 @@ pub struct EventLoop<'r> {
     /// When the rate allows the next request.
     rate_allows_at: Option<Duration>,
     /// When to ask the source again, if it said so.
-    ask_at: Option<Duration>,
+    ask_source_at: Option<Duration>,
     renewing: bool,
     renew_at: Duration,
     has_more: bool,
@@ -179,7 +179,7 @@ impl<'r> EventLoop<'r> {
             slowest: Duration::ZERO,
             bucket: limits.rate.map(Bucket::new),
             rate_allows_at: None,
-            ask_at: None,
+            ask_source_at: None,
             renewing: false,
             renew_at: engine.clock.elapsed() + RENEW_INTERVAL,
             has_more: true,
@@ -198,7 +198,7 @@ impl<'r> EventLoop<'r> {
                 self.stop();
             }
             self.renew_leases();
-            let more_to_take = self.take_jobs();
+            let must_take_more = self.take_deliveries();
             self.send_ready();
             self.submit();
             if self.is_idle() && (self.stopping || !self.has_more) {
@@ -207,7 +207,7 @@ impl<'r> EventLoop<'r> {
             let mut next = events.try_recv().ok();
             if next.is_none() || rounds.is_multiple_of(ROUNDS_PER_IDLE) {
                 let idle = self.idle();
-                let timeout = if more_to_take { Duration::ZERO } else { idle };
+                let timeout = if must_take_more { Duration::ZERO } else { idle };
                 next = next.or_else(|| self.engine.wait.receive(events, timeout));
             }
             if let Some(event) = next {
@@ -237,7 +237,7 @@ impl<'r> EventLoop<'r> {
         }
         let elapsed = self.elapsed();
         // A delivery that is already due waits for a free worker, which is an event.
-        [self.next_due(), self.ask_at, self.rate_allows_at]
+        [self.next_due(), self.ask_source_at, self.rate_allows_at]
             .into_iter()
             .flatten()
             .filter(|at| *at > elapsed)
@@ -301,7 +301,7 @@ impl<'r> EventLoop<'r> {
     }
 
     /// As [`EventLoop::write`], for a write that no attempt waits for.
-    fn write_aside(
+    fn write_other(
         &mut self,
         write: Write,
         then: impl FnOnce(&mut EventLoop<'_>, Written) + Send + 'static,
@@ -319,7 +319,7 @@ impl<'r> EventLoop<'r> {
 
     /// Claims deliveries as long as there is room: first those whose next attempt is due, then new ones. Returns whether
     /// to come back at once: deliveries that cannot be sent take no room, and must not delay the others.
-    fn take_jobs(&mut self) -> bool {
+    fn take_deliveries(&mut self) -> bool {
         let mut unsent = 0;
         while self.has_room() {
             if unsent >= MAX_UNSENT_PER_ROUND {
@@ -345,7 +345,7 @@ impl<'r> EventLoop<'r> {
                         self.claim(id, ClaimCondition::Scheduled { attempts }, attempts)
                     }
                     SourceItem::Later(wait) => {
-                        self.ask_at = wait.map(|wait| self.elapsed().saturating_add(wait));
+                        self.ask_source_at = wait.map(|wait| self.elapsed().saturating_add(wait));
                         return false;
                     }
                     SourceItem::Invalid => {
@@ -368,7 +368,7 @@ impl<'r> EventLoop<'r> {
     }
 
     fn next_item(&mut self) -> SourceItem {
-        self.ask_at = None;
+        self.ask_source_at = None;
         self.source.next()
     }
 
@@ -427,10 +427,10 @@ impl<'r> EventLoop<'r> {
                 handed_over_at: Duration::ZERO,
             };
             match result {
-                Ok(WriteResult::Delivery(delivery)) => run.claimed(attempt(delivery)),
-                Ok(_) => run.not_claimed(bytes),
+                Ok(WriteResult::Delivery(delivery)) => run.claim_succeeded(attempt(delivery)),
+                Ok(_) => run.claim_failed(bytes),
                 Err(e) => {
-                    run.not_claimed(bytes);
+                    run.claim_failed(bytes);
                     run.not_accepted(line, e);
                 }
             }
@@ -439,7 +439,7 @@ impl<'r> EventLoop<'r> {
     }
 
     fn ignore(&mut self, delivery: NewDelivery, by: Switch, line: u64) {
-        self.write_aside(
+        self.write_other(
             Write::Ignore(delivery, by),
             move |run, result| match result {
                 Ok(WriteResult::Delivery(delivery)) => run.end(&delivery),
@@ -449,7 +449,7 @@ impl<'r> EventLoop<'r> {
         );
     }
 
-    fn claimed(&mut self, mut attempt: ClaimedAttempt) {
+    fn claim_succeeded(&mut self, mut attempt: ClaimedAttempt) {
         self.claiming -= 1;
         self.window.committed();
         attempt.claimed_at = self.elapsed();
@@ -457,7 +457,7 @@ impl<'r> EventLoop<'r> {
     }
 
     /// The commit of a claim has ended without one; `bytes` is the size of its event.
-    fn not_claimed(&mut self, bytes: usize) {
+    fn claim_failed(&mut self, bytes: usize) {
         self.claiming -= 1;
         self.window.committed();
         self.bytes -= bytes;
@@ -502,7 +502,7 @@ impl<'r> EventLoop<'r> {
             claimed_at: Duration::ZERO,
             handed_over_at: Duration::ZERO,
         };
-        self.write(write, |run, result| run.begun(attempt, result));
+        self.write(write, |run, result| run.claim_committed(attempt, result));
         true
     }
 
@@ -534,12 +534,12 @@ impl<'r> EventLoop<'r> {
         }
     }
 
-    fn begun(&mut self, mut attempt: ClaimedAttempt, result: Written) {
+    fn claim_committed(&mut self, mut attempt: ClaimedAttempt, result: Written) {
         if let Ok(WriteResult::Claimed(number)) = result {
             attempt.delivery.attempt_count = number;
-            return self.claimed(attempt);
+            return self.claim_succeeded(attempt);
         }
-        self.not_claimed(attempt.event.len());
+        self.claim_failed(attempt.event.len());
         match result {
             Ok(_) => self.lost(attempt.delivery.id, attempt.condition),
             Err(e) => self.halt(e),
@@ -622,11 +622,11 @@ impl<'r> EventLoop<'r> {
         self.engine.sender.begin(
             client,
             request,
-            Box::new(move |completed| waker.send(|run| run.responded(attempt, completed))),
+            Box::new(move |completed| waker.send(|run| run.request_ended(attempt, completed))),
         );
     }
 
-    fn responded(&mut self, mut attempt: ClaimedAttempt, completed: Completed) {
+    fn request_ended(&mut self, mut attempt: ClaimedAttempt, completed: Completed) {
         self.in_flight -= 1;
         let Completed { duration, result } = completed;
         let plan = &attempt.plan;
@@ -643,9 +643,9 @@ impl<'r> EventLoop<'r> {
         });
     }
 
-    fn next_step(&self, plan: &SendPlan, outcome: &Outcome, made: u32) -> Next {
+    fn next_step(&self, plan: &SendPlan, outcome: &Outcome, made: u32) -> NextStep {
         let Some(error) = &outcome.error else {
-            return Next::Delivered;
+            return NextStep::Delivered;
         };
         let stopped = match plan.mode {
             RetryMode::Wait | RetryMode::WaitUnlessRefused => {
@@ -656,11 +656,11 @@ impl<'r> EventLoop<'r> {
         };
         let delay = plan.policy.interval;
         match plan.mode {
-            _ if stopped => Next::Interrupted,
-            _ if made >= plan.policy.attempts() => Next::Failed,
-            RetryMode::WaitUnlessRefused if made == 1 && is_refused(outcome) => Next::Failed,
-            RetryMode::Schedule => Next::Scheduled { delay },
-            RetryMode::Wait | RetryMode::WaitUnlessRefused => Next::Retry {
+            _ if stopped => NextStep::Interrupted,
+            _ if made >= plan.policy.attempts() => NextStep::Failed,
+            RetryMode::WaitUnlessRefused if made == 1 && is_refused(outcome) => NextStep::Failed,
+            RetryMode::Schedule => NextStep::Scheduled { delay },
+            RetryMode::Wait | RetryMode::WaitUnlessRefused => NextStep::Retry {
                 delay,
                 lease: delay.saturating_add(LEASE_GRACE),
             },
@@ -684,11 +684,11 @@ impl<'r> EventLoop<'r> {
         };
         self.recording += 1;
         self.write(Write::Finish(result), |run, result| {
-            run.recorded(recording, result);
+            run.outcome_committed(recording, result);
         });
     }
 
-    fn recorded(&mut self, recording: Recording, result: Written) {
+    fn outcome_committed(&mut self, recording: Recording, result: Written) {
         self.recording -= 1;
         let Recording {
             attempt,
@@ -728,7 +728,7 @@ impl<'r> EventLoop<'r> {
                 self.summary.latencies.add(duration);
             }
             let next_in = match next {
-                Next::Scheduled { delay } | Next::Retry { delay, .. } => Some(delay),
+                NextStep::Scheduled { delay } | NextStep::Retry { delay, .. } => Some(delay),
                 _ => None,
             };
             let finished = FinishedAttempt {
@@ -742,7 +742,7 @@ impl<'r> EventLoop<'r> {
                 .observe(Update::Attempted(&delivery, finished));
         }
         match next {
-            Next::Retry { delay, lease } => {
+            NextStep::Retry { delay, lease } => {
                 let waiting = Waiting {
                     made: attempt.made,
                     lease_until: self.elapsed().saturating_add(lease),
@@ -791,13 +791,13 @@ impl<'r> EventLoop<'r> {
     }
 
     fn give_up(&mut self, ids: Vec<i64>) {
-        self.write_aside(Write::Release(ids.clone()), |run, result| match result {
-            Ok(_) => ids.into_iter().for_each(|id| run.report_given_up(id)),
+        self.write_other(Write::Release(ids.clone()), |run, result| match result {
+            Ok(_) => ids.into_iter().for_each(|id| run.report_released(id)),
             Err(e) => run.halt(e),
         });
     }
 
-    fn report_given_up(&mut self, id: i64) {
+    fn report_released(&mut self, id: i64) {
         match self.engine.journal.delivery(id) {
             Ok(Some(delivery)) => self.end(&delivery),
             Ok(None) => {}
@@ -815,7 +815,7 @@ impl<'r> EventLoop<'r> {
                 abandoned: delivery.status.in_failed_list(),
             };
             let (id, number) = (delivery.id, delivery.attempt_count);
-            self.write_aside(Write::PutBack { id, number, slot }, |run, result| {
+            self.write_other(Write::PutBack { id, number, slot }, |run, result| {
                 if let Err(e) = result {
                     run.halt(e);
                 }
@@ -838,7 +838,7 @@ impl<'r> EventLoop<'r> {
             sent: false,
             duration: Duration::ZERO,
             outcome: Arc::new(outcome),
-            next: Next::Interrupted,
+            next: NextStep::Interrupted,
             ended_at,
         });
     }
@@ -880,14 +880,14 @@ impl<'r> EventLoop<'r> {
         self.write(write, move |run, result| {
             run.renewing = false;
             match result {
-                Ok(WriteResult::Renewed(owned)) => run.renewed(&ids, elapsed, lease, &owned),
+                Ok(WriteResult::Renewed(owned)) => run.leases_renewed(&ids, elapsed, lease, &owned),
                 Ok(_) => {}
                 Err(e) => run.halt(e),
             }
         });
     }
 
-    fn renewed(&mut self, asked: &[i64], at: Duration, lease: Duration, owned: &[i64]) {
+    fn leases_renewed(&mut self, asked: &[i64], at: Duration, lease: Duration, owned: &[i64]) {
         let asked: HashSet<i64> = asked.iter().copied().collect();
         let owned: HashSet<i64> = owned.iter().copied().collect();
         let is_lost = |id: i64| asked.contains(&id) && !owned.contains(&id);
@@ -921,12 +921,12 @@ impl<'r> EventLoop<'r> {
 }
 
 /// Updates a delivery as the journal does when it records an attempt.
-fn apply(delivery: &mut Delivery, outcome: &Outcome, next: Next, now: UnixMs) {
+fn apply(delivery: &mut Delivery, outcome: &Outcome, next: NextStep, now: UnixMs) {
     (delivery.status, delivery.next_attempt_at) = match next {
-        Next::Delivered => (Status::Delivered, None),
-        Next::Failed => (Status::Failed, None),
-        Next::Interrupted => (Status::Interrupted, None),
-        Next::Scheduled { delay } | Next::Retry { delay, .. } => {
+        NextStep::Delivered => (Status::Delivered, None),
+        NextStep::Failed => (Status::Failed, None),
+        NextStep::Interrupted => (Status::Interrupted, None),
+        NextStep::Scheduled { delay } | NextStep::Retry { delay, .. } => {
             (Status::Pending, Some(now.plus(delay)))
         }
     };

@@ -9,7 +9,7 @@ pub enum JournalError {
     #[error("the journal `{path}` is locked: another process has held it for {}", crate::time::compact(*waited))]
     Locked { path: PathBuf, waited: Duration },
     #[error("`{path}` is not a hookfire journal: {reason}")]
-    Foreign { path: PathBuf, reason: String },
+    NotAJournal { path: PathBuf, reason: String },
     #[error(
         "the journal `{path}` was written by a newer hookfire (its schema version is {found}; this hookfire supports up \
          to {known})"
@@ -29,11 +29,11 @@ pub enum JournalError {
     /// The files at this path are not the ones that were opened; `what` says why.
     #[error("the journal `{path}` changed while it was in use: {what}")]
     Lost { path: PathBuf, what: String },
-    /// `aside` is the command that moves the journal's files away.
+    /// `move_command` moves the journal's files away.
     #[error(
-        "the journal `{path}` was written by a development build of hookfire and cannot be read; move it aside: {aside}"
+        "the journal `{path}` was written by a development build of hookfire and cannot be read; move it aside: {move_command}"
     )]
-    Development { path: PathBuf, aside: String },
+    Development { path: PathBuf, move_command: String },
     /// SQLite would use a separate write-ahead log for each name of the file.
     #[error("the journal `{path}` has {links} hard links; a journal must have one name")]
     Linked { path: PathBuf, links: u64 },

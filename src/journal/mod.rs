@@ -29,8 +29,8 @@ pub use group_writer::{CommitRetry, GroupWriter, Reply};
 pub use host::Processes;
 pub use records::{
     AttemptResult, CaptureRules, Claim, ClaimCondition, Cursor, DeliveryList, DeliveryVersion, Due,
-    Health, Import, NewAttempt, NewDelivery, Next, Outcomes, Query, ScheduleSlot, Slice, Write,
-    WriteResult,
+    Health, Import, NewAttempt, NewDelivery, NextStep, Query, ScheduleSlot, Slice, StatusCounts,
+    Write, WriteResult,
 };
 
 use crate::capture::{Bin, CaptureRecord};
@@ -85,7 +85,7 @@ pub trait Journal: Deliveries + Schedule + Captures + Send {
     fn check(&self) -> Result<Health, JournalError>;
     /// Copies a snapshot to a new file, which must not exist yet. Fails soon after `interrupted` is set,
     /// as do later methods.
-    fn copy_to(&mut self, path: &Path, interrupted: Arc<AtomicBool>) -> Result<(), JournalError>;
+    fn export(&mut self, path: &Path, interrupted: Arc<AtomicBool>) -> Result<(), JournalError>;
 }
 
 pub trait Deliveries {
@@ -110,7 +110,7 @@ pub trait Deliveries {
     /// How many deliveries a query matches, at most `max`. Ignores the query's limit.
     fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError>;
     /// Deliveries accepted since `since`, counted by status and by intervals of `interval_ms`.
-    fn outcomes(&self, since: UnixMs, interval_ms: i64) -> Result<Outcomes, JournalError>;
+    fn status_counts(&self, since: UnixMs, interval_ms: i64) -> Result<StatusCounts, JournalError>;
     /// Adds deliveries that another sender failed to deliver to the failed list, except those whose uuid exists. Like
     /// all methods that return a [`Slice`], it stops after a short time, so that other processes can write, and pauses
     /// if it is called again soon.

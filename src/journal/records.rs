@@ -116,12 +116,12 @@ pub struct AttemptResult {
     /// From sending the request to its response or error.
     pub duration: Duration,
     pub outcome: Arc<Outcome>,
-    pub next: Next,
+    pub next: NextStep,
 }
 
 /// The state of a delivery after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextStep {
     Delivered,
     Failed,
     Interrupted,
@@ -232,7 +232,7 @@ impl Cursor {
 
 /// Counts of recent deliveries by status.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Outcomes {
+pub struct StatusCounts {
     /// Number of the interval, status, and how many deliveries accepted in the interval have that status
     /// now. Ignored deliveries are not counted.
     pub counts: Vec<(usize, Status, usize)>,
@@ -280,7 +280,7 @@ impl From<&Delivery> for DeliveryVersion {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
     pub at: UnixMs,
-    pub seen: DeliveryVersion,
+    pub version: DeliveryVersion,
     /// Its endpoint's URL without the query.
     pub url: String,
 }

@@ -252,7 +252,7 @@ async fn outcomes(State(state): Web, Query(query): Query<OutcomesQuery>) -> ApiR
             let now = journal.now();
             let bar_ms = hours * 3_600_000 / CHART_BARS;
             let since = UnixMs(now.0 - bar_ms * CHART_BARS);
-            let found = journal.outcomes(since, bar_ms)?;
+            let found = journal.status_counts(since, bar_ms)?;
             let mut bars = [[0; 3]; CHART_BARS as usize];
             for (bar, status, count) in found.counts {
                 let column = match status {

@@ -19,8 +19,8 @@ use crate::delivery::{AttemptError, ErrorKind, Outcome};
 use crate::env::SystemClock;
 use crate::event::BodyFormat;
 use crate::journal::{
-    AttemptResult, CaptureStore as _, JournalCaptureStore, NewAttempt, NewDelivery, Next, Write,
-    WriteResult,
+    AttemptResult, CaptureStore as _, JournalCaptureStore, NewAttempt, NewDelivery, NextStep,
+    Write, WriteResult,
 };
 use crate::time::{Clock as _, UnixMs};
 
@@ -150,7 +150,7 @@ impl TestWeb {
             sent_after: Duration::ZERO,
             duration: Duration::from_millis(12),
             outcome: outcome.into(),
-            next: Next::Failed,
+            next: NextStep::Failed,
         };
         journal.commit(&[Write::Finish(result)]).unwrap();
         id

@@ -54,7 +54,7 @@ pub(super) fn run(args: &JournalExportArgs, ctx: &Context<'_>) -> Result<Exit, F
         ));
     }
     ctx.catch_interrupts()?;
-    let copied = journal.copy_to(&args.file, ctx.clock.interrupt_flag());
+    let copied = journal.export(&args.file, ctx.clock.interrupt_flag());
     copied.map_err(|e| match e {
         _ if ctx.clock.interrupted() => {
             Failure::new(Kind::Interrupted, "interrupted; no copy was written")

@@ -24,7 +24,7 @@ use crate::engine::{
 use crate::event::BodyFormat;
 use crate::http::{Client, Completed, Request, Response, SendError, TransportOptions};
 use crate::journal::{
-    self, AttemptResult, DeliveryVersion, Journal, JournalError, NewAttempt, NewDelivery, Next,
+    self, AttemptResult, DeliveryVersion, Journal, JournalError, NewAttempt, NewDelivery, NextStep,
     Processes, Reply, Write, WriteResult,
 };
 use crate::secret::{Redactor, Secret};
@@ -229,7 +229,7 @@ impl Simulation {
             sent_after: Duration::ZERO,
             duration: Duration::ZERO,
             outcome: Arc::new(outcome),
-            next: delay.map_or(Next::Failed, |delay| Next::Scheduled { delay }),
+            next: delay.map_or(NextStep::Failed, |delay| NextStep::Scheduled { delay }),
         });
         self.journal.commit(&[finish]).unwrap();
         DeliveryVersion {

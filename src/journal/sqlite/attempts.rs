@@ -9,7 +9,7 @@ use super::rows;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
 use crate::journal::{
-    AttemptResult, Claim, ClaimCondition, Import, NewAttempt, NewDelivery, Next, ScheduleSlot,
+    AttemptResult, Claim, ClaimCondition, Import, NewAttempt, NewDelivery, NextStep, ScheduleSlot,
     WriteResult,
 };
 use crate::time::{UnixMs, duration_ms};
@@ -101,19 +101,19 @@ impl WriteTransaction<'_> {
         }
         // If an earlier attempt has succeeded in the meantime, the delivery is delivered even if this attempt failed.
         let earlier_success = match result.next {
-            Next::Delivered => None,
+            NextStep::Delivered => None,
             _ => self.first_success(id)?,
         };
         let (number, next) = match earlier_success {
-            Some(earlier) => (earlier, Next::Delivered),
+            Some(earlier) => (earlier, NextStep::Delivered),
             None => (number, result.next),
         };
         let (status, delay, lease) = match next {
-            Next::Delivered => (Status::Delivered, None, None),
-            Next::Failed => (Status::Failed, None, None),
-            Next::Interrupted => (Status::Interrupted, None, None),
-            Next::Scheduled { delay } => (Status::Pending, Some(delay), None),
-            Next::Retry { delay, lease } => (Status::Pending, Some(delay), Some(lease)),
+            NextStep::Delivered => (Status::Delivered, None, None),
+            NextStep::Failed => (Status::Failed, None, None),
+            NextStep::Interrupted => (Status::Interrupted, None, None),
+            NextStep::Scheduled { delay } => (Status::Pending, Some(delay), None),
+            NextStep::Retry { delay, lease } => (Status::Pending, Some(delay), Some(lease)),
         };
         // If another attempt has begun since, only a success changes the delivery.
         self.tx

@@ -6,7 +6,8 @@ use super::SqliteJournal;
 use super::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS};
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::journal::{
-    Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Outcomes, Query, Slice,
+    Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Query, Slice,
+    StatusCounts,
 };
 use crate::time::UnixMs;
 
@@ -212,7 +213,7 @@ impl Deliveries for SqliteJournal {
         })
     }
 
-    fn outcomes(&self, since: UnixMs, interval_ms: i64) -> Result<Outcomes, JournalError> {
+    fn status_counts(&self, since: UnixMs, interval_ms: i64) -> Result<StatusCounts, JournalError> {
         self.read(|conn| {
             let counts = conn
                 .prepare_cached(
@@ -232,7 +233,7 @@ impl Deliveries for SqliteJournal {
                 )?
                 .query_row(params![since, MAX_COUNTED], |row| row.get(0))
                 .optional()?;
-            Ok(Outcomes {
+            Ok(StatusCounts {
                 counts,
                 cut: cut.unwrap_or(false),
             })

@@ -34,7 +34,7 @@ pub fn store_error(path: &Path, timeout: Duration, error: rusqlite::Error) -> Jo
         }
         Some(ErrorCode::NotADatabase) => {
             let reason = "it is not an SQLite database, or it is damaged".to_owned();
-            return JournalError::Foreign { path, reason };
+            return JournalError::NotAJournal { path, reason };
         }
         Some(ErrorCode::DiskFull) => return JournalError::Full { path },
         Some(ErrorCode::DatabaseCorrupt) => format!("is damaged: {error}"),

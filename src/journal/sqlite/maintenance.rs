@@ -1,4 +1,4 @@
-//! Verifying and copying the whole journal.
+//! Checking and exporting the whole journal.
 
 use std::fs::File;
 use std::path::Path;
@@ -23,7 +23,7 @@ const INTERRUPT_CHECK_INSTRUCTIONS: i32 = 10_000;
 
 impl SqliteJournal {
     /// Copies a snapshot to a new file of mode 0600. `path` exists only once the copy is complete and synced.
-    pub(super) fn export_to(
+    pub(super) fn export(
         &mut self,
         path: &Path,
         interrupted: Arc<AtomicBool>,

@@ -201,7 +201,7 @@ impl Journal for SqliteJournal {
         self.read(maintenance::check)
     }
 
-    fn copy_to(&mut self, path: &Path, interrupted: Arc<AtomicBool>) -> Result<(), JournalError> {
-        self.export_to(path, interrupted)
+    fn export(&mut self, path: &Path, interrupted: Arc<AtomicBool>) -> Result<(), JournalError> {
+        SqliteJournal::export(self, path, interrupted)
     }
 }

@@ -73,7 +73,7 @@ pub fn open(
     let fail = |e| store_error(path, timeout, e);
     let prepared = prepare_file(path)?;
     let conn = connect(path, timeout).map_err(fail)?;
-    let version = check_identity(&conn, path, timeout)?;
+    let version = read_version(&conn, path, timeout)?;
     let known = migrations.len() as i64;
     reject_newer(path, version, known)?;
     let mode = retry_busy(timeout, || switch_to_wal(&conn)).map_err(fail)?;
@@ -108,7 +108,7 @@ pub fn open(
         Some(file) => Ok(PathBuf::from(file)),
         None => path.canonicalize(),
     };
-    let wal = beside(&file.map_err(|e| io_error("find", path, e))?, "-wal");
+    let wal = with_suffix(&file.map_err(|e| io_error("find", path, e))?, "-wal");
     let (identity, _) = identities(path, &wal).map_err(|e| io_error("read", path, e))?;
     if identity[0] != (prepared.dev(), prepared.ino()) {
         return Err(lost(path));
@@ -149,8 +149,8 @@ pub fn in_memory(path: &Path) -> Result<(Connection, JournalFiles), JournalError
 /// The file is not kept open: closing any descriptor of a file releases all POSIX locks that the process has on it,
 /// including SQLite's.
 fn prepare_file(path: &Path) -> Result<Metadata, JournalError> {
-    let foreign = |reason: &str| {
-        Err(JournalError::Foreign {
+    let not_a_journal = |reason: &str| {
+        Err(JournalError::NotAJournal {
             path: path.to_owned(),
             reason: reason.to_owned(),
         })
@@ -158,7 +158,7 @@ fn prepare_file(path: &Path) -> Result<Metadata, JournalError> {
     let fail = |e| io_error("open the journal", path, e);
     if path.is_symlink() {
         if matches!(path.try_exists(), Ok(false)) {
-            return foreign("it is a symbolic link to a file that does not exist");
+            return not_a_journal("it is a symbolic link to a file that does not exist");
         }
     } else if std::fs::metadata(path).is_err() {
         create_file(path)?;
@@ -166,11 +166,11 @@ fn prepare_file(path: &Path) -> Result<Metadata, JournalError> {
     let metadata = std::fs::metadata(path).map_err(fail)?;
     let kind = metadata.file_type();
     if kind.is_dir() {
-        return foreign("it is a directory");
+        return not_a_journal("it is a directory");
     } else if kind.is_fifo() {
-        return foreign("it is a named pipe");
+        return not_a_journal("it is a named pipe");
     } else if !kind.is_file() {
-        return foreign("it is not a regular file");
+        return not_a_journal("it is not a regular file");
     } else if metadata.nlink() > 1 {
         return Err(JournalError::Linked {
             path: path.to_owned(),
@@ -185,7 +185,7 @@ fn prepare_file(path: &Path) -> Result<Metadata, JournalError> {
     rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).map_err(|e| fail(e.into()))?;
     if (1..MIN_DATABASE_BYTES).contains(&metadata.len()) {
         // SQLite would treat a file of one byte as empty, and overwrite it.
-        return foreign("it is not an SQLite database");
+        return not_a_journal("it is not an SQLite database");
     }
     if metadata.len() == 0 {
         // An empty file may have been created by another program, and the umask may have removed the owner's
@@ -230,7 +230,7 @@ fn create_file(path: &Path) -> Result<(), JournalError> {
         return Ok(());
     }
     for suffix in ["-wal", "-shm"] {
-        match std::fs::remove_file(beside(path, suffix)) {
+        match std::fs::remove_file(with_suffix(path, suffix)) {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(fail(e)),
             _ => {}
         }
@@ -244,7 +244,7 @@ fn create_file(path: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -298,7 +298,7 @@ fn connect(path: &Path, timeout: Duration) -> rusqlite::Result<Connection> {
 }
 
 /// Returns the schema version, 0 for an empty file. Fails for other programs' databases.
-fn check_identity(conn: &Connection, path: &Path, timeout: Duration) -> Result<i64, JournalError> {
+fn read_version(conn: &Connection, path: &Path, timeout: Duration) -> Result<i64, JournalError> {
     let read = || -> rusqlite::Result<(i64, i64, i64)> {
         let tx = Transaction::new_unchecked(conn, TransactionBehavior::Deferred)?;
         let number = |sql| tx.query_row(sql, [], |row| row.get(0));
@@ -322,10 +322,10 @@ fn check_identity(conn: &Connection, path: &Path, timeout: Duration) -> Result<i
             let directory = shell_word(&format!("{file}.old"));
             Err(JournalError::Development {
                 path: path.to_owned(),
-                aside: format!("mkdir {directory} && mv {} {directory}", existing.join(" ")),
+                move_command: format!("mkdir {directory} && mv {} {directory}", existing.join(" ")),
             })
         }
-        _ => Err(JournalError::Foreign {
+        _ => Err(JournalError::NotAJournal {
             path: path.to_owned(),
             reason: "it is another program's SQLite database".to_owned(),
         }),

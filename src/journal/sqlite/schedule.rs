@@ -41,7 +41,7 @@ pub const IN_PROGRESS_SQL: &str = "SELECT id, owner, coalesce(lease_until, 0) FR
 const INTERRUPTED_MESSAGE: &str = "its process ended before a response was recorded";
 
 /// A pending delivery that has an owner, or has neither an owner nor a due time.
-struct Leased {
+struct InProgress {
     id: i64,
     owner: Option<String>,
     lease_until: UnixMs,
@@ -61,7 +61,7 @@ impl Schedule for SqliteJournal {
                     let (id, attempts) = (row.get(1)?, row.get(2)?);
                     Ok(Due {
                         at: row.get(0)?,
-                        seen: DeliveryVersion { id, attempts },
+                        version: DeliveryVersion { id, attempts },
                         url: row.get(3)?,
                     })
                 })?
@@ -110,26 +110,26 @@ impl Schedule for SqliteJournal {
         let mut abandoned = self.read(|conn| {
             conn.prepare_cached(IN_PROGRESS_SQL)?
                 .query_map([], |row| {
-                    Ok(Leased {
+                    Ok(InProgress {
                         id: row.get(0)?,
                         owner: row.get(1)?,
                         lease_until: row.get(2)?,
                     })
                 })?
-                .collect::<rusqlite::Result<Vec<Leased>>>()
+                .collect::<rusqlite::Result<Vec<InProgress>>>()
         })?;
         // Looks up each owner once.
         let mut owners = HashMap::new();
-        abandoned.retain(|leased| {
-            let Some(owner) = &leased.owner else {
+        abandoned.retain(|delivery| {
+            let Some(owner) = &delivery.owner else {
                 return true;
             };
             let (is_dead, passed) = *owners
                 .entry(owner.clone())
                 .or_insert_with(|| (self.host.is_dead(owner), self.host.lease_time_passed(owner)));
-            is_dead || leased.lease_until < passed
+            is_dead || delivery.lease_until < passed
         });
-        let change = |rest: &[Leased]| self.write_slice(rest, interrupt);
+        let change = |rest: &[InProgress]| self.write_slice(rest, interrupt);
         let (all, result) = in_slices(&abandoned, change, |_| true);
         result.map(|()| all.changed)
     }
@@ -137,20 +137,20 @@ impl Schedule for SqliteJournal {
 
 /// Moves a delivery to the failed list and, if attempts are left, to the schedule, unless its owner has renewed the
 /// lease since it was read. Returns how many rows it changed.
-fn interrupt(tx: &Transaction<'_>, leased: &Leased) -> rusqlite::Result<usize> {
+fn interrupt(tx: &Transaction<'_>, delivery: &InProgress) -> rusqlite::Result<usize> {
     let due = format!("iif(attempt_count <= retries, {LAST_ACTIVE_AT} + retry_interval_ms, NULL)");
     let unchanged = "id = ?1 AND status = 'pending' AND coalesce(lease_until, 0) = ?2
          AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
     let interrupted = tx
         .prepare_cached(&interrupt_sql(unchanged, &due))?
-        .execute(params![leased.id, leased.lease_until])?;
+        .execute(params![delivery.id, delivery.lease_until])?;
     if interrupted > 0 {
         tx.prepare_cached(
             "UPDATE attempts SET error_kind = 'interrupted', maybe_received = 1, error_message = ?2
              WHERE delivery_id = ?1 AND duration_ms IS NULL AND error_kind IS NULL",
         )?
-        .execute(params![leased.id, INTERRUPTED_MESSAGE])?;
-        refresh_last_error(tx, leased.id)?;
+        .execute(params![delivery.id, INTERRUPTED_MESSAGE])?;
+        refresh_last_error(tx, delivery.id)?;
     }
     Ok(interrupted)
 }

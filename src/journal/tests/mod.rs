@@ -58,7 +58,7 @@ fn success(id: i64, number: u32) -> Write {
         sent_after: Duration::ZERO,
         duration: Duration::from_millis(5),
         outcome: Arc::new(outcome),
-        next: Next::Delivered,
+        next: NextStep::Delivered,
     })
 }
 

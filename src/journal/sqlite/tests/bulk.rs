@@ -11,7 +11,7 @@ fn slow(bench: &Bench, number: usize) -> (SqliteJournal, Vec<DeliveryVersion>) {
     journal.pace.slice_time = Duration::ZERO;
     let fail = |_| {
         let id = accept(&journal, T0).id;
-        let (outcome, next) = (refusal(503), Next::Failed);
+        let (outcome, next) = (refusal(503), NextStep::Failed);
         journal
             .finish_attempt(id, 1, Duration::ZERO, &outcome, next)
             .unwrap();
@@ -117,7 +117,7 @@ fn deliveries_of_a_dead_process_are_interrupted_in_slices() {
 }
 
 fn wal_mib(bench: &Bench) -> u64 {
-    let wal = beside(&bench.path(), "-wal");
+    let wal = with_suffix(&bench.path(), "-wal");
     std::fs::metadata(wal).unwrap().len() >> 20
 }
 

@@ -36,7 +36,7 @@ impl Remains {
         for n in 1..=ROWS {
             assert_eq!(accept_event(&journal, at(n), event(n).as_bytes()).id, n);
         }
-        let read = |suffix| std::fs::read(beside(&bench.path(), suffix)).unwrap();
+        let read = |suffix| std::fs::read(with_suffix(&bench.path(), suffix)).unwrap();
         Remains {
             file: read(""),
             wal: read("-wal"),
@@ -64,7 +64,7 @@ fn event(n: i64) -> String {
 fn opens_to(file: &[u8], wal: &[u8], commits: i64, what: &str) {
     let bench = Bench::new();
     std::fs::write(bench.path(), file).unwrap();
-    std::fs::write(beside(&bench.path(), "-wal"), wal).unwrap();
+    std::fs::write(with_suffix(&bench.path(), "-wal"), wal).unwrap();
     let journal = bench.open_fast(2);
     // The first commit creates the tables.
     let rows = (commits - 1).max(0);
@@ -169,7 +169,7 @@ fn an_upgrade_killed_anywhere_leaves_the_old_or_the_new_tables() {
         .unwrap();
     let file = std::fs::read(bench.path()).unwrap();
     drop(upgrade(&bench));
-    let wal = std::fs::read(beside(&bench.path(), "-wal")).unwrap();
+    let wal = std::fs::read(with_suffix(&bench.path(), "-wal")).unwrap();
     assert!(
         std::fs::read(bench.path()).unwrap() == file && !wal.is_empty(),
         "the upgrade is in the WAL"
@@ -178,7 +178,11 @@ fn an_upgrade_killed_anywhere_leaves_the_old_or_the_new_tables() {
     for cut in frame_starts(&wal).flat_map(|start| [start - 1, start, start + 12, start + 100]) {
         let killed = Bench::new();
         std::fs::write(killed.path(), &file).unwrap();
-        std::fs::write(beside(&killed.path(), "-wal"), &wal[..cut.min(wal.len())]).unwrap();
+        std::fs::write(
+            with_suffix(&killed.path(), "-wal"),
+            &wal[..cut.min(wal.len())],
+        )
+        .unwrap();
         let version = |bench: &Bench| -> i64 {
             bench
                 .raw()

@@ -54,7 +54,7 @@ fn begin(writer: &GroupWriter, id: i64, condition: ClaimCondition) -> Option<u32
     }
 }
 
-fn finish_write(id: i64, number: u32, outcome: Outcome, next: Next) -> Write {
+fn finish_write(id: i64, number: u32, outcome: Outcome, next: NextStep) -> Write {
     Write::Finish(AttemptResult {
         id,
         number,
@@ -65,14 +65,14 @@ fn finish_write(id: i64, number: u32, outcome: Outcome, next: Next) -> Write {
     })
 }
 
-fn finish(writer: &GroupWriter, id: i64, number: u32, outcome: Outcome, next: Next) {
+fn finish(writer: &GroupWriter, id: i64, number: u32, outcome: Outcome, next: NextStep) {
     let reply = submit(writer, finish_write(id, number, outcome, next));
     assert!(matches!(result(&reply), Ok(WriteResult::Done)));
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-const RETRY: Next = Next::Retry {
+const RETRY: NextStep = NextStep::Retry {
     delay: MINUTE,
     lease: Duration::from_secs(120),
 };
@@ -103,7 +103,7 @@ fn each_kind_of_write_is_applied() {
     let bench = Bench::new();
     let (writer, journal) = (writer(bench.open(1)), bench.open(2));
     let [one, two, three] = [(); 3].map(|()| accepted(&writer));
-    finish(&writer, one, 1, success(), Next::Delivered);
+    finish(&writer, one, 1, success(), NextStep::Delivered);
     finish(&writer, two, 1, refusal(503), RETRY);
     finish(&writer, three, 1, refusal(503), RETRY);
 
@@ -122,7 +122,7 @@ fn each_kind_of_write_is_applied() {
     assert_eq!(due, Some(at(60)));
 
     assert_eq!(begin(&writer, two, ClaimCondition::Owned), Some(2));
-    finish(&writer, two, 2, refusal(503), Next::Failed);
+    finish(&writer, two, 2, refusal(503), NextStep::Failed);
     let stale = ClaimCondition::Failed { attempts: 1 };
     assert_eq!(begin(&writer, two, stale), None);
     result(&submit(&writer, Write::Release(vec![three, one]))).unwrap();
@@ -146,7 +146,7 @@ fn only_own_leases_are_renewed() {
     let bench = Bench::new();
     let (writer, other) = (writer(bench.open(1)), bench.open(2));
     let ids: Vec<i64> = (0..3).map(|_| accepted(&writer)).collect();
-    finish(&writer, ids[2], 1, refusal(500), Next::Failed);
+    finish(&writer, ids[2], 1, refusal(500), NextStep::Failed);
     let theirs = accept(&other, T0).id;
     let renew = |ids: Vec<i64>, seconds| {
         let lease = Duration::from_secs(seconds);
@@ -183,7 +183,7 @@ fn failed_commit_stops_new_attempts_but_records_outcomes() {
         attempt: attempt(T0).attempt,
     };
     assert!(result(&submit(&writer, Write::Begin(claim))).is_err());
-    finish(&writer, id, 1, success(), Next::Delivered);
+    finish(&writer, id, 1, success(), NextStep::Delivered);
     let journal = bench.open(2);
     let delivery = journal.delivery(id).unwrap().unwrap();
     assert_eq!(delivery.status, Status::Delivered);
@@ -199,7 +199,8 @@ fn a_deleted_delivery_does_not_affect_its_group() {
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     lock.execute("DELETE FROM attempts WHERE delivery_id = ?1", [ids[0]])
         .unwrap();
-    let replies = ids.map(|id| submit(&writer, finish_write(id, 1, success(), Next::Delivered)));
+    let replies =
+        ids.map(|id| submit(&writer, finish_write(id, 1, success(), NextStep::Delivered)));
     lock.execute_batch("COMMIT").unwrap();
     assert!(matches!(result(&replies[0]).unwrap(), WriteResult::Deleted));
     assert!(matches!(result(&replies[1]).unwrap(), WriteResult::Done));
@@ -234,7 +235,7 @@ fn put_back_returns_a_delivery_to_the_schedule() {
             id,
             1,
             refusal(503),
-            Next::Scheduled { delay: MINUTE },
+            NextStep::Scheduled { delay: MINUTE },
         );
     }
     let state = || {
@@ -260,7 +261,7 @@ fn put_back_returns_a_delivery_to_the_schedule() {
     assert_eq!(after[0], before[0]);
     assert_eq!(after[1].1, 2, "only the last attempt can be put back");
     assert_eq!(begin(&writer, ids[0], scheduled), Some(2));
-    finish(&writer, ids[0], 2, success(), Next::Delivered);
+    finish(&writer, ids[0], 2, success(), NextStep::Delivered);
     put_back(&writer, ids[0], 2, slot);
     assert_eq!(
         journal.delivery(ids[0]).unwrap().unwrap().status,
@@ -289,7 +290,7 @@ fn put_back_returns_an_abandoned_delivery_to_the_failed_list() {
         assert!(delivery.finished_at.is_some());
     }
     for due in &due {
-        let id = due.seen.id;
+        let id = due.version.id;
         let condition = ClaimCondition::Scheduled { attempts: 1 };
         assert_eq!(begin(&writer, id, condition), Some(2));
         let status = journal.delivery(id).unwrap().unwrap().status;

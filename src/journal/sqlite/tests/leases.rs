@@ -3,7 +3,7 @@
 use super::*;
 use crate::delivery::{Attempt, Status};
 
-const AGAIN: Next = retry(UnixMs(T0.0 + 60_000), UnixMs(T0.0 + 120_000));
+const AGAIN: NextStep = retry(UnixMs(T0.0 + 60_000), UnixMs(T0.0 + 120_000));
 
 fn begin(journal: &SqliteJournal, id: i64, turn: ClaimCondition, seconds: i64) -> Option<u32> {
     journal
@@ -11,7 +11,7 @@ fn begin(journal: &SqliteJournal, id: i64, turn: ClaimCondition, seconds: i64) -
         .unwrap()
 }
 
-fn finish(journal: &SqliteJournal, id: i64, number: u32, outcome: &Outcome, next: Next) {
+fn finish(journal: &SqliteJournal, id: i64, number: u32, outcome: &Outcome, next: NextStep) {
     journal
         .finish_attempt(id, number, Duration::from_millis(40), outcome, next)
         .unwrap();
@@ -29,7 +29,7 @@ fn of_two_who_read_a_failed_delivery_only_the_first_may_send_it() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let id = accept(&one, T0).id;
-    finish(&one, id, 1, &refusal(500), Next::Failed);
+    finish(&one, id, 1, &refusal(500), NextStep::Failed);
     let seen = ClaimCondition::Failed { attempts: 1 };
     assert_eq!(begin(&one, id, seen, 10), Some(2));
     assert_eq!(
@@ -37,7 +37,7 @@ fn of_two_who_read_a_failed_delivery_only_the_first_may_send_it() {
         None,
         "another process is sending it"
     );
-    finish(&one, id, 2, &refusal(500), Next::Failed);
+    finish(&one, id, 2, &refusal(500), NextStep::Failed);
     let before = read(&two, id);
     assert_eq!(begin(&two, id, seen, 12), None, "it has a newer attempt");
     assert_eq!(read(&two, id), before);
@@ -64,7 +64,7 @@ fn only_failed_list_deliveries_can_be_retried() {
     let id = accept(&one, T0).id;
     let seen = ClaimCondition::Failed { attempts: 1 };
     assert_eq!(begin(&two, id, seen, 1), None);
-    finish(&one, id, 1, &success(), Next::Delivered);
+    finish(&one, id, 1, &success(), NextStep::Delivered);
     assert_eq!(begin(&two, id, seen, 2), None);
     assert_eq!(one.attempts(id).unwrap().len(), 1);
     one.delete_ids(&[id], &[Status::Delivered]).unwrap();
@@ -174,7 +174,7 @@ fn lease_lasts_to_its_last_millisecond() {
 fn only_pending_deliveries_are_ever_released() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
-    let ends = [Next::Delivered, Next::Failed, Next::Interrupted];
+    let ends = [NextStep::Delivered, NextStep::Failed, NextStep::Interrupted];
     let before: Vec<_> = ends
         .into_iter()
         .map(|next| {
@@ -183,7 +183,7 @@ fn only_pending_deliveries_are_ever_released() {
                 &one,
                 id,
                 1,
-                &if next == Next::Delivered {
+                &if next == NextStep::Delivered {
                     success()
                 } else {
                     refusal(500)
@@ -209,8 +209,8 @@ fn recorded_outcome_replaces_a_presumed_interruption() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     for (outcome, next, status) in [
-        (success(), Next::Delivered, Status::Delivered),
-        (refusal(404), Next::Failed, Status::Failed),
+        (success(), NextStep::Delivered, Status::Delivered),
+        (refusal(404), NextStep::Failed, Status::Failed),
         (refusal(404), AGAIN, Status::Pending),
     ] {
         let id = accept(&one, T0).id;
@@ -267,10 +267,10 @@ fn a_late_outcome_does_not_disturb_the_process_that_took_over() {
 fn late_failure_does_not_undo_a_newer_attempts_result() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
-    for late in [Next::Failed, Next::Interrupted, AGAIN] {
+    for late in [NextStep::Failed, NextStep::Interrupted, AGAIN] {
         for (outcome, next, status) in [
-            (success(), Next::Delivered, Status::Delivered),
-            (refusal(500), Next::Failed, Status::Failed),
+            (success(), NextStep::Delivered, Status::Delivered),
+            (refusal(500), NextStep::Failed, Status::Failed),
         ] {
             let id = accept(&one, T0).id;
             two.release_dead(at(1000)).unwrap();
@@ -297,8 +297,8 @@ fn late_success_removes_a_delivery_from_the_failed_list() {
     let id = accept(&one, T0).id;
     two.release_dead(at(1000)).unwrap();
     begin(&two, id, ClaimCondition::Failed { attempts: 1 }, 1001);
-    finish(&two, id, 2, &refusal(500), Next::Failed);
-    finish(&one, id, 1, &success(), Next::Delivered);
+    finish(&two, id, 2, &refusal(500), NextStep::Failed);
+    finish(&one, id, 1, &success(), NextStep::Delivered);
     let (delivery, _) = read(&two, id);
     assert_eq!(delivery.status, Status::Delivered);
     assert_eq!(
@@ -314,9 +314,9 @@ fn first_recorded_success_sets_the_delivery_time() {
     let id = accept(&one, T0).id;
     two.release_dead(at(1000)).unwrap();
     begin(&two, id, ClaimCondition::Failed { attempts: 1 }, 1001);
-    finish(&two, id, 2, &success(), Next::Delivered);
+    finish(&two, id, 2, &success(), NextStep::Delivered);
     let (before, _) = read(&two, id);
-    finish(&one, id, 1, &success(), Next::Delivered);
+    finish(&one, id, 1, &success(), NextStep::Delivered);
     let (delivery, attempts) = read(&two, id);
     assert_eq!(
         before.last_error.map(|error| error.kind),
@@ -354,7 +354,7 @@ impl Processes for Meddler {
 
 #[test]
 fn renewed_lease_prevents_interruption() {
-    for (next, outcome) in [(AGAIN, refusal(503)), (Next::Delivered, success())] {
+    for (next, outcome) in [(AGAIN, refusal(503)), (NextStep::Delivered, success())] {
         let bench = Bench::new();
         let one = bench.open(1);
         let (id, other) = (accept(&one, T0).id, accept(&one, T0).id);
@@ -388,7 +388,7 @@ fn a_late_success_counts_even_if_who_tried_again_dies() {
     let id = accept(&one, T0).id;
     two.release_dead(at(1000)).unwrap();
     begin(&two, id, ClaimCondition::Failed { attempts: 1 }, 1001);
-    finish(&one, id, 1, &success(), Next::Delivered);
+    finish(&one, id, 1, &success(), NextStep::Delivered);
     one.release_dead(at(10_000)).unwrap();
     assert_eq!(read(&one, id).0.status, Status::Delivered);
 }
@@ -401,14 +401,14 @@ fn outcome_of_a_deleted_delivery_is_not_reported_as_recorded() {
     two.release_dead(at(1000)).unwrap();
     two.delete_ids(&[id], &[Status::Interrupted]).unwrap();
     let recorded = one
-        .finish_attempt(id, 1, Duration::ZERO, &success(), Next::Delivered)
+        .finish_attempt(id, 1, Duration::ZERO, &success(), NextStep::Delivered)
         .unwrap();
     assert!(!recorded, "the delivery was deleted");
 
     let id = accept(&one, T0).id;
     std::fs::remove_file(bench.path()).unwrap();
     let removed = one
-        .finish_attempt(id, 1, Duration::ZERO, &success(), Next::Delivered)
+        .finish_attempt(id, 1, Duration::ZERO, &success(), NextStep::Delivered)
         .unwrap_err();
     assert!(
         removed
@@ -425,13 +425,13 @@ fn a_late_success_counts_even_if_the_next_attempt_fails() {
     let id = accept(&one, T0).id;
     two.release_dead(at(1000)).unwrap();
     begin(&two, id, ClaimCondition::Failed { attempts: 1 }, 1001);
-    finish(&one, id, 1, &success(), Next::Delivered);
+    finish(&one, id, 1, &success(), NextStep::Delivered);
     assert_eq!(
         read(&two, id).0.status,
         Status::Pending,
         "the other process is still sending it"
     );
-    finish(&two, id, 2, &refusal(503), Next::Failed);
+    finish(&two, id, 2, &refusal(503), NextStep::Failed);
     let (delivery, attempts) = read(&two, id);
     assert_eq!(delivery.status, Status::Delivered);
     assert_eq!(

@@ -115,9 +115,9 @@ fn write(journal: &SqliteJournal, row: &Row) {
         ..success()
     };
     let next = match end {
-        End::Delivered => Next::Delivered,
-        End::Failed => Next::Failed,
-        End::Interrupted => Next::Interrupted,
+        End::Delivered => NextStep::Delivered,
+        End::Failed => NextStep::Failed,
+        End::Interrupted => NextStep::Interrupted,
         End::Waiting | End::GivenUp => retry(at(60), at(120)),
     };
     journal

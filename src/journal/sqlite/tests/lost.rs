@@ -14,7 +14,7 @@ type Change = (&'static str, fn(&Bench));
 const CHANGES: [Change; 4] = [
     ("all removed", |bench| {
         for suffix in ["", "-wal", "-shm"] {
-            std::fs::remove_file(beside(&bench.path(), suffix)).unwrap();
+            std::fs::remove_file(with_suffix(&bench.path(), suffix)).unwrap();
         }
     }),
     ("file removed", |bench| {
@@ -22,7 +22,7 @@ const CHANGES: [Change; 4] = [
     }),
     ("moved", |bench| {
         for suffix in ["", "-wal", "-shm"] {
-            let from = beside(&bench.path(), suffix);
+            let from = with_suffix(&bench.path(), suffix);
             std::fs::rename(&from, bench.folder.path().join(format!("moved{suffix}"))).unwrap();
         }
     }),
@@ -30,11 +30,11 @@ const CHANGES: [Change; 4] = [
         let other = Bench::new();
         accept(&other.open(9), T0);
         for suffix in ["-wal", "-shm"] {
-            std::fs::remove_file(beside(&bench.path(), suffix)).unwrap();
+            std::fs::remove_file(with_suffix(&bench.path(), suffix)).unwrap();
         }
         for suffix in ["", "-wal"] {
-            let from = beside(&other.path(), suffix);
-            std::fs::rename(from, beside(&bench.path(), suffix)).unwrap();
+            let from = with_suffix(&other.path(), suffix);
+            std::fs::rename(from, with_suffix(&bench.path(), suffix)).unwrap();
         }
     }),
 ];
@@ -53,8 +53,10 @@ fn process_without_its_journal_changes_nothing_in_a_new_one() {
             let new = bench.open(3);
             let known = new.ids(&Query::all(None)).unwrap();
             let accepted = accept(&new, at(1)).id;
-            let files =
-                || ["", "-wal"].map(|suffix| std::fs::read(beside(&bench.path(), suffix)).unwrap());
+            let files = || {
+                ["", "-wal"]
+                    .map(|suffix| std::fs::read(with_suffix(&bench.path(), suffix)).unwrap())
+            };
             let before = files();
             lost(old.accept(&new_delivery(b"<e/>"), &attempt(T0)));
             lost(old.delivery(1));
@@ -91,7 +93,7 @@ fn a_process_whose_wal_was_removed_writes_no_more() {
     old.conn
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
         .unwrap();
-    std::fs::remove_file(beside(&bench.path(), "-wal")).unwrap();
+    std::fs::remove_file(with_suffix(&bench.path(), "-wal")).unwrap();
     lost(old.accept(&new_delivery(b"<e/>"), &attempt(T0)));
     lost(old.delivery(1));
     drop(old);
@@ -108,12 +110,12 @@ fn a_lost_journal_is_not_checkpointed_when_it_is_closed() {
     for n in 0..60 {
         accept_event(&old, at(n), &[b'x'; 100_000]);
     }
-    let wal = std::fs::metadata(beside(&bench.path(), "-wal"))
+    let wal = std::fs::metadata(with_suffix(&bench.path(), "-wal"))
         .unwrap()
         .len();
     assert!(wal > super::super::wal::MAX_IDLE_WAL_BYTES, "{wal}");
     for suffix in ["", "-wal", "-shm"] {
-        std::fs::remove_file(beside(&bench.path(), suffix)).unwrap();
+        std::fs::remove_file(with_suffix(&bench.path(), suffix)).unwrap();
     }
     let new = bench.open(2);
     let id = accept(&new, T0).id;
@@ -131,7 +133,7 @@ fn closing_moves_a_long_wal_into_the_file() {
         accept_event(&journal, at(n), &[b'x'; 100_000]);
     }
     drop(journal);
-    let wal = std::fs::metadata(beside(&bench.path(), "-wal"))
+    let wal = std::fs::metadata(with_suffix(&bench.path(), "-wal"))
         .unwrap()
         .len();
     assert_eq!(wal, 0);

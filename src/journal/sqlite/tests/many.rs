@@ -102,7 +102,7 @@ fn of_eight_who_retry_the_same_failed_ones_each_is_begun_once() {
     for _ in 0..200 {
         let id = accept(&journal, T0).id;
         journal
-            .finish_attempt(id, 1, Duration::ZERO, &refusal(500), Next::Failed)
+            .finish_attempt(id, 1, Duration::ZERO, &refusal(500), NextStep::Failed)
             .unwrap();
     }
     let begun = at_once(8, |thread| {

@@ -183,16 +183,16 @@ fn new_delivery(event: &[u8]) -> NewDelivery {
 
 /// Another attempt at this time. Use it with [`SqliteJournal::finish_attempt`], which sets the clock to the epoch, so
 /// that delays are times.
-const fn retry(due: UnixMs, lease_until: UnixMs) -> Next {
-    Next::Retry {
+const fn retry(due: UnixMs, lease_until: UnixMs) -> NextStep {
+    NextStep::Retry {
         delay: Duration::from_millis(due.0 as u64),
         lease: Duration::from_millis(lease_until.0 as u64),
     }
 }
 
 /// As [`retry`], but any process may make the attempt.
-const fn scheduled_at(due: UnixMs) -> Next {
-    Next::Scheduled {
+const fn scheduled_at(due: UnixMs) -> NextStep {
+    NextStep::Scheduled {
         delay: Duration::from_millis(due.0 as u64),
     }
 }
@@ -247,14 +247,14 @@ fn wal_frames(wal: &[u8]) -> Vec<(usize, bool)> {
 }
 
 fn commits_in_wal(journal: &Path) -> usize {
-    let wal = std::fs::read(beside(journal, "-wal")).unwrap();
+    let wal = std::fs::read(with_suffix(journal, "-wal")).unwrap();
     wal_frames(&wal)
         .iter()
         .filter(|(_, commit)| *commit)
         .count()
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -338,7 +338,7 @@ impl SqliteJournal {
         number: u32,
         duration: Duration,
         outcome: &Outcome,
-        next: Next,
+        next: NextStep,
     ) -> Result<bool, JournalError> {
         let result = AttemptResult {
             id,

@@ -57,7 +57,7 @@ fn an_empty_file_that_was_there_becomes_private() {
     let journal = bench.open(1);
     accept(&journal, T0);
     for suffix in ["", "-wal", "-shm"] {
-        let mode = std::fs::metadata(beside(&bench.path(), suffix))
+        let mode = std::fs::metadata(with_suffix(&bench.path(), suffix))
             .unwrap()
             .permissions()
             .mode();
@@ -97,7 +97,7 @@ fn fresh_journal_is_private_whatever_the_umask() {
         }
         for suffix in ["", "-wal", "-shm"] {
             assert_eq!(
-                mode(&beside(&path, suffix)),
+                mode(&with_suffix(&path, suffix)),
                 0o600,
                 "umask {mask}: journal.db{suffix}"
             );
@@ -208,13 +208,13 @@ fn newer_version_in_the_log_is_refused_first() {
     newer
         .pragma_update(None, "user_version", VERSION + 1)
         .unwrap();
-    let log = std::fs::read(beside(&bench.path(), "-wal")).unwrap();
+    let log = std::fs::read(with_suffix(&bench.path(), "-wal")).unwrap();
     assert!(!log.is_empty(), "the newer version is only in the log");
 
     let error = open(&bench.path()).err().unwrap();
     assert!(matches!(error, JournalError::Newer { .. }), "{error}");
     assert!(
-        log == std::fs::read(beside(&bench.path(), "-wal")).unwrap(),
+        log == std::fs::read(with_suffix(&bench.path(), "-wal")).unwrap(),
         "nothing was written"
     );
 }

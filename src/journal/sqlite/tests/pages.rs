@@ -9,9 +9,9 @@ fn five(journal: &SqliteJournal) -> Vec<i64> {
     let ids: Vec<i64> = (0..5).map(|n| accept(journal, at(n * 60)).id).collect();
     for (n, took) in [(1, 1), (2, 1), (3, 1), (4, 1), (0, 900)] {
         let (outcome, next) = if n == 2 {
-            (success(), Next::Delivered)
+            (success(), NextStep::Delivered)
         } else {
-            (refusal(503), Next::Failed)
+            (refusal(503), NextStep::Failed)
         };
         journal
             .finish_attempt(ids[n], 1, Duration::from_secs(took), &outcome, next)
@@ -89,7 +89,7 @@ fn outcomes_are_counted_by_when_deliveries_were_accepted() {
     let journal = bench.open_fast(1);
     five(&journal);
     accept(&journal, at(240));
-    let counted = journal.outcomes(at(60), 120_000).unwrap();
+    let counted = journal.status_counts(at(60), 120_000).unwrap();
     let (failed, delivered, pending) = (Status::Failed, Status::Delivered, Status::Pending);
     assert_eq!(
         counted.counts,
@@ -101,7 +101,13 @@ fn outcomes_are_counted_by_when_deliveries_were_accepted() {
         ]
     );
     assert!(!counted.cut);
-    assert!(journal.outcomes(at(1000), 1).unwrap().counts.is_empty());
+    assert!(
+        journal
+            .status_counts(at(1000), 1)
+            .unwrap()
+            .counts
+            .is_empty()
+    );
 }
 
 #[test]
@@ -109,7 +115,7 @@ fn outcomes_are_cut_if_an_uncounted_delivery_is_recent() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
     accept(&journal, T0);
-    let is_cut = |since| journal.outcomes(since, 1000).unwrap().cut;
+    let is_cut = |since| journal.status_counts(since, 1000).unwrap().cut;
     for n in 1..=20 {
         assert!(!is_cut(T0), "{n} deliveries");
         accept(&journal, at(n));

@@ -11,8 +11,8 @@ fn scheduled(journal: &SqliteJournal, seconds: i64) -> i64 {
     id
 }
 
-fn finish(journal: &SqliteJournal, id: i64, number: u32, next: Next) {
-    let outcome = if next == Next::Delivered {
+fn finish(journal: &SqliteJournal, id: i64, number: u32, next: NextStep) {
+    let outcome = if next == NextStep::Delivered {
         success()
     } else {
         refusal(503)
@@ -33,7 +33,7 @@ fn begin(journal: &SqliteJournal, id: i64, attempts: u32, seconds: i64) -> Optio
 }
 
 fn ids(due: &[Due]) -> Vec<i64> {
-    due.iter().map(|due| due.seen.id).collect()
+    due.iter().map(|due| due.version.id).collect()
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
         due[0],
         Due {
             at: at(10),
-            seen: DeliveryVersion {
+            version: DeliveryVersion {
                 id: first,
                 attempts: 1
             },
@@ -61,7 +61,7 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
     let page = journal.due(at(30), None, 1, None).unwrap();
     assert_eq!(
         ids(&journal
-            .due(at(30), Some((page[0].at, page[0].seen.id)), 1, None)
+            .due(at(30), Some((page[0].at, page[0].version.id)), 1, None)
             .unwrap()),
         [second],
         "both have the same due time"
@@ -143,7 +143,7 @@ fn of_two_who_found_it_due_only_the_first_may_send_it() {
     finish(&one, id, 2, scheduled_at(at(20)));
     assert_eq!(begin(&two, id, 1, 21), None, "it has a newer attempt");
     assert_eq!(begin(&two, id, 2, 21), Some(3));
-    finish(&two, id, 3, Next::Delivered);
+    finish(&two, id, 3, NextStep::Delivered);
     assert_eq!(one.due(at(1000), None, 9, None).unwrap(), []);
 }
 
@@ -163,8 +163,8 @@ fn threads_that_take_what_is_due_all_at_once_take_each_once() {
                     let due = journal.due(at(1), None, 1000, None).unwrap();
                     let mine = due
                         .into_iter()
-                        .filter(|due| begin(&journal, due.seen.id, 1, 1) == Some(2));
-                    mine.map(|due| due.seen.id).collect::<Vec<_>>()
+                        .filter(|due| begin(&journal, due.version.id, 1, 1) == Some(2));
+                    mine.map(|due| due.version.id).collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -266,7 +266,7 @@ fn a_late_success_takes_it_off_the_schedule() {
     two.release_dead(at(1000)).unwrap();
     begin(&two, id, 1, 1001);
     finish(&two, id, 2, scheduled_at(at(1100)));
-    finish(&one, id, 1, Next::Delivered);
+    finish(&one, id, 1, NextStep::Delivered);
     assert_eq!(two.delivery(id).unwrap().unwrap().status, Status::Delivered);
     assert_eq!(two.due(at(2000), None, 9, None).unwrap(), []);
 }
@@ -355,7 +355,7 @@ fn pages_written(bench: &Bench, change: impl FnOnce(&SqliteJournal)) -> usize {
         .pragma_update(None, "wal_autocheckpoint", 0)
         .unwrap();
     let pages =
-        || wal_frames(&std::fs::read(beside(&bench.path(), "-wal")).unwrap_or_default()).len();
+        || wal_frames(&std::fs::read(with_suffix(&bench.path(), "-wal")).unwrap_or_default()).len();
     let before = pages();
     change(&journal);
     pages() - before

@@ -115,7 +115,7 @@ fn no_file_of_the_journal_holds_a_byte_of_a_literal_secret() {
     };
     let id = journal.accept(&new, &attempt(T0)).unwrap().id;
     journal
-        .finish_attempt(id, 1, Duration::ZERO, &refusal(500), Next::Failed)
+        .finish_attempt(id, 1, Duration::ZERO, &refusal(500), NextStep::Failed)
         .unwrap();
     let mut seen = Vec::new();
     let mut marked = false;
@@ -163,7 +163,7 @@ fn an_attempts_outcome_comes_back_as_it_was_recorded() {
     for (n, outcome) in outcomes.iter().enumerate() {
         let number = u32::try_from(n + 1).unwrap();
         let next = if n + 1 == last {
-            Next::Delivered
+            NextStep::Delivered
         } else {
             retry(at(60), at(120))
         };
@@ -221,10 +221,13 @@ fn a_delivery_says_where_it_stands_after_each_outcome() {
         )
     };
     let ended = Some(UnixMs(T0.0 + 250));
-    assert_eq!(finish(Next::Delivered), (Status::Delivered, ended, None));
-    assert_eq!(finish(Next::Failed), (Status::Failed, ended, None));
     assert_eq!(
-        finish(Next::Interrupted),
+        finish(NextStep::Delivered),
+        (Status::Delivered, ended, None)
+    );
+    assert_eq!(finish(NextStep::Failed), (Status::Failed, ended, None));
+    assert_eq!(
+        finish(NextStep::Interrupted),
         (Status::Interrupted, ended, None)
     );
     let retry = retry(at(60), at(120));
@@ -260,7 +263,7 @@ fn last_error_is_the_newest_failure_and_survives_success() {
         .begin_attempt(id, ClaimCondition::Owned, &attempt(at(120)))
         .unwrap();
     journal
-        .finish_attempt(id, 3, Duration::ZERO, &success(), Next::Delivered)
+        .finish_attempt(id, 3, Duration::ZERO, &success(), NextStep::Delivered)
         .unwrap();
     assert_eq!(last(), Some(error(404)));
 }
@@ -391,7 +394,7 @@ fn ignored_delivery_is_recorded_with_its_switch() {
             usize::try_from(nth).unwrap()
         );
         assert!(
-            journal.outcomes(T0, 1000).unwrap().counts.is_empty(),
+            journal.status_counts(T0, 1000).unwrap().counts.is_empty(),
             "ignored deliveries are not counted"
         );
         let turn = ClaimCondition::Failed { attempts: 0 };

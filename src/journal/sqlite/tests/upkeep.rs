@@ -9,9 +9,9 @@ use crate::delivery::switches::Switch;
 fn one_of_each(journal: &SqliteJournal) -> Vec<i64> {
     let ends = [
         None,
-        Some(Next::Delivered),
-        Some(Next::Failed),
-        Some(Next::Interrupted),
+        Some(NextStep::Delivered),
+        Some(NextStep::Failed),
+        Some(NextStep::Interrupted),
     ];
     ends.into_iter()
         .map(|end| {
@@ -59,7 +59,7 @@ fn what_was_tried_again_since_it_was_seen_is_not_deleted() {
     let journal = bench.open_fast(1);
     let id = accept(&journal, T0).id;
     journal
-        .finish_attempt(id, 1, Duration::ZERO, &refusal(503), Next::Failed)
+        .finish_attempt(id, 1, Duration::ZERO, &refusal(503), NextStep::Failed)
         .unwrap();
     let seen = journal
         .delivery_versions(&Query::failed(Filter::default()))
@@ -68,7 +68,7 @@ fn what_was_tried_again_since_it_was_seen_is_not_deleted() {
         .begin_attempt(id, ClaimCondition::Failed { attempts: 1 }, &attempt(at(1)))
         .unwrap();
     journal
-        .finish_attempt(id, 2, Duration::ZERO, &refusal(503), Next::Failed)
+        .finish_attempt(id, 2, Duration::ZERO, &refusal(503), NextStep::Failed)
         .unwrap();
     assert_eq!(
         journal.dynamic().delete(&seen, &[Status::Failed]).unwrap(),
@@ -102,7 +102,7 @@ fn deleting_returns_pages_to_the_file_system() {
         .map(|_| {
             let id = accept_event(&journal, T0, &[b'x'; 50_000]).id;
             journal
-                .finish_attempt(id, 1, Duration::ZERO, &refusal(500), Next::Failed)
+                .finish_attempt(id, 1, Duration::ZERO, &refusal(500), NextStep::Failed)
                 .unwrap();
             id
         })

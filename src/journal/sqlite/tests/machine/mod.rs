@@ -353,11 +353,11 @@ impl World {
         let index = kept.under_way(who)?;
         let delay = Duration::from_secs(60);
         let next = match (status, then) {
-            (200, _) => Next::Delivered,
-            (_, 0) => Next::Failed,
-            (_, 1) => Next::Interrupted,
-            (_, 2) => Next::Scheduled { delay },
-            _ => Next::Retry {
+            (200, _) => NextStep::Delivered,
+            (_, 0) => NextStep::Failed,
+            (_, 1) => NextStep::Interrupted,
+            (_, 2) => NextStep::Scheduled { delay },
+            _ => NextStep::Retry {
                 delay,
                 lease: delay + LEASE,
             },
@@ -598,17 +598,17 @@ impl World {
             let url = "https://example.com/hook".to_owned();
             Some(Due {
                 at: kept.scheduled(attempts)?,
-                seen: DeliveryVersion { id, attempts },
+                version: DeliveryVersion { id, attempts },
                 url,
             })
         });
         let (mut due, later): (Vec<Due>, Vec<Due>) = scheduled.partition(|due| due.at <= self.now);
-        due.sort_by_key(|due| (due.at, due.seen.id));
+        due.sort_by_key(|due| (due.at, due.version.id));
         assert_eq!(journal.due(self.now, None, 100, None).unwrap(), due);
         if let [first, rest @ ..] = &due[..] {
             assert_eq!(
                 journal
-                    .due(self.now, Some((first.at, first.seen.id)), 1, None)
+                    .due(self.now, Some((first.at, first.version.id)), 1, None)
                     .unwrap(),
                 rest.first().cloned().into_iter().collect::<Vec<_>>()
             );

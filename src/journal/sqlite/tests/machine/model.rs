@@ -150,7 +150,7 @@ impl Kept {
         index: usize,
         took: u64,
         status: u16,
-        next: Next,
+        next: NextStep,
         now: UnixMs,
     ) {
         self.tried[index].end = End::Known(took, status);
@@ -160,23 +160,24 @@ impl Kept {
             .iter()
             .position(|tried| matches!(tried.end, End::Known(_, 200)));
         let (index, next) = match success {
-            Some(earlier) if next != Next::Delivered => (earlier, Next::Delivered),
+            Some(earlier) if next != NextStep::Delivered => (earlier, NextStep::Delivered),
             _ => (index, next),
         };
         let without_owner = self.lease.is_none();
-        let counts = self.held_by(who) || (without_owner && (newest || next == Next::Delivered));
+        let counts =
+            self.held_by(who) || (without_owner && (newest || next == NextStep::Delivered));
         if self.status == Status::Delivered || !counts {
             return;
         }
         let finished = Some(self.tried[index].last_sign());
         match next {
-            Next::Delivered => self.stand(Status::Delivered, finished, None, None),
-            Next::Failed => self.stand(Status::Failed, finished, None, None),
-            Next::Interrupted => self.stand(Status::Interrupted, finished, None, None),
-            Next::Scheduled { delay } => {
+            NextStep::Delivered => self.stand(Status::Delivered, finished, None, None),
+            NextStep::Failed => self.stand(Status::Failed, finished, None, None),
+            NextStep::Interrupted => self.stand(Status::Interrupted, finished, None, None),
+            NextStep::Scheduled { delay } => {
                 self.stand(Status::Pending, None, None, Some(now.plus(delay)));
             }
-            Next::Retry { delay, lease } => {
+            NextStep::Retry { delay, lease } => {
                 let (due, lease) = (now.plus(delay), now.plus(lease));
                 self.stand(Status::Pending, None, Some((who, lease)), Some(due));
             }
