@@ -125,6 +125,13 @@ pub struct Resolved {
     pub redactor: Arc<Redactor>,
 }
 
+impl Resolved {
+    pub fn has_header(&self, name: &str) -> bool {
+        let mut headers = self.headers.iter();
+        headers.any(|(own, _)| own.eq_ignore_ascii_case(name))
+    }
+}
+
 impl Target {
     /// Parses a URL that the user typed. Treats every value in its query as a secret.
     pub fn from_url(text: &str) -> Result<Target, UrlError> {
@@ -305,8 +312,10 @@ impl Target {
             }
             headers.push((header.name.clone(), value));
         }
+        let query = query.join("&");
+        let query = Some(query.as_str()).filter(|query| !query.is_empty());
         Ok(Resolved {
-            url: Secret::new(self.base.with_query(&query.join("&"))),
+            url: Secret::new(self.base.with_path(self.base.path(), query)),
             headers,
             redactor: Arc::new(redactor),
         })

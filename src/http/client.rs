@@ -12,7 +12,7 @@ use super::direct::Direct;
 use super::errors::{TransportError, is_timeout};
 use super::options::{ClientError, TransportOptions};
 use super::proxy::Proxies;
-use super::{Arriving, Cut, Memory, Request, Response, SendError, direct, options, tls};
+use super::{Cut, Memory, Request, Response, SendError, UnreadResponse, direct, options, tls};
 use crate::delivery::ErrorKind;
 use crate::secret::safe_url::BaseUrl;
 use crate::time::compact;
@@ -34,9 +34,9 @@ struct Inner {
     interrupted: Arc<AtomicBool>,
 }
 
-impl From<blocking::Response> for Arriving {
-    fn from(mut response: blocking::Response) -> Arriving {
-        Arriving {
+impl From<blocking::Response> for UnreadResponse {
+    fn from(mut response: blocking::Response) -> UnreadResponse {
+        UnreadResponse {
             status: response.status().as_u16(),
             headers: std::mem::take(response.headers_mut()),
             length: response.content_length(),
@@ -91,10 +91,10 @@ impl Client {
         on_head: impl FnOnce(&Response),
     ) -> Result<Response, SendError> {
         let (limit, memory) = (request.body_limit, request.memory.clone());
-        let mut arriving = self.receive_head(request)?;
-        let headers = arriving.headers.iter();
+        let mut unread = self.receive_head(request)?;
+        let headers = unread.headers.iter();
         let mut response = Response {
-            status: arriving.status,
+            status: unread.status,
             headers: headers
                 .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
                 .collect(),
@@ -102,13 +102,13 @@ impl Client {
             cut: None,
         };
         on_head(&response);
-        let read = self.read_body(&mut arriving, &mut response.body, limit, memory.as_deref());
+        let read = self.read_body(&mut unread, &mut response.body, limit, memory.as_deref());
         response.cut = read.err();
         Ok(response)
     }
 
     /// Sends the request and waits for the head of its response.
-    fn receive_head(self, request: Request) -> Result<Arriving, SendError> {
+    fn receive_head(self, request: Request) -> Result<UnreadResponse, SendError> {
         let inner = self.0;
         let unsendable = |message| Err(SendError::not_sent(ErrorKind::Protocol, message));
         let text = request.url.expose();
@@ -125,6 +125,7 @@ impl Client {
         };
         let deadline = inner.timeout + DEADLINE_GRACE;
         let has_proxy = inner.proxies.for_url(&url).is_some();
+        // reqwest sends the text of its own `Url`, which has a `/` where the given one has no path.
         let sent = if url.as_str() == text || url.path() == "/" && url.query().is_none() {
             let mut outgoing = blocking::Request::new(method, url);
             *outgoing.headers_mut() = headers;
@@ -132,7 +133,7 @@ impl Client {
             // Covers the body too, unlike a timeout of the client, which starts anew with each read.
             *outgoing.timeout_mut() = Some(deadline);
             let sent = inner.http.execute(outgoing).map_err(TransportError::from);
-            sent.map(Arriving::from)
+            sent.map(UnreadResponse::from)
         } else if has_proxy {
             return unsendable("its path cannot go through a proxy unchanged".to_owned());
         } else {
@@ -152,7 +153,7 @@ impl Client {
     /// Appends the body to `body`, at most `limit` bytes. An error is why it is incomplete.
     fn read_body(
         self,
-        arriving: &mut Arriving,
+        unread: &mut UnreadResponse,
         body: &mut Vec<u8>,
         limit: usize,
         memory: Option<&dyn Memory>,
@@ -162,12 +163,12 @@ impl Client {
             None => Ok(()),
         };
         // A body that is too long for the memory is not read at all.
-        let length = usize::try_from(arriving.length.unwrap_or(0)).unwrap_or(usize::MAX);
+        let length = usize::try_from(unread.length.unwrap_or(0)).unwrap_or(usize::MAX);
         grow(length)?;
         body.reserve_exact(length.min(limit));
         let mut buffer = [0; READ_BUFFER_BYTES];
         loop {
-            let read = match arriving.body.read(&mut buffer) {
+            let read = match unread.body.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(read) => read,
                 Err(e) if is_timeout(&e) => {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tower::{Service as _, service_fn};
 use url::Position;
 
-use super::Arriving;
+use super::UnreadResponse;
 use super::errors::{LookupError, Phase, TransportError};
 use super::options::{LOOPBACK, MAX_HEADERS};
 
@@ -63,7 +63,7 @@ impl Direct {
         &self,
         request: hyper::Request<Full<Bytes>>,
         deadline: Duration,
-    ) -> Result<Arriving, TransportError> {
+    ) -> Result<UnreadResponse, TransportError> {
         let deadline = Instant::now() + deadline;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| TransportError::new(Phase::Build, e))?;
@@ -97,7 +97,7 @@ impl Direct {
                 return Err(error);
             }
         };
-        Ok(Arriving {
+        Ok(UnreadResponse {
             status: head.status.as_u16(),
             headers: head.headers,
             length: frames.size_hint().exact(),

@@ -66,24 +66,19 @@ impl Request {
         headers: &[(&'static str, String)],
         body: Option<Vec<u8>>,
     ) -> Request {
-        let is_own = |name: &str| {
-            let mut own = target.headers.iter();
-            own.any(|(own, _)| own.eq_ignore_ascii_case(name))
-        };
         let user_agent = (USER_AGENT.as_str(), OWN_USER_AGENT);
         let given = headers.iter().map(|(name, value)| (*name, value.as_str()));
-        let mut all: Vec<(String, Vec<u8>)> = given
-            .chain([user_agent])
-            .filter(|(name, _)| !is_own(name))
-            .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
-            .collect();
-        for (name, value) in &target.headers {
-            all.push((name.clone(), value.expose().as_bytes().to_vec()));
-        }
+        let given = given.chain([user_agent]);
+        let own = target.headers.iter();
+        let own = own.map(|(name, value)| (name.as_str(), value.expose()));
+        let all = given
+            .filter(|(name, _)| !target.has_header(name))
+            .chain(own);
+        let all = all.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         Request {
             method: if body.is_some() { "POST" } else { "GET" }.to_owned(),
             url: target.url.clone(),
-            headers: all,
+            headers: all.collect(),
             body,
             redactor: Arc::clone(&target.redactor),
             // More than is stored, so that a secret across the end is recognised.
@@ -124,7 +119,7 @@ impl Response {
 }
 
 /// A response whose body has not been read.
-struct Arriving {
+struct UnreadResponse {
     status: u16,
     headers: HeaderMap,
     /// The length of the body, if it is known.

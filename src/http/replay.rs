@@ -79,10 +79,7 @@ pub fn prepare(
     let resolved = target.resolve(variables)?;
     let url = url(capture, destination, resolved.url.expose())?;
     let mut headers = capture.end_to_end_headers();
-    headers.retain(|(name, _)| {
-        let mut own = resolved.headers.iter();
-        !own.any(|(own, _)| own.eq_ignore_ascii_case(name))
-    });
+    headers.retain(|(name, _)| !resolved.has_header(name));
     if !destination.send_credentials {
         refuse_credentials(capture, &headers, target)?;
     }
