@@ -243,7 +243,7 @@ fn auth_mode_selects_the_credentials_of_a_sample() {
     variable.run().assert_code(0);
 }
 
-fn switchboard(url: &str) -> String {
+fn switches(url: &str) -> String {
     format!(
         "default_endpoint = 'some'\n\
          [endpoints.some]\nurl = '{url}'\nevents = ['application.created', 'account.*']\n\
@@ -257,7 +257,7 @@ fn switchboard(url: &str) -> String {
 fn events_list_explains_the_switches_of_an_endpoint() {
     let env = TestEnv::new();
     assert!(list(&env, &[]).iter().all(|view| view["fired"] == true));
-    env.write_config(&switchboard("http://127.0.0.1:9/"));
+    env.write_config(&switches("http://127.0.0.1:9/"));
     let fired = |args: &[&str]| {
         list(&env, args)
             .iter()
@@ -315,7 +315,7 @@ fn events_list_explains_the_switches_of_an_endpoint() {
 fn switched_off_event_is_recorded_as_ignored() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200)]);
-    env.write_config(&switchboard(&server.url()));
+    env.write_config(&switches(&server.url()));
     let fire = |args: &[&str]| env.hookfire(["fire"]).args(args).run().assert_code(0);
     let outcome = fire(&["user", "created"]);
     let path = env.config_path().display().to_string();
@@ -489,7 +489,7 @@ fn config_show_has_switches_with_their_sources() {
     ] {
         assert_eq!(setting(&env, &[], key), value, "{key}");
     }
-    env.write_config(&(switchboard("http://127.0.0.1:9/") + "wire = 'form'\ncompat = 'porta'\n"));
+    env.write_config(&(switches("http://127.0.0.1:9/") + "wire = 'form'\ncompat = 'porta'\n"));
     assert_eq!(
         setting(&env, &[], "events"),
         "application.created, account.* file"
