@@ -78,6 +78,8 @@ const ENDPOINT_KEYS: &str =
 const PORTAL_KEYS: &str = "url token parameter";
 const ENDPOINT_FORM: &str = "a table such as `[endpoints.staging]` with `url`";
 const PORTAL_FORM: &str = "a table such as `[portal]` with `url` and `token`";
+const PARAMS_FORM: &str = "a table such as `params = { tenant = \"acme\" }`";
+const HEADERS_FORM: &str = "a table such as `headers = { X-Source = \"test\" }`";
 const RETRY_FORM: &str = "a table such as `retry = { retries = 5, interval = \"60s\" }`";
 const SECRETS_FORM: &str = "a table such as `secrets = { token = { env = \"HOOK_TOKEN\" } }`";
 const SECRET_FORM: &str = "text, { env = \"VARIABLE\" } or { file = \"PATH\" }";
@@ -307,17 +309,13 @@ impl<'a> ConfigEntry<'a> {
                     }
                 }
                 "params" => {
-                    for entry in
-                        entry.entries("a table such as `params = { tenant = \"acme\" }`")?
-                    {
+                    for entry in entry.entries(PARAMS_FORM)? {
                         let param = public_param(entry.name(), entry.text()?);
                         params.push(param.map_err(|e| entry.error(e))?);
                     }
                 }
                 "headers" => {
-                    for entry in
-                        entry.entries("a table such as `headers = { X-Source = \"test\" }`")?
-                    {
+                    for entry in entry.entries(HEADERS_FORM)? {
                         let header = header(entry.name(), entry.secret_source()?);
                         headers.push(header.map_err(|e| entry.key_error(e))?);
                     }

@@ -108,7 +108,7 @@ impl TransportError {
 }
 
 fn connect_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {
-    let message = match tls_error(error) {
+    let message = match find(error) {
         Some(rustls::Error::InvalidMessage(_)) => {
             "the endpoint does not speak TLS; is it plain http?".to_owned()
         }
@@ -180,7 +180,7 @@ fn exchange_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {
     use io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
     };
-    match tls_error(error) {
+    match find(error) {
         Some(tls) if rejects_client(tls) => {
             return (ErrorKind::Tls, format!("no TLS connection: {tls}"));
         }
@@ -248,17 +248,10 @@ pub fn is_timeout(error: &(dyn Error + 'static)) -> bool {
         || find::<reqwest::Error>(error).is_some_and(reqwest::Error::is_timeout)
 }
 
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    find(error)
-}
-
 /// Whether the endpoint rejects this client. In TLS 1.3 it says so after the client's side of the handshake, and still
 /// before it reads a request.
 fn rejects_client(tls: &rustls::Error) -> bool {
-    use rustls::AlertDescription::{
-        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
-        CertificateUnknown, UnknownCA, UnsupportedCertificate,
-    };
+    use rustls::AlertDescription::*;
     matches!(
         tls,
         rustls::Error::AlertReceived(

@@ -1,4 +1,4 @@
-//! The HTTP client: sends one request and reports its response, or why there is none.
+//! The HTTP client: sends a request, and returns the response or an error.
 //!
 //! A [`Client`] is made once per way to connect ([`TransportOptions`]). [`SendRequest::send`] waits for the response, and a
 //! [`Pool`] sends many requests at once. Each call sends exactly one request: no redirects and no retries. The deadline
@@ -88,7 +88,7 @@ impl Request {
     }
 }
 
-/// Memory for response bodies that is shared with others. What was granted is held until this is dropped.
+/// Memory for response bodies that is shared with others. Dropping it gives the memory back.
 pub trait Memory: Send + Sync {
     /// Grows the grant to `length` bytes; may wait for it.
     ///
@@ -176,7 +176,7 @@ pub trait SendRequest {
     fn send(&self, request: Request) -> Completed;
 }
 
-/// `503 Service Unavailable`: the code with its standard reason, whatever the server sent as one.
+/// `503 Service Unavailable`: the code with its standard reason, not the one that the server sent.
 pub fn status_text(status: u16) -> String {
     let known = StatusCode::from_u16(status).ok();
     match known.and_then(|status| status.canonical_reason()) {

@@ -68,7 +68,7 @@ fn shortened(mut location: String) -> String {
     location
 }
 
-/// The masked body, and what is missing of it.
+/// The masked body, and a note if it is incomplete.
 fn stored_body(response: &Response, redactor: &Redactor) -> (Vec<u8>, Option<String>) {
     let body = &response.body;
     let is_long = body.len() > MAX_STORED_BODY;

@@ -47,7 +47,7 @@ impl Pool {
     }
 
     /// Sends the request as soon as a thread is free, and returns at once. `done` is called with the response, at the
-    /// deadline, or by [`Pool::abandon_interrupted`].
+    /// deadline, or when [`Pool::abandon_interrupted`] is called.
     pub fn begin(&self, client: Client, request: Request, done: Done) {
         let exchange = Arc::new(Exchange {
             client,
@@ -172,7 +172,7 @@ impl Exchange {
         self.report(run.unwrap_or_else(|_| Err(panicked())));
     }
 
-    /// Reports what is known so far. The result of the thread that runs the request is dropped.
+    /// Reports the response as far as it was read. The thread that runs the request reports nothing then.
     fn abandon(&self) {
         let mut state = lock(&self.state);
         let (head, has_begun) = (state.head.take(), state.begun.is_some());

@@ -26,7 +26,7 @@ pub struct ReplayTarget {
     pub send_credentials: bool,
     /// The capture's id, sent as `hookfire-replay-of`.
     pub replay_of: Option<i64>,
-    /// What is masked where the request or its response is shown.
+    /// Masks the request and its response for display.
     pub mask: Mask,
 }
 

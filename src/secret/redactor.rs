@@ -486,16 +486,9 @@ mod tests {
         assert_eq!(redactor.redact_cut(b"token=correct-ho"), b"token=***");
         assert_eq!(redactor.redact_cut(b"token=%63orrect%2dho"), b"token=***");
         assert_eq!(redactor.redact_cut(b"token=cor"), b"token=cor");
-        for cut in [
-            "corre%6",
-            "corre%",
-            "corre\\u006",
-            "corre\\",
-            "corre&#x6",
-            "corre&",
-            "Y29ycmVj",
-            "NvcnJlY3Qt",
-        ] {
+        for cut in
+            "corre%6 corre% corre\\u006 corre\\ corre&#x6 corre& Y29ycmVj NvcnJlY3Qt".split(' ')
+        {
             assert_eq!(
                 redactor.redact_cut(format!("token={cut}").as_bytes()),
                 b"token=***",
@@ -512,25 +505,17 @@ mod tests {
             ("0aa0\\A", "0aa0\\u005"),
             ("0aa0&A", "0aa0&#x2"),
         ] {
-            assert_eq!(
-                redactor(&[value]).redact_cut(format!("t={cut}").as_bytes()),
-                b"t=***",
-                "{cut}"
-            );
+            let shown = redactor(&[value]).redact_cut(format!("t={cut}").as_bytes());
+            assert_eq!(shown, b"t=***", "{cut}");
         }
     }
 
     fn percent_encoded(value: &str, every: bool) -> String {
-        value
-            .bytes()
-            .map(|b| {
-                if every || !b.is_ascii_alphanumeric() {
-                    format!("%{b:02X}")
-                } else {
-                    (b as char).to_string()
-                }
-            })
-            .collect()
+        let encode = |b: u8| match every || !b.is_ascii_alphanumeric() {
+            true => format!("%{b:02X}"),
+            false => char::from(b).to_string(),
+        };
+        value.bytes().map(encode).collect()
     }
 
     proptest! {

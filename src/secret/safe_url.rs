@@ -34,12 +34,10 @@ pub enum UrlError {
     NoScheme(String),
     #[error("the scheme `{0}:` is not supported; use http or https")]
     Scheme(String),
-    /// `user:password@`.
     #[error(
         "a user or password in the URL is refused; send credentials with `-H 'Authorization: @env:VARIABLE'` or `--secret`"
     )]
     UserInfo,
-    /// `#…`.
     #[error(
         "a fragment (`#…`) is never sent to a server; remove it, or write `%23` if it belongs to the query"
     )]
@@ -60,9 +58,8 @@ pub struct BaseUrl {
 /// One `name=value` of a URL's own query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryPair {
-    /// Decoded. Empty for a part without `=` (`?debug`), which is all value.
+    /// Decoded, like the value. Empty for a part without `=` (`?debug`), which is all value.
     pub name: String,
-    /// Decoded.
     pub value: Secret,
     pub spelling: Secret,
 }
@@ -121,7 +118,7 @@ impl BaseUrl {
         let masked = masked(text);
         BaseUrl {
             url: Url::parse("about:invalid").expect("it is a URL"),
-            // What is masked must not become a URL.
+            // Masked text must not be taken for a URL.
             not_a_url: Some(match BaseUrl::parse(&masked) {
                 Ok(_) => MASK.to_owned(),
                 Err(_) => masked,
@@ -397,25 +394,17 @@ mod tests {
         for text in ["localhost:8080/x?t=CANARY", "hooks.example.com/x"] {
             assert!(matches!(refused(text), UrlError::NoScheme(_)), "{text}");
         }
-        for text in [
-            "http://h:65536/?t=CANARY",
-            "http:///h/x",
-            "http:/h",
-            "http:h",
-            "http:\\\\h",
-            "http://h\\x",
-        ] {
+        for text in
+            "http://h:65536/?t=CANARY http:///h/x http:/h http:h http:\\\\h http://h\\x".split(' ')
+        {
             let is_unreadable = matches!(refused(text), UrlError::Unreadable { .. });
             assert!(is_unreadable, "{text}");
         }
         assert!(BaseUrl::parse("http://h/?a=\\").is_ok());
-        for text in [
-            "http://h:65536/?t=CANARY",
-            "x?CANARY",
-            "http://u:CANARY@h:99999/",
-            "ftp://h/?t=CANARY",
-            "http://",
-        ] {
+        for text in
+            "http://h:65536/?t=CANARY x?CANARY http://u:CANARY@h:99999/ ftp://h/?t=CANARY http://"
+                .split(' ')
+        {
             assert!(!refused(text).to_string().contains("CANARY"), "{text}");
         }
     }

@@ -17,7 +17,6 @@ use super::selection::Selection;
 use crate::cli::settings;
 use crate::config::Settings;
 use crate::delivery::Delivery;
-use crate::delivery::filter::Filter;
 use crate::delivery::target::MissingSecret;
 use crate::engine::plan::PlanError;
 use crate::engine::resend::{Overrides, Planned, Planner, SeenRows};
@@ -288,7 +287,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     if !has_destination {
         filter.endpoint.clone_from(&args.endpoint);
     }
-    let narrowed = filter != Filter::default();
+    let narrowed = !filter.is_empty();
     let selection = Selection::resolve(&args.ids, filter, args.all, "hookfire retry")?;
     let names_secrets = !has_destination && ctx.is_flag("secret");
     let planner = args.planner(ctx)?;
