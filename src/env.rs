@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,13 +73,13 @@ impl Terminals {
     }
 }
 
-/// The terminal's columns, from `COLUMNS` or the terminal itself.
-pub fn terminal_width() -> Option<u16> {
+/// The columns of a stream, from `COLUMNS` or the terminal itself.
+pub fn terminal_width(stream: impl AsFd) -> Option<u16> {
     let columns = std::env::var("COLUMNS")
         .ok()
         .and_then(|columns| columns.parse().ok())
         .filter(|columns| *columns > 0);
-    columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0))
+    columns.or_else(|| terminal_size::terminal_size_of(stream).map(|(width, _)| width.0))
 }
 
 /// The system's clock, with the state of interrupts.

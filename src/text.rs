@@ -1,5 +1,6 @@
 //! Text helpers: plurals, lists, suggestions for mistyped words, shell quoting, sizes, files that are read whole.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -32,6 +33,14 @@ pub(crate) use named_enum;
 /// `1 delivery`, `2 deliveries`.
 pub fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// The beginning of a text with more than `max` characters, and `…`.
+pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
 }
 
 /// The candidate most similar to `word`, if one is similar.
@@ -188,6 +197,12 @@ mod tests {
             ["0 B", "512 B", "1 KiB", "1.5 KiB", "1 MiB"]
         );
         assert_eq!(size(u64::MAX), "17179869183.9 GiB");
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        assert_eq!(cut("é".repeat(9).as_str(), 3), "ééé…");
+        assert_eq!(cut("ééé", 3), "ééé");
     }
 
     #[test]

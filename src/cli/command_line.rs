@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use clap::builder::styling::{AnsiColor, Styles};
 use clap::{CommandFactory as _, Parser};
 
 use crate::cli::Command;
@@ -38,9 +39,17 @@ Examples:
     $ hookfire failed list
     $ hookfire retry --all";
 
+/// The colours of cargo's help.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::BrightGreen.on_default().bold())
+    .usage(AnsiColor::BrightGreen.on_default().bold())
+    .literal(AnsiColor::BrightCyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
 /// The clap definition of the whole command line.
 pub fn definition() -> clap::Command {
     map_args(Cli::command(), common_settings)
+        .styles(STYLES)
         .after_help(EXAMPLES)
         .after_long_help(format!("{EXAMPLES}\n\n{}", exit_codes()))
 }

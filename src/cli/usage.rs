@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::command_line::definition;
@@ -11,7 +12,7 @@ use crate::cli::intents;
 use crate::env::Terminals;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::output::{OutputOptions, Ui};
+use crate::output::{Color, OutputOptions, Ui};
 use crate::secret::{MASK, safe_url};
 
 /// Whether errors are JSON in this output format.
@@ -26,12 +27,13 @@ pub fn report(error: &clap::Error, arguments: &[OsString]) -> Exit {
         Terminals::current(),
         OutputOptions {
             structured,
+            color: color(arguments),
             ..OutputOptions::default()
         },
     );
     if !error.use_stderr() {
         let text = if ui.has_colors() {
-            error.render().ansi().to_string()
+            with_headings(&error.render()).ansi().to_string()
         } else {
             error.render().to_string()
         };
@@ -41,7 +43,7 @@ pub fn report(error: &clap::Error, arguments: &[OsString]) -> Exit {
         return printed.map_or_else(|e| Failure::from(e).exit(), |()| Exit::Done);
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !structured {
-        ui.usage(&error.render().to_string());
+        ui.usage(&with_headings(&error.render()));
         return Exit::Usage;
     }
     let text = without_secrets(error);
@@ -60,11 +62,25 @@ pub fn report(error: &clap::Error, arguments: &[OsString]) -> Exit {
     failure.print(&ui);
     if !structured {
         // clap's own usage line lists the options that variables set.
-        let usage = command.map(|mut command| format!("\n{}\n", command.render_usage()));
+        let usage = command.map(|mut command| format!("\n{}\n", command.render_usage().ansi()));
         let usage = usage.unwrap_or_default();
-        ui.usage(&format!("{usage}\nFor more information, try '--help'.\n"));
+        let text = format!("{usage}\nFor more information, try '--help'.\n");
+        ui.usage(&StyledStr::from(text));
     }
     Exit::Usage
+}
+
+/// Help whose own headings look like those of clap.
+fn with_headings(help: &StyledStr) -> StyledStr {
+    let style = definition().get_styles().get_header().to_owned();
+    let mut text = help.ansi().to_string();
+    for heading in ["Examples:", "Exit codes:"] {
+        text = text.replace(
+            &format!("\n{heading}\n"),
+            &format!("\n{style}{heading}{style:#}\n"),
+        );
+    }
+    StyledStr::from(text)
 }
 
 /// The command whose usage the error is about; none for an invalid value.
@@ -114,18 +130,38 @@ fn hints(
 }
 
 fn wants_json(arguments: &[OsString]) -> bool {
-    let by_option = arguments.windows(2).any(|pair| {
-        let value = pair[1].to_string_lossy();
-        let format = match pair[0].to_str() {
-            Some("-o" | "--output") => value.as_ref(),
-            _ => value
-                .strip_prefix("--output=")
-                .or_else(|| value.strip_prefix("-o"))
-                .unwrap_or_default(),
+    let format = raw_value(arguments, &["--output=", "-o"], "HOOKFIRE_OUTPUT");
+    format.is_some_and(|format| is_structured(&format))
+}
+
+fn color(arguments: &[OsString]) -> Color {
+    let value = raw_value(arguments, &["--color="], "HOOKFIRE_COLOR");
+    value
+        .and_then(|value| Color::from_name(&value))
+        .unwrap_or_default()
+}
+
+/// The value of an option in a command line that cannot be parsed, else that of its variable. `forms` are what an attached
+/// value follows.
+fn raw_value(arguments: &[OsString], forms: &[&str], variable: &str) -> Option<String> {
+    let mut values = arguments.windows(2).filter_map(|pair| {
+        let [before, word] = [&pair[0], &pair[1]].map(|word| word.to_string_lossy());
+        let is_separate = forms
+            .iter()
+            .any(|form| form.trim_end_matches('=') == before);
+        let attached = || {
+            forms
+                .iter()
+                .find_map(|form| Some(word.strip_prefix(form)?.to_owned()))
         };
-        is_structured(format)
+        if is_separate {
+            Some(word.into_owned())
+        } else {
+            attached()
+        }
     });
-    by_option || std::env::var("HOOKFIRE_OUTPUT").is_ok_and(|format| is_structured(&format))
+    let value = values.next_back();
+    value.or_else(|| std::env::var(variable).ok())
 }
 
 /// The environment variable that the invalid value comes from, unless it is on the command line.

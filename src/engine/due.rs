@@ -75,6 +75,8 @@ pub struct DueQueue<'a> {
     look_at: UnixMs,
     rescan_at: UnixMs,
     next_due: Option<Position>,
+    /// Whether a delivery was released since the last look.
+    has_changed: bool,
     abandoned: usize,
 }
 
@@ -105,6 +107,7 @@ impl<'a> DueQueue<'a> {
             look_at: never,
             rescan_at: never,
             next_due: None,
+            has_changed: false,
             abandoned: 0,
         }
     }
@@ -140,6 +143,7 @@ impl<'a> DueQueue<'a> {
         let Some(url) = self.under_way.remove(&id) else {
             return;
         };
+        self.has_changed = true;
         if let Some(endpoint) = self.endpoints.get_mut(&url) {
             endpoint.under_way -= 1;
             match contact {
@@ -150,9 +154,9 @@ impl<'a> DueQueue<'a> {
         }
     }
 
-    /// Whether no delivery is under way.
+    /// Whether no delivery is under way, nor was since the last look.
     pub fn is_idle(&self) -> bool {
-        self.under_way.is_empty()
+        self.under_way.is_empty() && !self.has_changed
     }
 
     /// When the next delivery is due and which one it is, as of the last look.
@@ -227,6 +231,7 @@ impl<'a> DueQueue<'a> {
             return Ok(());
         }
         self.next_due = self.journal.next_due()?;
+        self.has_changed = false;
         self.has_more = false;
         self.looked_at = now;
         let poll_at = now.plus(POLL_INTERVAL);

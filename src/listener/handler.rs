@@ -109,7 +109,7 @@ impl Handler {
             return Err(NoResponse);
         };
         if let Some(web) = &self.web
-            && (web.ui.reserves)(&parts.method, &parts.uri)
+            && (web.ui.reserves)(&parts)
             && !refusal.is_some_and(Refusal::is_ambiguous)
         {
             // Boxed: it is rare, and would enlarge the future of every request.

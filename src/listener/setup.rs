@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{Method, Uri};
+use http::request::Parts;
 
 use super::forward::Upstream;
 use super::limits::ListenerLimits;
@@ -61,7 +61,7 @@ impl Setup {
 }
 
 /// Decides whether a request is for the web UI. Has to decode the path first.
-pub type Reserves = Box<dyn Fn(&Method, &Uri) -> bool + Send + Sync>;
+pub type Reserves = Box<dyn Fn(&Parts) -> bool + Send + Sync>;
 
 /// Serves the requests that are not captured.
 pub struct WebUi {

@@ -66,14 +66,17 @@ fn response(ui: &Ui, capture: &Capture) -> String {
     let took = measured(Duration::from_millis(capture.response.duration_ms));
     match capture.response.status {
         Some(status) => {
-            let tone = if (200..300).contains(&status) {
-                Tone::Good
-            } else {
-                Tone::Bad
-            };
-            format!("{} ({took})", ui.toned(tone, &status_text(status)))
+            let status = ui.toned(response_tone(capture), &status_text(status));
+            format!("{status} ({took})")
         }
-        None => ui.toned(Tone::Bad, "no response"),
+        None => ui.toned(response_tone(capture), "no response"),
+    }
+}
+
+fn response_tone(capture: &Capture) -> Tone {
+    match capture.response.status {
+        Some(200..300) => Tone::Good,
+        _ => Tone::Bad,
     }
 }
 
@@ -114,7 +117,8 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, CaptureRecord>
             let mut words = vec![status.as_str()];
             words.extend(marks(&c.capture));
             words.join(", ")
-        }),
+        })
+        .toned(|c| response_tone(&c.capture)),
         Col::csv("status", |c| optional(c.capture.response.status)),
         Col::csv("duration_ms", |c| {
             c.capture.response.duration_ms.to_string()
@@ -171,13 +175,36 @@ pub fn page(ui: &Ui, record: &CaptureRecord, body: &Body, mask: &Mask, now: Unix
             .unwrap_or("incomplete: rejected, aborted, too slow or too long");
         field("malformed", &ui.toned(Tone::Warning, &ui.untrusted(why)));
     }
-    let _ = write!(page, "\n{}", ui.untrusted(&head(capture, mask)));
+    let _ = write!(page, "\n{}", shown_head(ui, capture, mask));
     // Whether a rejected request had a body is unknown; an unreadable head contains all its bytes.
     if !capture.malformed || !body.bytes.is_empty() {
-        let _ = write!(page, "\n{}", ui.untrusted(&shown_body(record, body)));
+        let _ = write!(
+            page,
+            "\n{}",
+            ui.untrusted_document(&shown_body(record, body))
+        );
     }
     page.truncate(page.trim_end_matches('\n').len());
     page
+}
+
+/// The head with the names of headers in colour.
+fn shown_head(ui: &Ui, capture: &Capture, mask: &Mask) -> String {
+    let head = head(capture, mask);
+    let head = ui.untrusted(&head);
+    if !ui.has_colors() || capture.head.headers().is_empty() {
+        return head.into_owned();
+    }
+    let shown = head
+        .lines()
+        .enumerate()
+        .map(|(number, line)| match line.split_once(':') {
+            Some((name, value)) if number > 0 => {
+                format!("{}:{value}\n", ui.toned(Tone::Name, name))
+            }
+            _ => format!("{line}\n"),
+        });
+    shown.collect()
 }
 
 /// Request line and headers, with secrets masked.

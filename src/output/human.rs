@@ -108,6 +108,8 @@ pub fn columns(with_status: bool, now: UnixMs) -> Vec<Column<'static, Delivery>>
         Col::csv("url", |d| d.target.to_string()),
         if with_status {
             Col::new("STATUS", "status", status)
+                .toned(|d| tone(d.status))
+                .whole()
         } else {
             Col::csv("status", status)
         },
@@ -117,8 +119,8 @@ pub fn columns(with_status: bool, now: UnixMs) -> Vec<Column<'static, Delivery>>
         Col::text("AGE", move |d| ago(d.finished_or_created_at(), now)).min_width(70),
         Col::csv("created_at", |d| rfc3339(d.created_at)),
         Col::csv("finished_at", |d| optional(d.finished_at.map(rfc3339))),
-        Col::new("TRIES", "attempt_count", |d| d.attempt_count.to_string()).min_width(75),
-        Col::text("LAST ERROR", move |d| last_error(d, now)),
+        Col::new("TRIES", "attempt_count", |d| d.attempt_count.to_string()).min_width(100),
+        Col::text("LAST ERROR", move |d| last_error(d, now)).toned(|d| tone(d.status)),
         Col::csv("error_kind", |d| {
             optional(d.last_error.as_ref().map(|error| error.kind.as_str()))
         }),
@@ -154,7 +156,7 @@ fn last_error(delivery: &Delivery, now: UnixMs) -> String {
 
 fn next_attempt(delivery: &Delivery, now: UnixMs) -> Option<String> {
     let due = delivery.next_attempt_at?;
-    Some(format!("next attempt {}", until(due, now)))
+    Some(format!("next {}", until(due, now)))
 }
 
 /// All that is known of one delivery, as a page.
@@ -182,7 +184,8 @@ pub fn page(
     if let Some((number, body)) = last_response(attempts) {
         let title = heading(&format!("response body of attempt {number}"));
         let text = String::from_utf8_lossy(body);
-        let _ = writeln!(page, "\n{title}\n{}", ui.untrusted(text.trim_end()));
+        let text = ui.untrusted_document(text.trim_end());
+        let _ = writeln!(page, "\n{title}\n{text}");
     }
     // A damaged document is shown unchanged, so that users can find the damage.
     let shown =
@@ -191,7 +194,7 @@ pub fn page(
         page,
         "\n{}\n{}",
         heading("event"),
-        ui.untrusted(shown.trim_end())
+        ui.untrusted_document(shown.trim_end())
     );
     page
 }

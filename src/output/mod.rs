@@ -6,6 +6,7 @@
 
 pub mod capture;
 pub mod capture_json;
+mod highlight;
 pub mod human;
 pub mod json;
 mod progress;
@@ -19,6 +20,7 @@ use std::io::{self, BufRead as _, BufWriter, IsTerminal as _, Stdout, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use clap::builder::StyledStr;
 
 use progress::Bar;
 pub use progress::Progress;
@@ -26,7 +28,7 @@ pub use rows::{Column, Format, RowWriter, optional, rows};
 
 use crate::env::{self, Terminals};
 use crate::sanitize;
-use crate::text::named_enum;
+use crate::text::{self, named_enum};
 use crate::time::compact;
 
 const STDOUT_BUFFER_BYTES: usize = 64 * 1024;
@@ -126,7 +128,7 @@ impl Write for UntrustedWriter<'_> {
 }
 
 /// The meaning of a word, which decides its colour.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     Good,
     Bad,
@@ -134,15 +136,20 @@ pub enum Tone {
     Hint,
     Strong,
     Faint,
+    /// In a document: of an element, an attribute or a field.
+    Name,
+    Text,
+    /// A number, a truth value or null.
+    Literal,
 }
 
 impl Tone {
     fn style(self) -> Style {
         match self {
-            Tone::Good => AnsiColor::Green.on_default(),
+            Tone::Good | Tone::Text => AnsiColor::Green.on_default(),
             Tone::Bad => AnsiColor::Red.on_default().bold(),
-            Tone::Warning => AnsiColor::Yellow.on_default(),
-            Tone::Hint => AnsiColor::Cyan.on_default(),
+            Tone::Warning | Tone::Literal => AnsiColor::Yellow.on_default(),
+            Tone::Hint | Tone::Name => AnsiColor::Cyan.on_default(),
             Tone::Strong => Style::new().bold(),
             Tone::Faint => Style::new().dimmed(),
         }
@@ -166,7 +173,7 @@ impl Ui {
 
     /// Characters per line for tables. None if stdout is not a terminal and `COLUMNS` is not set.
     pub fn width(&self) -> Option<u16> {
-        env::terminal_width()
+        env::terminal_width(io::stdout())
     }
 
     /// Whether stdin and stderr are terminals, so that a question can be asked.
@@ -274,6 +281,16 @@ impl Ui {
         Cow::Owned(sanitize::visible(&text).into_owned().into_bytes())
     }
 
+    /// As [`Ui::untrusted`], for a document in XML or JSON, which gets colours if stdout has them.
+    pub fn untrusted_document(&self, text: &str) -> String {
+        let text = self.untrusted(text);
+        if self.has_colors() {
+            highlight::document(&text)
+        } else {
+            text.into_owned()
+        }
+    }
+
     /// A writer of untrusted documents to stdout.
     pub fn untrusted_writer(&self) -> UntrustedWriter<'_> {
         UntrustedWriter {
@@ -368,12 +385,13 @@ impl Ui {
         }
     }
 
-    /// Prints a usage error as clap laid it out. It quotes the command line.
-    pub fn usage(&self, text: &str) {
-        let text = if self.terminals.stderr {
-            sanitize::visible(text)
+    /// Prints help or a usage line to stderr. It must not quote the command line.
+    pub fn usage(&self, text: &StyledStr) {
+        let colors = self.colors(|terminals| terminals.stderr);
+        let text = if colors {
+            text.ansi().to_string()
         } else {
-            Cow::Borrowed(text)
+            text.to_string()
         };
         let _ = io::stderr().write_all(text.as_bytes());
     }
@@ -387,8 +405,11 @@ impl Ui {
     /// Shows a message on a line that the next output replaces, on a terminal.
     pub fn transient(&self, text: &str) {
         if self.shows_progress() {
+            // The program erases one line only.
+            let width = env::terminal_width(io::stderr()).map_or(usize::MAX, usize::from);
+            let text = text::cut(text, width.saturating_sub(1));
             let mut err = io::stderr().lock();
-            let _ = write!(err, "\r\x1b[K{}", sanitize::visible_line(text));
+            let _ = write!(err, "\r\x1b[K{}", sanitize::visible_line(&text));
             let _ = err.flush();
             self.transient_shown.set(true);
         }

@@ -12,13 +12,24 @@ use serde::Serialize;
 
 use super::{OutputError, Tone, Ui, UntrustedWriter, json};
 use crate::sanitize::visible_line;
-use crate::text::named_enum;
+use crate::text::{self, named_enum};
 
 /// Rows of a text table that are held in memory and laid out together.
 const TABLE_PAGE_ROWS: usize = 1_000;
 
-/// Characters of a cell of a text table. The other formats have all of them.
-const MAX_CELL_CHARS: usize = 200;
+/// A longer cell of a text table does not make its column wider.
+const MAX_CELL_CHARS: usize = 120;
+
+/// The beginning of a cell in colour during the layout: a character without a width, which no cell contains.
+const TONE_MARKS: [(char, Tone); 4] = [
+    ('\u{2061}', Tone::Good),
+    ('\u{2062}', Tone::Bad),
+    ('\u{2063}', Tone::Warning),
+    ('\u{2064}', Tone::Faint),
+];
+
+/// The end of a cell in colour.
+const TONE_END: char = '\u{2060}';
 
 /// On a narrower terminal, no cell is kept complete.
 const MIN_WIDTH_FOR_WHOLE_CELLS: u16 = 60;
@@ -51,6 +62,7 @@ pub struct Column<'a, T> {
     heading: Option<&'static str>,
     min_width: u16,
     is_whole: bool,
+    tone: Option<fn(&T) -> Tone>,
     csv_name: Option<&'static str>,
     cell: Box<dyn Fn(&T) -> String + 'a>,
 }
@@ -66,6 +78,7 @@ impl<'a, T> Column<'a, T> {
             heading: Some(heading),
             min_width: 0,
             is_whole: false,
+            tone: None,
             csv_name: Some(csv_name),
             cell: Box::new(cell),
         }
@@ -94,6 +107,13 @@ impl<'a, T> Column<'a, T> {
         self
     }
 
+    /// Colours the cells of a text table.
+    #[must_use]
+    pub fn toned(mut self, tone: fn(&T) -> Tone) -> Self {
+        self.tone = Some(tone);
+        self
+    }
+
     /// Leaves the column out of text tables on terminals with fewer characters per line.
     #[must_use]
     pub fn min_width(mut self, width: u16) -> Self {
@@ -111,9 +131,14 @@ pub struct RowWriter<'a, T> {
     count: usize,
 }
 
+struct TableCell {
+    text: String,
+    tone: Option<Tone>,
+}
+
 enum Sink<'a> {
     /// The cells of the page to be laid out next.
-    Table(Vec<Vec<String>>),
+    Table(Vec<Vec<TableCell>>),
     Csv(Box<csv::Writer<UntrustedWriter<'a>>>),
     Json,
     Ndjson,
@@ -156,6 +181,10 @@ impl<'a, T> RowWriter<'a, T> {
         let cells = self.columns.iter().map(|column| (column.cell)(row));
         match &mut self.sink {
             Sink::Table(page) => {
+                let tones = self.columns.iter().map(|column| Some(column.tone?(row)));
+                let cells = cells
+                    .zip(tones)
+                    .map(|(text, tone)| TableCell { text, tone });
                 page.push(cells.collect());
                 if page.len() == TABLE_PAGE_ROWS {
                     self.print_page()?;
@@ -195,7 +224,7 @@ impl<'a, T> RowWriter<'a, T> {
         if page.is_empty() {
             return Ok(());
         }
-        self.ui.line(&layout(self.ui, &self.columns, page))
+        self.ui.line(&layout(self.ui, &self.columns, &page))
     }
 }
 
@@ -224,9 +253,8 @@ fn keep<T>(mut columns: Vec<T>, is_kept: impl FnMut(&T) -> bool) -> Vec<T> {
     columns
 }
 
-/// A text table as wide as the terminal. Cells that are too long are cut on a terminal, and wrapped where the output goes
-/// elsewhere.
-fn layout<T>(ui: &Ui, columns: &[Column<'_, T>], rows: Vec<Vec<String>>) -> String {
+/// A text table as wide as the terminal. Cells that are too long are cut on a terminal, and complete elsewhere.
+fn layout<T>(ui: &Ui, columns: &[Column<'_, T>], rows: &[Vec<TableCell>]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if let Some(width) = ui.width() {
@@ -234,18 +262,28 @@ fn layout<T>(ui: &Ui, columns: &[Column<'_, T>], rows: Vec<Vec<String>>) -> Stri
             .set_width(width)
             .set_content_arrangement(ContentArrangement::Dynamic);
     }
-    // comfy-table does not escape control characters.
-    let cell = |text: &String| Cell::new(cut(&visible_line(text)));
-    let row = |cells: Vec<String>| {
-        let mut row = Row::from(cells.iter().map(cell));
+    let colors = ui.has_colors();
+    let cell = |cell: &TableCell| {
+        // comfy-table does not escape control characters.
+        let text = text::cut(&visible_line(&cell.text), MAX_CELL_CHARS).into_owned();
+        Cell::new(match cell.tone.filter(|_| colors) {
+            Some(tone) => marked(&text, tone),
+            None => text,
+        })
+    };
+    let row = |cells: Row| {
+        let mut row = cells;
         if ui.terminals.stdout {
             row.max_height(1);
         }
         row
     };
     let headings = columns.iter().filter_map(|column| column.heading);
-    table.set_header(row(headings.map(str::to_owned).collect()));
-    table.add_rows(rows.into_iter().map(row));
+    table.set_header(row(Row::from(headings)));
+    table.add_rows(
+        rows.iter()
+            .map(|cells| row(Row::from(cells.iter().map(cell)))),
+    );
     let has_room = ui
         .width()
         .is_none_or(|width| width >= MIN_WIDTH_FOR_WHOLE_CELLS);
@@ -258,18 +296,55 @@ fn layout<T>(ui: &Ui, columns: &[Column<'_, T>], rows: Vec<Vec<String>>) -> Stri
         first.set_padding((0, 1));
     }
     let text = table.trim_fmt();
-    // The heading is coloured after the layout, in which colour codes would count as width.
-    match text.split_once('\n') {
-        Some((heading, rest)) => format!("{}\n{rest}", ui.toned(Tone::Strong, heading)),
-        None => ui.toned(Tone::Strong, &text),
+    let mut lines = text.lines();
+    // Colours are added after the layout, in which their codes would count as width.
+    let heading = ui.toned(Tone::Strong, lines.next().unwrap_or_default());
+    let mut lines: Vec<String> = lines.map(|line| painted(ui, line)).collect();
+    if ui.width().is_none() {
+        for (line, cells) in lines.iter_mut().zip(rows) {
+            complete(line, cells);
+        }
+    }
+    lines.insert(0, heading);
+    lines.join("\n")
+}
+
+fn marked(text: &str, tone: Tone) -> String {
+    let mark = TONE_MARKS.iter().find(|(_, own)| *own == tone);
+    match mark {
+        Some((mark, _)) if !text.is_empty() => format!("{mark}{text}{TONE_END}"),
+        _ => text.to_owned(),
     }
 }
 
-/// The beginning of a cell that would make every row too wide.
-fn cut(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(MAX_CELL_CHARS) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-        None => Cow::Borrowed(text),
+/// Replaces the marks of a line by colours.
+fn painted(ui: &Ui, line: &str) -> String {
+    let is_mark = |c: char| TONE_MARKS.iter().any(|(mark, _)| *mark == c);
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once(is_mark) {
+        let tone = rest[before.len()..].chars().next();
+        let tone = TONE_MARKS.iter().find(|(mark, _)| Some(*mark) == tone);
+        let own = after.split(is_mark).next().unwrap_or_default();
+        // A cell that was cut has no end mark.
+        let end = own
+            .find(TONE_END)
+            .or_else(|| Some(own.find('…')? + '…'.len_utf8()));
+        let (cell, after) = after.split_at(end.unwrap_or(own.len()));
+        out.push_str(before);
+        out.push_str(&ui.toned(tone.map_or(Tone::Strong, |(_, tone)| *tone), cell));
+        rest = after;
+    }
+    (out + rest).replace(TONE_END, "")
+}
+
+/// Replaces what was cut of a row by the complete cells, which make only this line longer.
+fn complete(line: &mut String, cells: &[TableCell]) {
+    for cell in cells {
+        let text = visible_line(&cell.text);
+        if let Cow::Owned(cut) = text::cut(&text, MAX_CELL_CHARS) {
+            *line = line.replacen(&cut, &text, 1);
+        }
     }
 }
 
@@ -294,12 +369,40 @@ fn not_a_formula(cell: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::Terminals;
+    use crate::output::OutputOptions;
 
     #[test]
-    fn long_cells_are_cut() {
+    fn coloured_cells_end_where_they_are_cut() {
+        let options = OutputOptions {
+            color: crate::output::Color::Always,
+            ..OutputOptions::default()
+        };
+        let terminals = Terminals {
+            stdout: true,
+            stderr: true,
+        };
+        let ui = Ui::new(terminals, options);
+        let whole = marked("failed", Tone::Bad);
+        let cut = whole.trim_end_matches(TONE_END).replace("led", "…");
+        let red = |text: &str| ui.toned(Tone::Bad, text);
+        assert_eq!(
+            painted(&ui, &format!("a {whole}  b")),
+            format!("a {}  b", red("failed"))
+        );
+        assert_eq!(
+            painted(&ui, &format!("{cut}  b")),
+            format!("{}  b", red("fai…"))
+        );
+    }
+
+    #[test]
+    fn long_cells_lengthen_only_their_line() {
+        let cell = |text: String| TableCell { text, tone: None };
         let long = "é".repeat(60_000);
-        assert_eq!(cut(&long).chars().count(), MAX_CELL_CHARS + 1);
-        assert_eq!(cut(&long[..400]), &long[..400]);
+        let mut line = format!("a  {}  b", text::cut(&long, MAX_CELL_CHARS));
+        complete(&mut line, &[cell("a".to_owned()), cell(long.clone())]);
+        assert_eq!(line, format!("a  {long}  b"));
     }
 
     #[test]

@@ -30,7 +30,7 @@ use axum::http::header::{
 };
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -65,6 +65,8 @@ pub struct WebOptions {
     pub emulate_portal: bool,
     /// The token that the portal emulator requires.
     pub portal_token: Option<Secret>,
+    /// Shows the page to a browser that opens the listener's address.
+    pub redirects_browsers: bool,
 }
 
 struct WebState {
@@ -85,6 +87,7 @@ type ApiResult = Result<Response, Failure>;
 /// The router for reserved paths.
 pub fn web_ui(options: WebOptions) -> WebUi {
     let emulates_portal = options.emulate_portal;
+    let redirects_browsers = options.redirects_browsers;
     let state = Arc::new(WebState {
         options,
         portal_settings: Mutex::new(portal_emulator::default_settings()),
@@ -109,8 +112,10 @@ pub fn web_ui(options: WebOptions) -> WebUi {
         .with_state(Arc::clone(&state));
     let router =
         Router::new().fallback(move |request| serve(Arc::clone(&state), routes.clone(), request));
-    let reserves =
-        move |method: &Method, uri: &Uri| paths::reserved(method, uri, emulates_portal).is_some();
+    let reserves = move |request: &Parts| {
+        paths::reserved(&request.method, &request.uri, emulates_portal).is_some()
+            || redirects_browsers && browsing(request).is_some()
+    };
     WebUi {
         reserves: Box::new(reserves),
         router,
@@ -124,7 +129,10 @@ async fn serve(state: Arc<WebState>, routes: Router, request: Request) -> Respon
         paths::reserved(&parts.method, &parts.uri, state.options.emulate_portal),
         parts.extensions.get::<Bound>().copied(),
     ) else {
-        return StatusCode::NOT_FOUND.into_response();
+        let mut response =
+            browsing(&parts).unwrap_or_else(|| StatusCode::NOT_FOUND.into_response());
+        add_common_headers(&state.options.auth, Area::Page, &mut response);
+        return response;
     };
     let auth = &state.options.auth;
     let mut response = match auth.check(area, &parts, &bound) {
@@ -146,9 +154,27 @@ async fn serve(state: Arc<WebState>, routes: Router, request: Request) -> Respon
     response
 }
 
+/// The response to a browser that opens the listener's address, or then asks for its icon.
+fn browsing(request: &Parts) -> Option<Response> {
+    if request.method != Method::GET || request.uri.query().is_some() {
+        return None;
+    }
+    match request.uri.path() {
+        "/" if accepts_html(request) => Some(Redirect::to("/_hookfire/").into_response()),
+        "/favicon.ico" if accepts(request, "image/") => {
+            Some(StatusCode::NO_CONTENT.into_response())
+        }
+        _ => None,
+    }
+}
+
 fn accepts_html(request: &Parts) -> bool {
+    accepts(request, "text/html")
+}
+
+fn accepts(request: &Parts, content_type: &str) -> bool {
     let accept = request.headers.get(ACCEPT).map(HeaderValue::as_bytes);
-    accept.is_some_and(|types| String::from_utf8_lossy(types).contains("text/html"))
+    accept.is_some_and(|types| String::from_utf8_lossy(types).contains(content_type))
 }
 
 /// Keeps responses out of caches, content sniffing, referrers and, unless allowed, other origins.

@@ -67,6 +67,7 @@ impl TestWeb {
             },
             emulate_portal: false,
             portal_token: None,
+            redirects_browsers: false,
         };
         choose(&mut options);
         TestWeb {
@@ -163,7 +164,9 @@ impl TestWeb {
         };
         let request = request.extension(bound).body(Body::from(body.to_owned()));
         let request = request.unwrap();
-        assert!((self.web.reserves)(request.method(), request.uri()));
+        let (parts, body) = request.into_parts();
+        assert!((self.web.reserves)(&parts));
+        let request = Request::from_parts(parts, body);
         self.runtime.block_on(async {
             let Ok(response) = self.web.router.clone().oneshot(request).await;
             let (parts, body) = response.into_parts();

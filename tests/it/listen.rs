@@ -483,6 +483,44 @@ fn exit_after_and_for_do_not_wait_for_partial_requests() {
 }
 
 #[test]
+fn browser_that_opens_the_address_gets_the_page() {
+    let env = TestEnv::new();
+    let request = |path: &str, accept: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    let html = "text/html,application/xhtml+xml";
+    let listener = Listener::start(&env, &[]);
+    let opened = listener.send(request("/", html));
+    assert_eq!(
+        (opened.status, opened.header("location")),
+        (303, Some("/_hookfire/"))
+    );
+    assert_eq!(
+        listener
+            .send(request("/favicon.ico", "image/avif,*/*"))
+            .status,
+        204
+    );
+    assert_eq!(listener.inbox().len(), 0);
+    for captured in [
+        request("/?a=b", html),
+        request("/hook", html),
+        request("/", "*/*"),
+        request("/favicon.ico", "*/*"),
+        request("/", html).replace("GET", "POST"),
+    ] {
+        assert_eq!(listener.send(captured).status, 200);
+    }
+    assert_eq!(listener.inbox().len(), 5);
+    listener.stop();
+    let scripted = Listener::start(&env, &["--respond", "503", "--exit-after", "1"]);
+    assert_eq!(scripted.send(request("/", html)).status, 503);
+    scripted.wait();
+}
+
+#[test]
 fn text_output_has_a_banner_and_a_line_per_request() {
     let env = TestEnv::new();
     let mut running = env

@@ -1,6 +1,6 @@
 //! What people see on a terminal: hints, progress, tables. Pipes and `NO_COLOR` are tested in `output`.
 
-use crate::support::{TestEnv, closed_port, needs};
+use crate::support::{Listener, TestEnv, closed_port, needs};
 
 const FIRE: [&str; 4] = ["fire", "account", "created", "--url"];
 
@@ -98,4 +98,180 @@ fn refused_connection_in_a_pipe_is_retried() {
     fired.wait_for_stderr("next in 60s");
     fired.interrupt();
     fired.wait().assert_code(130);
+}
+
+fn with_a_failure(env: &TestEnv, url: &str) {
+    env.hookfire(["fire", "account", "created", "--no-retry", "--url", url])
+        .run()
+        .assert_code(4);
+}
+
+#[test]
+fn pipes_get_whole_lines_whatever_the_terminal() {
+    if !has_terminal() {
+        return;
+    }
+    let env = TestEnv::new();
+    let long = format!("http://127.0.0.1:1/{}", "long-path/".repeat(30));
+    for url in ["http://127.0.0.1:1/", &long] {
+        with_a_failure(&env, url);
+    }
+    let line = format!(
+        "stty cols 60; '{}' failed list | cat",
+        env!("CARGO_BIN_EXE_hookfire")
+    );
+    let piped = env.on_terminal(&line).env_remove("COLUMNS").run();
+    let lines: Vec<&str> = piped.stdout().lines().collect();
+    assert_eq!(lines.len(), 3, "{piped}");
+    assert!(
+        lines[1].len() < 250,
+        "a long URL widens only its row: {piped}"
+    );
+    assert!(lines[2].contains(&long), "{piped}");
+}
+
+#[test]
+fn events_take_one_line_each() {
+    if !has_terminal() {
+        return;
+    }
+    let env = TestEnv::new();
+    env.write_config("[endpoints.a]\nurl = 'http://127.0.0.1:1/'\nevents = ['account.*']\n");
+    let events = ["events", "list", "-e", "a", "--color", "never"];
+    let list = env.hookfire_on_terminal(&events).env("COLUMNS", "80").run();
+    let lines: Vec<&str> = list.stdout().lines().map(str::trim_end).collect();
+    assert_eq!(lines.len(), 2 + 16, "{list}");
+    assert!(
+        lines.iter().all(|line| line.chars().count() <= 80),
+        "{list}"
+    );
+}
+
+const CYAN: &str = "\u{1b}[36m";
+const GREEN: &str = "\u{1b}[32m";
+const RED: &str = "\u{1b}[1m\u{1b}[31m";
+
+#[test]
+fn terminals_get_colours() {
+    if !has_terminal() {
+        return;
+    }
+    let env = TestEnv::new();
+    with_a_failure(&env, "http://127.0.0.1:1/");
+    with_a_failure(&env, "http://127.0.0.1:1/");
+    let cases: [(&[&str], i32, &[&str]); 7] = [
+        (&["journal", "list"], 0, &[&format!("{RED}failed\u{1b}[0m")]),
+        (
+            &["failed", "list"],
+            0,
+            &[&format!("{RED}connection refused\u{1b}[0m")],
+        ),
+        (&["events", "list"], 0, &[&format!("{GREEN}fired\u{1b}[0m")]),
+        (
+            &["failed", "show", "1"],
+            0,
+            &[&format!("<{CYAN}event\u{1b}[0m>")],
+        ),
+        (
+            &["events", "show", "user.created"],
+            0,
+            &[&format!("</{CYAN}event\u{1b}[0m>")],
+        ),
+        (
+            &["captured", "diff", "delivery:1", "delivery:2"],
+            1,
+            &[RED, GREEN],
+        ),
+        (
+            &["fire", "--help"],
+            0,
+            &[
+                "\u{1b}[1m\u{1b}[92mUsage:\u{1b}[0m",
+                "\u{1b}[1m\u{1b}[92mExamples:",
+            ],
+        ),
+    ];
+    for (args, code, expected) in cases {
+        let shown = env.hookfire_on_terminal(args).run().assert_code(code);
+        for code in expected {
+            assert!(shown.stdout().contains(code), "{code:?}: {shown}");
+        }
+        let plain = [
+            env.hookfire_on_terminal(args).env("NO_COLOR", "1").run(),
+            env.hookfire_on_terminal(&[args, &["--color", "never"]].concat())
+                .run(),
+            env.hookfire(args).run(),
+        ];
+        for plain in plain {
+            assert!(!plain.stdout().contains('\u{1b}'), "{plain}");
+        }
+    }
+    let usage = env
+        .hookfire_on_terminal(&["ping", "x"])
+        .run()
+        .assert_code(2);
+    assert!(usage.stdout().contains("\u{1b}[92mUsage:"), "{usage}");
+}
+
+#[test]
+fn captured_json_is_coloured_and_stays_harmless() {
+    if !has_terminal() {
+        return;
+    }
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let _ = listener.post("/", "{\"a\": \"\u{1b}[2J\", \"b\": 1}");
+    listener.stop();
+    let shown = env.hookfire_on_terminal(&["captured", "show", "1"]).run();
+    assert!(
+        shown.stdout().contains(&format!("{CYAN}\"b\"\u{1b}[0m: ")),
+        "{shown}"
+    );
+    assert!(!shown.stdout().contains("\u{1b}[2J"), "{shown}");
+}
+
+#[test]
+fn progress_fits_the_terminal() {
+    if !has_terminal() || !needs("timeout", &["--version"]) {
+        return;
+    }
+    let env = TestEnv::new();
+    let url = format!("http://127.0.0.1:{}/", closed_port());
+    let line = format!(
+        "timeout -s INT 1.5 '{}' fire user created --retries 1 --url {url}",
+        env!("CARGO_BIN_EXE_hookfire")
+    );
+    let shown = env.on_terminal(&line).env("COLUMNS", "40").run();
+    let erased = shown.stdout().split("\r\u{1b}[K");
+    let progress: Vec<&str> = erased
+        .filter(|text| text.starts_with("next attempt"))
+        .collect();
+    assert!(!progress.is_empty(), "{shown}");
+    assert!(
+        progress.iter().all(|text| text.chars().count() <= 40),
+        "{shown}"
+    );
+}
+
+#[test]
+fn commands_that_wait_for_input_say_so() {
+    if !has_terminal() {
+        return;
+    }
+    let env = TestEnv::new();
+    let fire = [
+        "fire",
+        "account",
+        "created",
+        "--url",
+        "http://127.0.0.1:1/",
+        "--object",
+        "-",
+    ];
+    let shown = env.hookfire_on_terminal(&fire).run();
+    let words = "reading the object from stdin; Ctrl-D ends the input";
+    assert!(shown.stdout().contains(words), "{shown}");
+    let once = [&fire[..], &["--no-retry"]].concat();
+    let piped = env.hookfire(once).stdin("<account/>").run().assert_code(4);
+    assert!(!piped.stderr().contains("Ctrl-D"), "{piped}");
 }

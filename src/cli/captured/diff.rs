@@ -274,14 +274,15 @@ fn print_differences(
     differences: &[Difference],
     quoted: bool,
 ) -> Result<(), Failure> {
-    let shown = |value: &Option<String>| match value {
+    let shown = |value: &Option<String>, tone| match value {
         None => "nothing".to_owned(),
-        Some(value) if quoted => value.clone(),
-        Some(value) => format!("{value:?}"),
+        Some(value) if quoted => ctx.ui.toned(tone, &ctx.ui.untrusted(value)),
+        Some(value) => ctx.ui.toned(tone, &ctx.ui.untrusted(&format!("{value:?}"))),
     };
     for Difference { path, a, b } in differences.iter().take(MAX_TEXT_DIFFERENCES) {
-        let line = format!("  {path}: {} ≠ {}", shown(a), shown(b));
-        ctx.ui.line(&ctx.ui.untrusted(&line))?;
+        let path = ctx.ui.untrusted(path);
+        let (a, b) = (shown(a, Tone::Bad), shown(b, Tone::Good));
+        ctx.ui.line(&format!("  {path}: {a} ≠ {b}"))?;
     }
     if differences.len() > MAX_TEXT_DIFFERENCES {
         let more = differences.len() - MAX_TEXT_DIFFERENCES;

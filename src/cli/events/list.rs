@@ -11,7 +11,7 @@ use crate::delivery::switches::{EventSource, WebhookSwitches};
 use crate::error::Failure;
 use crate::event::catalogue;
 use crate::exit::Exit;
-use crate::output::{self, Column};
+use crate::output::{self, Column, Tone};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,6 +69,13 @@ pub(super) fn run(args: &EventsListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
         Column::<EventView>::new("ACTION", "action", |view| view.action.to_owned()),
         Column::<EventView>::new("SWITCH", "switch", |view| {
             if view.fired { "fired" } else { "ignored" }.to_owned()
+        })
+        .toned(|view| {
+            if view.fired {
+                Tone::Good
+            } else {
+                Tone::Warning
+            }
         }),
         Column::<EventView>::new("WHY", "reason", |view| view.reason.clone()),
     ];
@@ -86,7 +93,7 @@ fn view(
 ) -> EventView {
     let decision = board.decide(event_type, action, source);
     let reason = match decision {
-        Ok(None) => "`events` is not set: every event is fired".to_owned(),
+        Ok(None) => "`events` is not set".to_owned(),
         Ok(Some(pattern)) => format!("`events` has `{}`", pattern.as_str()),
         Err(switch) => switch.describe(&format!("`{}`", switch.as_str()), event_type, action),
     };

@@ -46,6 +46,11 @@ pub(super) fn run(args: &EventsShowArgs, ctx: &Context<'_>) -> Result<Exit, Fail
         .object(ctx, event_type, action, order, SamplePurpose::Show)?;
     let event = Event::build(event_type, action, &object, order)?;
     match args.output.format() {
+        Format::Text if ctx.ui.has_colors() => {
+            let text = String::from_utf8_lossy(event.bytes());
+            let text = ctx.ui.untrusted_document(&text);
+            ctx.ui.data(|out| out.write_all(text.as_bytes()))?;
+        }
         Format::Text | Format::Xml => ctx
             .ui
             .data(|out| out.write_all(&ctx.ui.untrusted_bytes(event.bytes())))?,

@@ -67,7 +67,7 @@ fn report_scheduled(
     if number > 0 {
         let deliveries = count(number, "delivery is scheduled", "deliveries are scheduled");
         ctx.ui.hint(&format!(
-            "{deliveries} for another attempt; `hookfire journal list --status pending` shows when"
+            "{deliveries}: `hookfire journal list --status pending`"
         ));
     }
     Ok(())

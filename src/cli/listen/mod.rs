@@ -78,6 +78,14 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     }
 }
 
+/// Whether no option says how to respond, so that a browser need not get such a response.
+fn has_plain_responses(args: &ListenArgs, ctx: &Context<'_>) -> bool {
+    let responses = &args.responses;
+    ctx.source("respond") == SettingSource::Default
+        && responses.response_body.is_none()
+        && responses.forward_to.is_none()
+}
+
 /// A running listener with its bins, and the feed of its captures.
 fn start<'a>(
     args: &ListenArgs,
@@ -116,6 +124,7 @@ fn start<'a>(
         program: ctx.program(),
         emulate_portal: args.portal.emulate_portal,
         portal_token: options.portal_token.clone(),
+        redirects_browsers: has_plain_responses(args, ctx),
     });
     let forwarder = options.forwarder.clone();
     let setup = Setup {

@@ -252,7 +252,7 @@ fn a_head_response_keeps_its_content_length() {
 fn forwarded_responses_are_sandboxed_beside_the_web_ui() {
     let stage = Stage::with(|setup| {
         setup.web = Some(WebUi {
-            reserves: Box::new(|_, _| false),
+            reserves: Box::new(|_| false),
             router: axum::Router::new(),
         });
     });

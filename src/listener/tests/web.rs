@@ -50,7 +50,7 @@ fn listener_with_web() -> TestListener {
             )
             .route("/ui/events", get(move || stream(notifier.clone())));
         setup.web = Some(WebUi {
-            reserves: Box::new(|_, uri| uri.path().starts_with("/ui/")),
+            reserves: Box::new(|request| request.uri.path().starts_with("/ui/")),
             router,
         });
     })
@@ -98,7 +98,7 @@ fn a_stream_ends_when_its_client_hangs_up() {
 /// A web UI that reserves nothing.
 pub(super) fn empty_web() -> WebUi {
     WebUi {
-        reserves: Box::new(|_, _| false),
+        reserves: Box::new(|_| false),
         router: Router::new(),
     }
 }
