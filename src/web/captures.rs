@@ -74,9 +74,9 @@ async fn clear(
     Path(bin): Path<String>,
     Query(query): Query<ClearQuery>,
 ) -> ApiResult {
-    state
-        .respond(move |_, journal| Ok(deleted(journal.clear_bin(&bin, query.until)?)))
-        .await
+    let clear = move |journal: &dyn Journal| Ok(journal.clear_bin(&bin, query.until)?);
+    let count = state.change_many(clear).await?;
+    Ok(json_response(StatusCode::OK, &deleted(count)))
 }
 
 pub(super) fn deleted(count: usize) -> Value {

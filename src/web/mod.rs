@@ -44,7 +44,7 @@ pub use sending::Sending;
 
 use crate::capture::Mask;
 use crate::error::{Failure, Kind};
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::listener::{Bound, Notifier, WebUi};
 use crate::output::{ErrorReport, json};
 use crate::secret::Secret;
@@ -73,6 +73,8 @@ struct WebState {
     options: WebOptions,
     /// The emulated portal's webhook settings.
     portal_settings: Mutex<Map<String, Value>>,
+    /// Held during a change of many rows.
+    bulk_change: Mutex<()>,
     streams: Arc<Semaphore>,
     /// Whether `events::watch_journal` runs.
     is_watching: AtomicBool,
@@ -91,6 +93,7 @@ pub fn web_ui(options: WebOptions) -> WebUi {
     let state = Arc::new(WebState {
         options,
         portal_settings: Mutex::new(portal_emulator::default_settings()),
+        bulk_change: Mutex::default(),
         streams: Arc::new(Semaphore::new(events::MAX_STREAMS)),
         is_watching: AtomicBool::new(false),
         instance: random_hex(),
@@ -252,6 +255,25 @@ impl WebState {
             // A panic while the lock was held left nothing half done: SQLite rolls back.
             let journal = options.journal.lock();
             work(options, &**journal.unwrap_or_else(PoisonError::into_inner))
+        })
+        .await
+    }
+
+    /// Runs a change of many rows, one at a time, on a connection of its own: other calls use the journal meanwhile.
+    async fn change_many<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&dyn Journal) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        blocking(move || {
+            let _one_at_a_time = self.bulk_change.lock();
+            let path = {
+                let journal = self.options.journal.lock();
+                let journal = journal.unwrap_or_else(PoisonError::into_inner);
+                // Fails if the journal was replaced: the rows of the new one are not those that the client saw.
+                journal.change_counters()?;
+                journal.path().to_owned()
+            };
+            work(&*journal::open(&path)?)
         })
         .await
     }

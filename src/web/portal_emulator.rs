@@ -258,7 +258,7 @@ async fn delete(State(state): Web, parameters: Parameters) -> Response {
             Some(UnixMs(end_of_second))
         }
     };
-    let deleted = state.with_journal(move |_, journal| {
+    let deleted = state.change_many(move |journal| {
         let seen = journal.delivery_versions(&failed_deliveries(before))?;
         journal.delete(&seen, &[Status::Failed, Status::Interrupted])?;
         Ok(())

@@ -14,12 +14,12 @@ use rusqlite::Transaction;
 use super::SqliteJournal;
 use crate::journal::{JournalError, Slice};
 
-/// How long a transaction of a bulk change works before it commits.
+/// How long a transaction of a bulk change works before it commits. A connection that waits with SQLite's busy timeout
+/// tries again at least this often during its first 128 ms.
 const SLICE_TIME: Duration = Duration::from_millis(25);
 
-/// Limits of the time between two transactions of a bulk change, before up to half as much is added. A connection that has
-/// waited for less than 128 ms tries again at least every 25 ms.
-const PAUSE: [Duration; 2] = [Duration::from_millis(26), Duration::from_millis(500)];
+/// The longest time between two transactions of a bulk change, before up to half as much is added.
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 pub struct Pace {
     pub slice_time: Duration,
@@ -49,7 +49,7 @@ impl SqliteJournal {
             locked_at = Instant::now();
             run(tx, locked_at + self.pace.slice_time)
         });
-        let pause = locked_at.elapsed().clamp(PAUSE[0], PAUSE[1]);
+        let pause = locked_at.elapsed().min(MAX_PAUSE);
         // The random keys of the standard library's hasher are enough.
         let random = RandomState::new().build_hasher().finish() % 1_000;
         let pause = pause.mul_f64(1.0 + random as f64 / 2e3);
