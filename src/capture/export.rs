@@ -247,6 +247,8 @@ mod tests {
             bin: "inbox".to_owned(),
             event: None,
             body_size: 0,
+            pinned: false,
+            note: None,
             capture,
         }
     }

@@ -16,6 +16,8 @@ mod mask;
 use std::fmt;
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::UnixMs;
 
 pub use decode::decoded;
@@ -184,6 +186,10 @@ pub struct CaptureRecord {
     pub event: Option<EventName>,
     /// Bytes, transfer coding decoded.
     pub body_size: u64,
+    /// Kept when the bin has more captures than its limit.
+    pub pinned: bool,
+    /// What the user wrote about it.
+    pub note: Option<String>,
     pub capture: Capture,
 }
 
@@ -204,6 +210,19 @@ pub struct Bin {
     pub request_count: u64,
     /// When the newest of its captures was received.
     pub last_capture_at: Option<UnixMs>,
+    /// None for the response that the listener's options choose.
+    pub response: Option<BinResponse>,
+}
+
+/// The response to requests that are captured in a bin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinResponse {
+    /// 200 to 599.
+    pub status: u16,
+    /// A `Content-Type` replaces `text/plain`.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    pub delay_ms: u64,
 }
 
 /// Sizes only: query, headers and body may contain secrets.

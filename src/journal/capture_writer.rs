@@ -39,10 +39,11 @@ impl CaptureStore for JournalCaptureStore {
         let reply = move |result: Result<WriteResult, Arc<JournalError>>| {
             done(result.and_then(|result| match result {
                 WriteResult::Rejected(error) => Err(error),
-                WriteResult::Captured { id, bin } => {
+                WriteResult::Captured { id, bin, response } => {
                     // Does not copy: the writer has dropped its own reference.
                     let mut stored = Arc::unwrap_or_clone(new);
                     (stored.record.id, stored.record.bin) = (id, bin);
+                    stored.bin_response = response;
                     Ok(Arc::new(stored))
                 }
                 _ => Ok(new),

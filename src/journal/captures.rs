@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use super::JournalError;
-use crate::capture::{Body, Capture, CaptureRecord, CapturedResponse, EventName, INBOX};
+use crate::capture::{
+    BinResponse, Body, Capture, CaptureRecord, CapturedResponse, EventName, INBOX,
+};
 use crate::time::UnixMs;
 
 /// A capture with its record and body. The commit assigns the id and the bin; before it they are 0 and empty.
@@ -12,6 +14,8 @@ use crate::time::UnixMs;
 pub struct StoredCapture {
     pub record: CaptureRecord,
     pub body: Body,
+    /// The response of its bin, as the commit found it.
+    pub bin_response: Option<Arc<BinResponse>>,
 }
 
 impl StoredCapture {
@@ -41,9 +45,12 @@ impl StoredCapture {
                 bin: bin.to_owned(),
                 event,
                 body_size,
+                pinned: false,
+                note: None,
                 capture,
             },
             body,
+            bin_response: None,
         }
     }
 }

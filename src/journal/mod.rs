@@ -33,7 +33,7 @@ pub use records::{
     Write, WriteResult,
 };
 
-use crate::capture::{Bin, CaptureRecord};
+use crate::capture::{Bin, BinResponse, CaptureRecord};
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::time::UnixMs;
 
@@ -156,12 +156,25 @@ pub trait Captures {
     fn newest_capture(&self) -> Result<i64, JournalError>;
     /// The ids of a bin's captures that are at most `until`.
     fn ids_in_bin(&self, name: &str, until: i64) -> Result<Vec<i64>, JournalError>;
+    /// Pins a capture or not, and replaces its note; returns false if it does not exist.
+    fn annotate_capture(
+        &self,
+        id: i64,
+        pinned: bool,
+        note: Option<&str>,
+    ) -> Result<bool, JournalError>;
     fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError>;
     fn bins(&self) -> Result<Vec<Bin>, JournalError>;
     /// The bin with this name.
     fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError>;
     /// Creates a bin unless it exists; returns it.
     fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError>;
+    /// Replaces the response of a bin; returns false if the bin does not exist.
+    fn set_bin_response(
+        &self,
+        name: &str,
+        response: Option<&BinResponse>,
+    ) -> Result<bool, JournalError>;
     /// Deletes a bin without captures; returns false if it has some or does not exist.
     fn delete_bin(&self, name: &str) -> Result<bool, JournalError>;
 }

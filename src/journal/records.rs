@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{JournalError, StoredCapture};
-use crate::capture::{CapturedResponse, INBOX};
+use crate::capture::{BinResponse, CapturedResponse, INBOX};
 use crate::delivery::filter::Filter;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
@@ -55,6 +55,7 @@ pub enum WriteResult {
     Captured {
         id: i64,
         bin: String,
+        response: Option<Arc<BinResponse>>,
     },
     /// `Finish`: the delivery was deleted in the meantime.
     Deleted,

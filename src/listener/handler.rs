@@ -23,7 +23,7 @@ use super::memory::MemoryLimit;
 use super::recorder::{RecordedRequest, RequestStart};
 use super::refusal::Refusal;
 use super::response::{self, ResponseBody};
-use super::script::{HeaderError, ResponseScript, ScriptAction, ScriptStep};
+use super::script::{self, HeaderError, ResponseScript, ScriptAction, ScriptStep};
 use super::setup::{Bound, Setup};
 use super::tls::Tls;
 use super::web::{MAX_CHANGES, MAX_READS, WebHandler};
@@ -183,10 +183,17 @@ impl Handler {
         mut capture: Capture,
         request: RecordedRequest,
     ) -> Result<Response<ResponseBody>, NoResponse> {
-        let ScriptStep { action, delay } = self.script.next(capture.path());
+        let ScriptStep {
+            mut action,
+            mut delay,
+        } = self.script.next(capture.path());
+        let chosen_by_path = self.script.is_chosen_by(capture.path());
         let start = request.start;
-        let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        capture.response.duration_ms = start.elapsed_ms().saturating_add(delay_ms);
+        let duration_ms = |delay: Duration| {
+            let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            start.elapsed_ms().saturating_add(delay_ms)
+        };
+        capture.response.duration_ms = duration_ms(delay);
         if let ScriptAction::Respond(status) = action {
             capture.response.status = Some(status);
         }
@@ -194,8 +201,19 @@ impl Handler {
             return Ok(client.respond_unavailable());
         };
         let id = stored.record.id;
+        let of_bin = stored.bin_response.clone().filter(|_| !chosen_by_path);
         // The delay may be long: release the memory before it.
         drop((stored, request.memory));
+        if let Some(of_bin) = &of_bin {
+            action = ScriptAction::Respond(of_bin.status);
+            delay = Duration::from_millis(of_bin.delay_ms);
+            let response = CapturedResponse {
+                status: Some(of_bin.status),
+                duration_ms: duration_ms(delay),
+                note: None,
+            };
+            let _ = self.writer.update_response(id, response).await;
+        }
         if let Err(reason) = wait(client, delay).await {
             // To respond too early would be another behaviour than the chosen one.
             self.record_no_response(id, start, reason.to_owned()).await;
@@ -203,8 +221,11 @@ impl Handler {
         }
         match action {
             ScriptAction::Respond(status) => {
-                let mut response = self.script.response(status);
-                if self.script.is_customized() {
+                let mut response = match &of_bin {
+                    Some(of_bin) => script::response_of(of_bin),
+                    None => self.script.response(status),
+                };
+                if of_bin.is_some() || self.script.is_customized() {
                     self.sandbox(&mut response);
                 }
                 let response = client.respond(response);

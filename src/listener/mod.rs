@@ -60,7 +60,7 @@ use crate::env;
 pub use forward::{HOPS_HEADER, Upstream, UpstreamResponse, hops};
 pub use limits::ListenerLimits;
 pub use notifier::{Notification, Notifier};
-pub use script::{HeaderError, Script};
+pub use script::{HeaderError, Script, response_headers};
 pub use setup::{Bound, Setup, WebUi};
 pub use tls::Tls;
 

@@ -9,7 +9,7 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::response;
-use crate::capture::is_hop_by_hop;
+use crate::capture::{BinResponse, is_hop_by_hop};
 use crate::time::parse_duration;
 
 /// What happens to one request.
@@ -182,26 +182,18 @@ impl ResponseScript {
         body: Option<Vec<u8>>,
         headers: &[(String, String)],
     ) -> Result<ResponseScript, HeaderError> {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            if is_hop_by_hop(name) {
-                return Err(HeaderError::Framing(name.clone()));
-            }
-            let (Ok(valid_name), Ok(value)) = (
-                HeaderName::from_bytes(name.as_bytes()),
-                HeaderValue::from_bytes(value.as_bytes()),
-            ) else {
-                return Err(HeaderError::Invalid(name.clone()));
-            };
-            map.append(valid_name, value);
-        }
         Ok(ResponseScript {
             script,
             used: Cell::new(0),
             status_in_path,
             body: body.map(Bytes::from),
-            headers: map,
+            headers: response_headers(headers)?,
         })
+    }
+
+    /// Whether the path of a request chooses its status.
+    pub(super) fn is_chosen_by(&self, path: &str) -> bool {
+        self.status_in_path && status_in(path).is_some()
     }
 
     /// The step for the next request.
@@ -225,18 +217,46 @@ impl ResponseScript {
     }
 
     pub(super) fn response(&self, status: u16) -> Response<Bytes> {
-        let body = match &self.body {
-            Some(body) if response::has_body(status) => body.clone(),
-            _ => response::default_body(status),
-        };
-        let mut response = response::plain_text(status, body);
-        let headers = response.headers_mut();
-        if self.headers.contains_key(CONTENT_TYPE) {
-            headers.remove(CONTENT_TYPE);
-        }
-        headers.extend(self.headers.clone());
-        response
+        chosen_response(status, self.body.clone(), self.headers.clone())
     }
+}
+
+/// The response that a bin has of its own.
+pub(super) fn response_of(bin: &BinResponse) -> Response<Bytes> {
+    // They were checked when they were stored.
+    let headers = response_headers(&bin.headers).unwrap_or_default();
+    chosen_response(bin.status, Some(Bytes::from(bin.body.clone())), headers)
+}
+
+fn chosen_response(status: u16, body: Option<Bytes>, headers: HeaderMap) -> Response<Bytes> {
+    let body = match body {
+        Some(body) if response::has_body(status) => body,
+        _ => response::default_body(status),
+    };
+    let mut response = response::plain_text(status, body);
+    if headers.contains_key(CONTENT_TYPE) {
+        response.headers_mut().remove(CONTENT_TYPE);
+    }
+    response.headers_mut().extend(headers);
+    response
+}
+
+/// The headers of a response, if they can be sent.
+pub fn response_headers(headers: &[(String, String)]) -> Result<HeaderMap, HeaderError> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        if is_hop_by_hop(name) {
+            return Err(HeaderError::Framing(name.clone()));
+        }
+        let (Ok(valid_name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_bytes(value.as_bytes()),
+        ) else {
+            return Err(HeaderError::Invalid(name.clone()));
+        };
+        map.append(valid_name, value);
+    }
+    Ok(map)
 }
 
 #[cfg(test)]

@@ -321,6 +321,8 @@ mod tests {
             bin: "inbox".to_owned(),
             event: None,
             body_size: body.len() as u64,
+            pinned: false,
+            note: None,
             capture,
         };
         (

@@ -34,6 +34,12 @@ pub fn capture_view(record: &CaptureRecord, mask: &Mask, body: Option<&Body>) ->
     view["action"] = json!(record.event.as_ref().map(|event| &event.action));
     view["secret_ok"] = json!(capture.secret_ok);
     view["malformed"] = capture.malformed.into();
+    if record.pinned {
+        view["pinned"] = true.into();
+    }
+    if let Some(note) = &record.note {
+        view["note"] = note.as_str().into();
+    }
     view["response"] = json!({ "status": response.status, "duration_ms": response.duration_ms });
     if let Some(note) = &response.note {
         view["response"]["note"] = note.as_str().into();
@@ -103,6 +109,8 @@ mod tests {
             bin: "inbox".to_owned(),
             event,
             body_size: 8,
+            pinned: false,
+            note: None,
             capture,
         }
     }

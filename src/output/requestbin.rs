@@ -100,6 +100,8 @@ mod tests {
             bin: "1al2j5g1".into(),
             event: None,
             body_size: body.len() as u64,
+            pinned: false,
+            note: None,
             capture,
         };
         let body = Body {
@@ -151,6 +153,7 @@ mod tests {
             created_at: UnixMs(0),
             request_count: 2,
             last_capture_at: None,
+            response: None,
         };
         let view = |name: &str| bin_view(&bin(name));
         assert_eq!(view("a"), view("a"));

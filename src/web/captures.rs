@@ -1,4 +1,4 @@
-//! The page's API for captures: list, show, export as curl, download, delete and replay.
+//! The page's API for captures: list, search, show, compare, annotate, export as curl, download, delete and replay.
 
 use std::borrow::Cow;
 use std::iter;
@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse as _;
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::list::{MAX_LIST_BYTES, Page, Words, page_size};
 use super::sending::error_view;
 use super::{ApiResult, Web, WebState, blocking, json_response};
+use crate::capture::diff::BodyKind;
 use crate::capture::{
     Body, Capture, CaptureRecord, Mask, credentials, decoded, diff, export, header_text,
 };
@@ -28,55 +29,19 @@ use crate::output::capture_json::capture_view;
 const FILTER_PAGE_SIZE: u32 = 500;
 /// How much of a body is shown, as it is and formatted.
 const MAX_SHOWN_BYTES: usize = 256 * 1024;
+const MAX_NOTE_BYTES: usize = 4 * 1024;
 /// Longer bodies are not formatted.
 const MAX_FORMATTED_BYTES: usize = 8 * 1024 * 1024;
 
 pub(super) fn routes() -> Router<Arc<WebState>> {
     Router::new()
-        .route("/bins", get(bins))
-        .route("/bins/{bin}/captures", delete(clear))
         .route("/captures", get(list))
         .route("/captures/{id}", get(show).delete(remove))
+        .route("/captures/{id}/note", put(annotate))
+        .route("/captures/{id}/diff/{other}", get(compare))
         .route("/captures/{id}/curl", get(curl))
         .route("/captures/{id}/body", get(download))
         .route("/captures/{id}/replay", post(replay))
-}
-
-/// All bins, the default one included before it exists.
-async fn bins(State(state): Web) -> ApiResult {
-    state
-        .respond(|options, journal| {
-            // The newest id is read first: a capture that arrives in between is counted, but not deleted by `clear`.
-            let (newest, bins) = (journal.newest_capture()?, journal.bins()?);
-            let view = |name: &str, count: u64| {
-                json!({ "name": name, "request_count": count, "default": name == options.default_bin })
-            };
-            let mut views: Vec<Value> = bins
-                .iter()
-                .map(|bin| view(&bin.name, bin.request_count))
-                .collect();
-            if !bins.iter().any(|bin| bin.name == options.default_bin) {
-                views.insert(0, view(&options.default_bin, 0));
-            }
-            Ok(json!({ "bins": views, "newest": newest }))
-        })
-        .await
-}
-
-#[derive(Deserialize)]
-struct ClearQuery {
-    /// The newest capture to delete: later ones were not shown when the user confirmed.
-    until: i64,
-}
-
-async fn clear(
-    State(state): Web,
-    Path(bin): Path<String>,
-    Query(query): Query<ClearQuery>,
-) -> ApiResult {
-    let clear = move |journal: &dyn Journal| Ok(journal.clear_bin(&bin, query.until)?);
-    let count = state.change_many(clear).await?;
-    Ok(json_response(StatusCode::OK, &deleted(count)))
 }
 
 pub(super) fn deleted(count: usize) -> Value {
@@ -186,12 +151,13 @@ fn searchable(record: &CaptureRecord, mask: &Mask) -> String {
         .map(|(name, value)| format!("{name}: {value}\n"))
         .collect();
     format!(
-        "#{} {} {} {} {status} {} {malformed} {secret}\n{headers}",
+        "#{} {} {} {} {status} {} {malformed} {secret} {}\n{headers}",
         record.id,
         capture.method(),
         mask.target(capture),
         event.unwrap_or_default(),
         record.bin,
+        record.note.as_deref().unwrap_or_default(),
     )
 }
 
@@ -219,7 +185,7 @@ impl ShowQuery {
 async fn show(State(state): Web, Path(id): Path<i64>, Query(query): Query<ShowQuery>) -> ApiResult {
     state
         .respond(move |options, journal| {
-            let StoredCapture { record, body } = find(journal, id)?;
+            let StoredCapture { record, body, .. } = find(journal, id)?;
             Ok(detail(&record, &body, &query.mask(&options.mask)))
         })
         .await
@@ -306,7 +272,7 @@ async fn curl(
 ) -> Result<String, Failure> {
     state
         .with_journal(move |options, journal| {
-            let StoredCapture { record, body } = find(journal, id)?;
+            let StoredCapture { record, body, .. } = find(journal, id)?;
             let mask = query.mask(&options.mask);
             export::curl(&record, &body, &mask, &options.program).map_err(Failure::from)
         })
@@ -327,7 +293,7 @@ async fn download(
 ) -> ApiResult {
     state
         .with_journal(move |_, journal| {
-            let StoredCapture { record, body } = find(journal, id)?;
+            let StoredCapture { record, body, .. } = find(journal, id)?;
             let bytes = match query.decoded == "1" {
                 true => without_coding(&record.capture, &body)
                     .map_err(Failure::usage)?
@@ -337,6 +303,51 @@ async fn download(
             // A type that browsers save instead of showing.
             let headers = [(CONTENT_TYPE, "application/octet-stream")];
             Ok((headers, bytes).into_response())
+        })
+        .await
+}
+
+#[derive(Deserialize)]
+struct Annotation {
+    pinned: bool,
+    note: String,
+}
+
+async fn annotate(
+    State(state): Web,
+    Path(id): Path<i64>,
+    Json(Annotation { pinned, note }): Json<Annotation>,
+) -> ApiResult {
+    if note.len() > MAX_NOTE_BYTES {
+        let message = format!("a note has at most {MAX_NOTE_BYTES} bytes");
+        return Err(Failure::usage(message));
+    }
+    state
+        .respond(move |_, journal| {
+            let note = Some(note.trim()).filter(|note| !note.is_empty());
+            match journal.annotate_capture(id, pinned, note)? {
+                true => Ok(json!({ "pinned": pinned, "note": note })),
+                false => Err(Failure::no_capture(id)),
+            }
+        })
+        .await
+}
+
+/// How the bodies of two captures differ.
+async fn compare(State(state): Web, Path((a, b)): Path<(i64, i64)>) -> ApiResult {
+    state
+        .respond(move |_, journal| {
+            let (a, b) = (find(journal, a)?, find(journal, b)?);
+            let [body_a, body_b] = [&a, &b].map(|stored| {
+                let decoded = without_coding(&stored.record.capture, &stored.body);
+                decoded.unwrap_or(Cow::Borrowed(&stored.body.bytes))
+            });
+            let compared = diff::compare(&body_a, &body_b);
+            Ok(json!({
+                "kind": compared.kind.map(BodyKind::as_str),
+                "differences": compared.differences,
+                "truncated": compared.truncated,
+            }))
         })
         .await
 }
@@ -356,7 +367,7 @@ struct Replay {
 
 async fn replay(State(state): Web, Path(id): Path<i64>, Json(replay): Json<Replay>) -> ApiResult {
     let found = Arc::clone(&state).with_journal(move |_, journal| find(journal, id));
-    let StoredCapture { record, body } = found.await?;
+    let StoredCapture { record, body, .. } = found.await?;
     blocking(move || {
         let (sending, mask) = (&state.options.sending, &state.options.mask);
         let (url, credentials) = (&replay.url, replay.send_credentials);

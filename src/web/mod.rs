@@ -5,6 +5,7 @@
 //! the journal run on blocking threads: see [`WebState::with_journal`].
 
 mod auth;
+mod bins;
 mod captures;
 mod deliveries;
 mod events;
@@ -101,6 +102,7 @@ pub fn web_ui(options: WebOptions) -> WebUi {
     let page_api = Router::new()
         .route("/version", get(version))
         .route("/instance", get(instance))
+        .merge(bins::routes())
         .merge(captures::routes())
         .merge(deliveries::routes())
         .fallback(no_such_call);

@@ -19,6 +19,7 @@ const STYLE: &str = include_str!("page/style.css");
 /// One script: the files share their names.
 const SCRIPT: &str = concat!(
     include_str!("page/base.js"),
+    include_str!("page/bins.js"),
     include_str!("page/captures.js"),
     include_str!("page/deliveries.js"),
     include_str!("page/main.js"),

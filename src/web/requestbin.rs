@@ -68,11 +68,7 @@ pub(super) fn routes() -> Router<Arc<WebState>> {
 async fn create(State(state): Web, body: Bytes) -> BinResult {
     let private = wants_private(&body);
     let created = state.respond(move |_, journal| {
-        if journal.bins()?.len() >= MAX_BINS {
-            return Err(Failure::usage(format!(
-                "there are {MAX_BINS} bins already; `hookfire captured delete --bin NAME --with-bin` deletes one"
-            )));
-        }
+        require_room_for_bin(journal)?;
         let mut name = random_name();
         while journal.bin(&name)?.is_some() {
             name = random_name();
@@ -81,6 +77,15 @@ async fn create(State(state): Web, body: Bytes) -> BinResult {
         Ok(bin_view(&bin))
     });
     Ok(created.await?)
+}
+
+pub(super) fn require_room_for_bin(journal: &dyn Journal) -> Result<(), Failure> {
+    if journal.bins()?.len() < MAX_BINS {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "there are {MAX_BINS} bins already; `hookfire captured delete --bin NAME --with-bin` deletes one"
+    )))
 }
 
 async fn show(State(state): Web, Path(name): Path<String>) -> BinResult {
@@ -116,7 +121,8 @@ async fn show_request(State(state): Web, Path((bin, id)): Path<(String, String)>
             Err(_) => None,
         };
         let found = found.filter(|found| found.record.bin == bin.name);
-        let StoredCapture { record, body } = found.ok_or_else(|| not_found("Request not found"))?;
+        let StoredCapture { record, body, .. } =
+            found.ok_or_else(|| not_found("Request not found"))?;
         Ok(request_view(&record, &body))
     });
     Ok(found.await?)

@@ -440,7 +440,7 @@ fn captures_are_paged_and_filtered() {
     let web = TestWeb::new();
     assert_eq!(
         web.page("bins"),
-        json!({ "bins": [{ "name": "inbox", "request_count": 0, "default": true }], "newest": 0 })
+        json!({ "bins": [{ "name": "inbox", "request_count": 0, "default": true, "response": null }], "newest": 0 })
     );
     let heads: Vec<String> = (1..=5)
         .map(|n| format!("POST /p{n}?token=findme HTTP/1.1\nContent-Type: text/x{n}"))
@@ -516,6 +516,64 @@ fn search_reads_headers_and_decoded_bodies() {
         web.reply("GET", "/_hookfire/api/captures/2/body?decoded=1", ""),
         (200, "squeezed Needle".to_owned())
     );
+}
+
+#[test]
+fn bins_are_created_with_a_valid_response_only() {
+    let web = TestWeb::new();
+    let save = |name: &str, response: Value| {
+        let body = json!({ "response": response }).to_string();
+        web.reply("PUT", &format!("/_hookfire/api/bins/{name}"), &body)
+    };
+    let valid = json!({ "status": 503, "headers": [["X-A", "b"]], "body": "x", "delay_ms": 9 });
+    assert_eq!(save("orders", valid.clone()).0, 200);
+    let bins = web.page("bins");
+    let of = |name: &str| {
+        let mut bins = bins["bins"].as_array().unwrap().iter();
+        bins.find(|bin| bin["name"] == name)
+            .map(|bin| &bin["response"])
+    };
+    assert_eq!(
+        (of("orders"), of("inbox")),
+        (Some(&valid), Some(&Value::Null))
+    );
+    let long = "x".repeat(300 * 1024);
+    for (name, response, words) in [
+        ("a%20b", Value::Null, "letters, digits"),
+        (
+            "b",
+            json!({ "status": 99, "headers": [], "body": "", "delay_ms": 0 }),
+            "200 to 599",
+        ),
+        (
+            "b",
+            json!({ "status": 200, "headers": [["a\n", ""]], "body": "", "delay_ms": 0 }),
+            "not a valid",
+        ),
+        (
+            "b",
+            json!({ "status": 200, "headers": [["Connection", "x"]], "body": "", "delay_ms": 0 }),
+            "cannot be set",
+        ),
+        (
+            "b",
+            json!({ "status": 200, "headers": [], "body": long, "delay_ms": 0 }),
+            "256 KiB",
+        ),
+        (
+            "b",
+            json!({ "status": 200, "headers": [], "body": "", "delay_ms": 600_001 }),
+            "10 minutes",
+        ),
+    ] {
+        let (status, message) = save(name, response);
+        assert!(
+            status == 400 && message.contains(words),
+            "{status} {message}"
+        );
+    }
+    assert_eq!(save("orders", Value::Null).0, 200);
+    assert_eq!(web.page("bins")["bins"][1]["response"], Value::Null);
 }
 
 #[test]

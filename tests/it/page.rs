@@ -561,7 +561,11 @@ fn malformed_capture_opens_as_raw_bytes() {
     };
     for row in [1, 2] {
         let (view, buttons) = open_row(row);
-        assert_eq!((&*view, &*buttons), ("Raw request", "Delete"), "{row}");
+        assert_eq!(
+            (&*view, &*buttons),
+            ("Raw request", "Compare…\nPin\nNote…\nDelete"),
+            "{row}"
+        );
     }
     let raw = browser.text("#detail .part:last-child");
     assert!(raw.contains("Content-Length: 2"), "{raw}");
@@ -789,14 +793,19 @@ fn bodies_are_shown_by_their_type() {
     browser.wait_for_text("#body", "Not formatted: not JSON");
 }
 
-/// Problems that axe-core finds, as `rule: elements`; nothing without axe-core in the folder that `AXE_CORE` names.
-fn axe(browser: &Browser) -> Vec<String> {
+/// The script of axe-core, a package for Node.js, in the folder that `AXE_CORE` names.
+fn axe_core() -> Option<String> {
     let path = std::env::var("AXE_CORE").unwrap_or_else(|_| "node_modules/axe-core".to_owned());
-    let Ok(axe) = std::fs::read_to_string(format!("{path}/axe.min.js")) else {
+    let script = std::fs::read_to_string(format!("{path}/axe.min.js")).ok();
+    if script.is_none() {
         crate::support::skipped("axe-core is not in the folder that AXE_CORE names");
-        return Vec::new();
-    };
-    browser.script(&axe);
+    }
+    script
+}
+
+/// Problems that axe-core finds, as `rule: elements`.
+fn axe(browser: &Browser, axe_core: &str) -> Vec<String> {
+    browser.script(axe_core);
     let found = browser.wait_for(
         "axe.run(document).then(found => found.violations.map(
            one => one.id + ': ' + one.nodes.map(node => node.target.join(' ')).join(', ')))",
@@ -814,7 +823,7 @@ fn page_is_accessible_in_light_and_dark() {
             .run();
     }
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start() else {
+    let (Some(axe_core), Some(browser)) = (axe_core(), Browser::start()) else {
         return;
     };
     listener.post("/hook?a=1&long=query", "{\"a\": [1, {\"b\": null}]}");
@@ -832,13 +841,25 @@ fn page_is_accessible_in_light_and_dark() {
                 // A row is highlighted for a moment when it arrives.
                 browser
                     .wait_for("document.getAnimations().every(one => one.playState !== 'running')");
-                assert_eq!(axe(&browser), [""; 0], "{what}, {scheme}, {width}");
+                assert_eq!(
+                    axe(&browser, &axe_core),
+                    [""; 0],
+                    "{what}, {scheme}, {width}"
+                );
             };
             for id in [1, 2] {
                 open(&browser, &listener, &format!("#/captures/{id}"));
                 browser.wait_for_text("#detail .facts", &format!("#{id}"));
                 clean("a capture");
             }
+            browser.script("compareCaptures(2)");
+            browser.wait_for_text("#dialog", "Method, path");
+            clean("a comparison");
+            browser.keys(ESCAPE);
+            browser.script("editResponse()");
+            browser.wait_for("document.querySelector('#response-body')");
+            clean("a form");
+            browser.keys(ESCAPE);
             browser.script("go('deliveries', null)");
             for list in ["failed", "scheduled", "all"] {
                 browser.script("go('deliveries', null)");
@@ -851,8 +872,7 @@ fn page_is_accessible_in_light_and_dark() {
             browser.script("go('deliveries', 1)");
             browser.wait_for_text("#delivery h2", "user.created");
             clean("a delivery");
-            let pressed =
-                "getComputedStyle(document.querySelector('[aria-pressed=true]')).backgroundColor";
+            let pressed = "getComputedStyle(document.querySelector('.segments [aria-pressed=true]')).backgroundColor";
             let group = "getComputedStyle(document.querySelector('.segments')).backgroundColor";
             assert_eq!(
                 browser.script(&format!("return {pressed} !== {group}")),
@@ -927,4 +947,179 @@ fn long_titles_are_clamped_and_rows_show_the_query() {
     assert!(height.as_u64().unwrap() < 100, "{height}");
     let row = &rows(&browser, "#list")[0];
     assert!(row.contains("/short?team=blue&a=1"), "{row}");
+}
+
+#[test]
+fn captures_are_pinned_and_annotated() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["--keep", "2"]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    listener.post("/important", "x");
+    open(&browser, &listener, "");
+    browser.wait_for_text("#detail h2", "POST /important");
+    browser.click("#pin");
+    browser.wait_for_text("#list", "pinned");
+    browser.click("#note");
+    browser.keys("see <b> this");
+    browser.click("#dialog [type=submit]");
+    browser.wait_for_text("#detail .note", "see <b> this");
+    for path in ["/a", "/b", "/c", "/d"] {
+        listener.post(path, "");
+    }
+    browser.wait_for_text("#list", "/d");
+    let show = env.hookfire(["captured", "show", "1", "-o", "json"]).run();
+    let shown = show.assert_code(0).json();
+    assert_eq!(
+        (&shown["pinned"], &shown["note"]),
+        (&Value::Bool(true), &Value::from("see <b> this"))
+    );
+    // A note is found, too.
+    browser.keys("/");
+    browser.keys("<b> this");
+    wait_for_rows(&browser, 1);
+    browser.keys(ENTER);
+    browser.wait_for_text("#detail h2", "POST /important");
+    browser.keys("p");
+    browser.wait_for("!document.querySelector('#list').innerText.includes('pinned')");
+}
+
+#[test]
+fn two_captures_are_compared() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    listener.post("/a", "{\"n\": 1, \"same\": [1]}");
+    listener.post("/b?x=1", "{\"same\":[1], \"n\": 2}");
+    listener.post("/a", "{\"same\":[1], \"n\": 1}");
+    open(&browser, &listener, "");
+    browser.wait_for_text("#detail h2", "POST /a");
+    browser.click("#compare");
+    browser.wait_for_text("#dialog", "The bodies differ in 1 place");
+    let rows = browser.script(
+        "return [...document.querySelectorAll('.differences tr')].map(row => row.innerText.replace(/\\s+/g, ' '))",
+    );
+    let rows = rows.as_array().unwrap();
+    for row in [".n 1 2", "path /a /b", "query x absent 1"] {
+        assert!(rows.contains(&Value::from(row)), "{row}: {rows:?}");
+    }
+    browser.script(
+        "const list = document.querySelector('#compare-with'); list.value = '1'; list.dispatchEvent(new Event('change'))",
+    );
+    browser.wait_for_text("#dialog", "equivalent: only their bytes differ");
+    browser.keys(ESCAPE);
+    browser.script(
+        "document.querySelector('#list-2').dispatchEvent(new MouseEvent('click', { shiftKey: true, bubbles: true }))",
+    );
+    browser.wait_for_text("#dialog", "The bodies differ in 1 place");
+}
+
+#[test]
+fn page_creates_a_bin_and_sets_its_response() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    // The page shows why a response is refused.
+    let browser = browser.lenient();
+    open(&browser, &listener, "");
+    browser.click("#new-bin");
+    browser.keys("orders");
+    browser.keys(ENTER);
+    browser.wait_for("document.querySelector('#bin').value === 'orders'");
+    browser.wait_for_text("#detail", &format!("{}/orders", listener.url()));
+    let fill = |field: &str, value: &str| {
+        browser.wait_for(&format!("document.querySelector('#response-{field}')"));
+        browser.script(&format!(
+            "document.querySelector('#response-{field}').value = {}",
+            serde_json::json!(value)
+        ));
+    };
+    browser.click("#response");
+    fill("status", "503");
+    fill("headers", "Content-Length: 3");
+    fill("body", "{\"later\": true}");
+    browser.click("#dialog [type=submit]");
+    browser.wait_for_text("#dialog", "cannot be set");
+    fill("headers", "Content-Type: application/json\nRetry-After: 3");
+    browser.click("#dialog [type=submit]");
+    browser.wait_for_text("#toast", "orders responds with 503 now");
+    browser.wait_for_text("#bin", "orders (0) → 503");
+    let response = listener.post("/orders/x", "x");
+    assert_eq!(
+        (
+            response.status,
+            response.text(),
+            response.header("retry-after")
+        ),
+        (503, "{\"later\": true}", Some("3"))
+    );
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(listener.post("/", "x").status, 200);
+    browser.wait_for_text("#detail .response", "503");
+    // Another listener on the same journal responds in the same way.
+    let other = Listener::start(&env, &[]);
+    assert_eq!(other.post("/orders", "").status, 503);
+    browser.click("#response");
+    browser.click("#response-reset");
+    browser.wait_for_text("#toast", "listener's options");
+    assert_eq!(listener.post("/orders", "").status, 200);
+}
+
+#[test]
+fn page_follows_counts_and_explains_its_keys() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    listener.post("/1", "");
+    open(&browser, &listener, "");
+    browser.wait_for("document.title === '1 capture · hookfire'");
+    listener.post("/2", "");
+    wait_for_rows(&browser, 2);
+    assert!(browser.text("#detail h2").contains("/1"));
+    browser.keys("f");
+    browser.wait_for_text("#detail h2", "POST /2");
+    listener.post("/3", "");
+    browser.wait_for_text("#detail h2", "POST /3");
+    browser.click("#list-1");
+    browser.wait_for("document.querySelector('#follow').ariaPressed === 'false'");
+    browser
+        .script("Object.defineProperty(document, 'hidden', { value: true, configurable: true })");
+    listener.post("/4", "");
+    browser.wait_for("document.title === '(1) 4 captures · hookfire'");
+    browser.script(
+        "Object.defineProperty(document, 'hidden', { value: false }); document.dispatchEvent(new Event('visibilitychange'))",
+    );
+    assert_eq!(
+        browser.script("return document.title"),
+        "4 captures · hookfire"
+    );
+    browser.keys("?");
+    browser.wait_for_text("#dialog", "Keyboard shortcuts");
+    browser.keys(ESCAPE);
+    browser.wait_for("!document.querySelector('#dialog').open");
+}
+
+#[test]
+fn scrolling_loads_older_captures() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let all = "GET /x HTTP/1.1\r\nHost: h\r\n\r\n".repeat(120);
+    listener.pipeline(all.into_bytes(), 120);
+    open(&browser, &listener, "");
+    wait_for_rows(&browser, 50);
+    for count in [100, 120] {
+        browser.script("document.querySelector('#list-foot').scrollIntoView()");
+        wait_for_rows(&browser, count);
+    }
+    browser.wait_for_text("#list-foot", "120 captures");
 }

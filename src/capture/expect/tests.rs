@@ -17,6 +17,8 @@ fn record(head: &str) -> CaptureRecord {
         bin: "expect".to_owned(),
         event: None,
         body_size: 0,
+        pinned: false,
+        note: None,
         capture,
     }
 }

@@ -153,7 +153,7 @@ impl ComparedRequest {
     }
 
     fn capture(journal: &dyn Journal, id: i64, mask: &Mask) -> Result<ComparedRequest, Failure> {
-        let StoredCapture { record, body } = whole(journal, id)?;
+        let StoredCapture { record, body, .. } = whole(journal, id)?;
         let capture = &record.capture;
         let revealed = Mask::revealing();
         let mut request = ComparedRequest::new(capture.method(), capture.path(), body.bytes);

@@ -97,7 +97,7 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
     // All are prepared before the first is sent, so that a refusal sends nothing.
     let mut prepared = Vec::new();
     for id in &args.ids {
-        let StoredCapture { record, body } = whole(&*journal, *id)?;
+        let StoredCapture { record, body, .. } = whole(&*journal, *id)?;
         destination.replay_of = Some(*id);
         let mut one =
             prepare(&record.capture, &body, &destination, &ctx.env).map_err(|e| refused(e, *id))?;

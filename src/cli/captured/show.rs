@@ -74,7 +74,7 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         ctx.mask(args.reveal)?
     };
     let journal = ctx.readable_journal()?;
-    let StoredCapture { record, body } = whole(&*journal, args.id)?;
+    let StoredCapture { record, body, .. } = whole(&*journal, args.id)?;
     let program = ctx.program();
     let view = || capture_view(&record, &mask, Some(&body));
     let bytes = |bytes: &[u8]| {

@@ -62,7 +62,7 @@ pub struct CapturedVerifyArgs {
 pub(super) fn run(args: &CapturedVerifyArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let secrets = settings::signing_secrets(&args.signing_secret, &ctx.env)?;
     let journal = ctx.readable_journal()?;
-    let StoredCapture { record, body } = whole(&*journal, args.id)?;
+    let StoredCapture { record, body, .. } = whole(&*journal, args.id)?;
     let capture = &record.capture;
     let headers = capture.head.headers();
     let scheme = args.scheme.or_else(|| Scheme::detect(&headers));

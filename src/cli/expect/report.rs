@@ -208,7 +208,7 @@ impl<'a> WaitReport<'a> {
     }
 
     /// Prints a matching capture.
-    pub fn matched(&mut self, StoredCapture { record, body }: &StoredCapture) {
+    pub fn matched(&mut self, StoredCapture { record, body, .. }: &StoredCapture) {
         if self.matches.len() < MAX_JUNIT_MATCHES {
             self.matches.push(self.title(record));
         }

@@ -145,7 +145,7 @@ impl<'a> Printer<'a> {
         Ok(count)
     }
 
-    fn print(&mut self, StoredCapture { record, body }: &StoredCapture) -> Result<(), Failure> {
+    fn print(&mut self, StoredCapture { record, body, .. }: &StoredCapture) -> Result<(), Failure> {
         let ui = self.ctx.ui;
         let line = match self.format {
             ListenFormat::Text => {

@@ -4,16 +4,18 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::deliveries::BoundSql;
 use super::{SqliteJournal, rows};
-use crate::capture::{Bin, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head};
+use crate::capture::{
+    Bin, BinResponse, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head,
+};
 use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture};
 use crate::time::UnixMs;
 
 const CAPTURE_COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
-     response_status, response_duration_ms, response_note, body_size, head";
+     response_status, response_duration_ms, response_note, body_size, pinned, note, head";
 
 /// The columns that [`bin`] reads.
 const BIN_COLUMNS: &str = "name, private, created_at, (SELECT count(*) FROM captures WHERE bin_id = bins.id), \
-     (SELECT received_at FROM captures WHERE bin_id = bins.id ORDER BY id DESC LIMIT 1)";
+     (SELECT received_at FROM captures WHERE bin_id = bins.id ORDER BY id DESC LIMIT 1), response";
 
 impl Captures for SqliteJournal {
     fn captures(&self, query: &CaptureQuery) -> Result<Vec<CaptureRecord>, JournalError> {
@@ -27,9 +29,12 @@ impl Captures for SqliteJournal {
                  WHERE captures.id = ?1"
             ))?
             .query_row([id], |row| {
-                let (bytes, wire) = (row.get(13)?, row.get(14)?);
-                let (record, body) = (record(row)?, Body { bytes, wire });
-                Ok(StoredCapture { record, body })
+                let (bytes, wire) = (row.get(15)?, row.get(16)?);
+                Ok(StoredCapture {
+                    record: record(row)?,
+                    body: Body { bytes, wire },
+                    bin_response: None,
+                })
             })
             .optional()
         })
@@ -50,6 +55,20 @@ impl Captures for SqliteJournal {
             )?
             .query_map(params![name, until], |row| row.get(0))?
             .collect()
+        })
+    }
+
+    fn annotate_capture(
+        &self,
+        id: i64,
+        pinned: bool,
+        note: Option<&str>,
+    ) -> Result<bool, JournalError> {
+        self.write(|tx| {
+            let changed = tx
+                .prepare_cached("UPDATE captures SET pinned = ?2, note = ?3 WHERE id = ?1")?
+                .execute(params![id, pinned, note])?;
+            Ok(changed > 0)
         })
     }
 
@@ -77,6 +96,20 @@ impl Captures for SqliteJournal {
         self.write(|tx| {
             insert_bin(tx, name, private, now)?;
             bin_named(tx, name)
+        })
+    }
+
+    fn set_bin_response(
+        &self,
+        name: &str,
+        response: Option<&BinResponse>,
+    ) -> Result<bool, JournalError> {
+        let json = response.map(|response| serde_json::json!(response).to_string());
+        self.write(|tx| {
+            let changed = tx
+                .prepare_cached("UPDATE bins SET response = ?2 WHERE name = ?1")?
+                .execute(params![name, json])?;
+            Ok(changed > 0)
         })
     }
 
@@ -158,10 +191,12 @@ fn record(row: &Row<'_>) -> rusqlite::Result<CaptureRecord> {
         bin: row.get(1)?,
         event,
         body_size: row.get(11)?,
+        pinned: row.get(12)?,
+        note: row.get(13)?,
         capture: Capture {
             received_at: row.get(2)?,
             remote_addr: rows::parsed(row, 3, str::parse)?,
-            head: Head::read(row.get(12)?),
+            head: Head::read(row.get(14)?),
             malformed: row.get(6)?,
             secret_ok: row.get(7)?,
             response: CapturedResponse {
@@ -180,5 +215,17 @@ fn bin(row: &Row<'_>) -> rusqlite::Result<Bin> {
         created_at: row.get(2)?,
         request_count: row.get(3)?,
         last_capture_at: row.get(4)?,
+        response: parsed_response(row.get(5)?),
     })
+}
+
+/// The response of the bin with this id.
+pub fn bin_response(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<BinResponse>> {
+    tx.prepare_cached("SELECT response FROM bins WHERE id = ?1")?
+        .query_row([id], |row| Ok(parsed_response(row.get(0)?)))
+}
+
+/// None for text that this version cannot read: the bin then responds as if it had no response of its own.
+fn parsed_response(json: Option<String>) -> Option<BinResponse> {
+    serde_json::from_str(&json?).ok()
 }

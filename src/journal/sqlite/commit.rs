@@ -115,10 +115,7 @@ fn apply(
         Write::Release(ids) => transaction.release(ids),
         Write::PutBack { id, number, slot } => transaction.put_back(*id, *number, *slot),
         Write::Renew { ids, lease } => transaction.renew(ids, *lease),
-        Write::Capture(new) => {
-            let (id, bin) = cache.add(transaction.tx, new)?;
-            Ok(WriteResult::Captured { id, bin })
-        }
+        Write::Capture(new) => cache.add(transaction.tx, new),
         Write::AmendCapture { id, response } => {
             amend(transaction.tx, *id, response)?;
             Ok(WriteResult::Done)

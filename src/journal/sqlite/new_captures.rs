@@ -3,13 +3,15 @@
 //! The newest id and the number of captures per bin are cached between commits, until another connection writes.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::captures::{insert_bin, newest_id};
-use crate::capture::{Capture, CapturedResponse, is_bin_name};
-use crate::journal::{CaptureRules, StoredCapture};
+use super::captures::{bin_response, insert_bin, newest_id};
+use crate::capture::{BinResponse, Capture, CapturedResponse, is_bin_name};
+use crate::journal::{CaptureRules, StoredCapture, WriteResult};
 
 /// How long a transaction deletes captures, so that it stays short after `--keep` was lowered.
 const MAX_PRUNE_TIME: Duration = Duration::from_millis(25);
@@ -30,8 +32,10 @@ pub struct CaptureCache {
     /// SQLite's counter of other connections' commits.
     data_version: Option<i64>,
     newest_id: i64,
-    /// Captures of each bin, by bin id.
+    /// Captures of each bin that are not pinned, by bin id.
     counts: HashMap<i64, i64>,
+    /// The responses of bins, by bin id.
+    responses: HashMap<i64, Option<Arc<BinResponse>>>,
     default_bin: Option<i64>,
     /// Until then, transactions delete few captures.
     pub paused_until: Option<Instant>,
@@ -66,18 +70,24 @@ impl CaptureCache {
         self.default_bin = None;
     }
 
-    /// Adds a capture and returns its id and bin.
+    /// Adds a capture.
     pub fn add(
         &mut self,
         tx: &Transaction<'_>,
         new: &StoredCapture,
-    ) -> rusqlite::Result<(i64, String)> {
+    ) -> rusqlite::Result<WriteResult> {
         let (bin_id, bin) = self.bin_for(tx, &new.record.capture)?;
         let id = self.newest_id + 1;
         insert(tx, id, bin_id, new)?;
         self.newest_id = id;
         *self.counts.entry(bin_id).or_default() += 1;
-        Ok((id, bin))
+        let response = match self.responses.entry(bin_id) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(unknown) => unknown
+                .insert(bin_response(tx, bin_id)?.map(Arc::new))
+                .clone(),
+        };
+        Ok(WriteResult::Captured { id, bin, response })
     }
 
     /// Deletes the oldest captures of full bins, once there are enough: each deletion writes several pages. Always
@@ -97,7 +107,7 @@ impl CaptureCache {
                 let rows = tx
                     .prepare_cached(
                         "DELETE FROM captures WHERE id IN
-                             (SELECT id FROM captures WHERE bin_id = ?1 ORDER BY id LIMIT ?2)",
+                             (SELECT id FROM captures WHERE bin_id = ?1 AND NOT pinned ORDER BY id LIMIT ?2)",
                     )?
                     .execute([*bin_id, PRUNED_AT_ONCE.min(*count - limit)])?;
                 *count -= rows as i64;
@@ -146,7 +156,10 @@ impl CaptureCache {
             && !self.counts.contains_key(&id)
         {
             let count = tx
-                .prepare_cached("SELECT count(*) FROM captures WHERE bin_id = ?1")?
+                .prepare_cached(
+                    "SELECT (SELECT count(*) FROM captures WHERE bin_id = ?1)
+                         - (SELECT count(*) FROM captures WHERE bin_id = ?1 AND pinned)",
+                )?
                 .query_row([id], |row| row.get(0))?;
             self.counts.insert(id, count);
         }
@@ -155,7 +168,7 @@ impl CaptureCache {
 }
 
 fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &StoredCapture) -> rusqlite::Result<()> {
-    let StoredCapture { record, body } = new;
+    let StoredCapture { record, body, .. } = new;
     let (capture, event) = (&record.capture, record.event.as_ref());
     tx.prepare_cached(
         "INSERT INTO captures (id, bin_id, received_at, remote_addr, method, type, action, malformed, secret_ok,

@@ -5,11 +5,11 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkfj".
-pub const APPLICATION_ID: i64 = 0x686b_666a;
+/// `application_id` of a journal: "hkfk".
+pub const APPLICATION_ID: i64 = 0x686b_666b;
 
-/// `application_id` of journals of development builds, whose tables were others: "hkfr" and "hook".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 2] = [0x686b_6672, 0x686f_6f6b];
+/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook" and "hkfj".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 3] = [0x686b_6672, 0x686f_6f6b, 0x686b_666a];
 
 /// The schema version that this program reads and writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -27,6 +27,9 @@ pub const MIGRATIONS: &[&str] = &[V1];
 /// left.
 ///
 /// `listed_failure_time` is when an imported delivery failed, as the portal listed it.
+///
+/// The `response` of a bin is a `BinResponse` as JSON, or NULL if the listener's options choose it. `note` is what the user
+/// wrote about a capture.
 ///
 /// Ids are never reused: `deleted_ids` keeps the highest deleted ones.
 const V1: &str = "
@@ -88,7 +91,8 @@ const V1: &str = "
         id         INTEGER PRIMARY KEY,
         name       TEXT NOT NULL UNIQUE,
         private    INTEGER NOT NULL,
-        created_at INTEGER NOT NULL
+        created_at INTEGER NOT NULL,
+        response   TEXT
     ) STRICT;
 
     CREATE TABLE captures (
@@ -104,6 +108,8 @@ const V1: &str = "
         response_status      INTEGER,
         response_duration_ms INTEGER NOT NULL,
         response_note        TEXT,
+        pinned               INTEGER NOT NULL DEFAULT 0,
+        note                 TEXT,
         body_size            INTEGER NOT NULL,
         head                 BLOB NOT NULL,
         body                 BLOB NOT NULL,
@@ -111,6 +117,8 @@ const V1: &str = "
     ) STRICT;
     -- Also in the order of ids: a bin's list, count and oldest capture.
     CREATE INDEX captures_bin ON captures (bin_id);
+    -- Those that `--keep` neither counts nor deletes.
+    CREATE INDEX captures_pinned ON captures (bin_id) WHERE pinned;
 
     CREATE TABLE deleted_ids (newest_delivery INTEGER NOT NULL, newest_capture INTEGER NOT NULL) STRICT;
     INSERT INTO deleted_ids VALUES (0, 0);

@@ -164,6 +164,7 @@ async function copy(text, words) {
 /** Shows a dialog; resolves when it is closed. */
 function open(title, ...content) {
   const dialog = $("dialog");
+  dialog.className = "";
   dialog.replaceChildren(h("h2", { id: "dialog-title" }, ...shown(title)), ...content);
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true }));
@@ -185,20 +186,53 @@ async function confirmed(title, words, verb, tone = "danger") {
   return choice === "yes";
 }
 
+/** Shows a form. `submit` may throw: then its error is shown, and the form stays open. */
+function ask(title, verb, content, submit) {
+  const error = h("div", { class: "result", role: "alert", hidden: true });
+  const send = h("button", { class: "button primary", type: "submit" }, verb);
+  const cancel = h("button", { class: "button", type: "button", onclick: () => $("dialog").close("") }, "Cancel");
+  const form = h("form", {}, ...content.filter(Boolean), error, h("div", { class: "buttons" }, cancel, send));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    send.disabled = true;
+    try {
+      await submit();
+      $("dialog").close("yes");
+    } catch (failure) {
+      error.hidden = false;
+      error.replaceChildren(...refusalNodes(failure));
+    } finally {
+      send.disabled = false;
+    }
+  });
+  return open(title, form);
+}
+
+/** Calls `load` when the end of a list comes into view. Call the returned function whenever the list has changed. */
+function whenInView(end, load) {
+  const observer = new IntersectionObserver(([entry]) => entry.isIntersecting && load(), { root: end.parentElement, rootMargin: "300px" });
+  return () => {
+    observer.unobserve(end);
+    observer.observe(end);
+  };
+}
+
 // ------------------------------------------------------------------------------------------------- selectable lists
 
 /** A listbox of items with an `id`. Keeps the selection and updates only changed rows. */
 class Picker {
-  constructor(list, { row, chosen }) {
+  constructor(list, { row, chosen, extended }) {
     this.list = list;
     this.row = row;
     this.chosen = chosen;
+    // Called instead of `chosen` for a click with the shift key.
+    this.extended = extended;
     this.items = [];
     this.rows = new Map();
     this.selected = null;
     list.addEventListener("click", (event) => {
       const row = event.target.closest("[role=option]");
-      if (row) this.choose(Number(row.dataset.id), { open: true });
+      if (row) this.choose(Number(row.dataset.id), { open: true, shift: event.shiftKey });
     });
     list.addEventListener("keydown", (event) => {
       const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -1e9, End: 1e9 };
@@ -251,6 +285,7 @@ class Picker {
 
   choose(id, how = {}) {
     if (id === null || id === undefined) return;
+    if (how.shift && this.extended && this.selected !== null && id !== this.selected) return this.extended(this.selected, id);
     this.selected = id;
     this.mark();
     this.rows.get(id)?.element.scrollIntoView({ block: "nearest" });

@@ -6,6 +6,10 @@ const MOST_ROWS = 2000;
 
 const captures = {
   bin: "",
+  total: 0,
+  // How many arrived while the page was hidden.
+  arrived: 0,
+  follow: false,
   bins: [],
   // The list holds captures from `newest` down to `more`, where the next page begins; null at the end.
   newest: 0,
@@ -47,34 +51,27 @@ const captureList = new Picker($("list"), {
           ? h("span", { class: "badge bad" }, "wrong secret")
           : null,
       capture.malformed || capture.secret_ok === false ? " " : null,
+      capture.pinned ? [h("span", { class: "badge pinned" }, "pinned"), " "] : null,
+      capture.note ? [h("span", { class: "noted" }, ...shown(capture.note)), " "] : null,
       capture.type
         ? h("span", { class: "event" }, ...shown(`${capture.type}.${capture.action}`))
         : h("span", {}, ...shown([contentType(capture), bytes(capture.body_size)].filter(Boolean).join(", "))),
     ),
     h("span", { class: "right" }, h("span", { class: "id" }, `#${capture.id} · `), when(capture.received_at)),
   ],
-  chosen: (id, how) => go("captures", id, how),
+  chosen: (id, how) => {
+    // Who looks at an older capture does not want to be taken away from it.
+    if (!how.follow && id !== captureList.items[0]?.id) follow(false);
+    go("captures", id, how);
+  },
+  extended: (a, b) => compareCaptures(a, b),
 });
 
-const binUrl = (name) => {
-  const home = captures.bins.find((bin) => bin.default)?.name;
-  return `${location.origin}/${!name || name === home ? "" : encodeURIComponent(name)}`;
-};
-
-async function loadBins() {
-  const { bins, newest } = await api("bins");
-  captures.bins = bins;
-  captures.newestCounted = newest;
-  const select = $("bin");
-  const total = bins.reduce((sum, bin) => sum + bin.request_count, 0);
-  const options = [["", `All bins (${total.toLocaleString()})`], ...bins.map((bin) => [bin.name, `${bin.name} (${bin.request_count.toLocaleString()})`])];
-  if (JSON.stringify(options) !== select.dataset.options) {
-    select.dataset.options = JSON.stringify(options);
-    select.replaceChildren(...options.map(([value, words]) => h("option", { value }, words)));
-    select.value = captures.bin;
-  }
-  $("captures-count").textContent = total.toLocaleString();
-  $("captures-count").hidden = total === 0;
+/** Whether each new capture is selected when it arrives. */
+function follow(on) {
+  captures.follow = on;
+  $("follow").setAttribute("aria-pressed", String(on));
+  if (on && captureList.items.length > 0) captureList.choose(captureList.items[0].id, { follow: true });
 }
 
 function captureQuery(before) {
@@ -119,8 +116,11 @@ function showCaptures(items, more, newest, { fresh, searching = false }) {
   captureList.show(items.slice(0, MOST_ROWS), { fresh });
   if (searching) $("list-foot").replaceChildren(`Searching, back to #${more.toLocaleString()}…`);
   else showCapturesFoot();
+  watchCapturesEnd();
   showStart();
 }
+
+const watchCapturesEnd = whenInView($("list-foot"), () => $("more")?.click());
 
 function showCapturesFoot() {
   const foot = $("list-foot");
@@ -158,7 +158,7 @@ function showStart() {
         h("h3", {}, "Or send anything"),
         command(`curl -d 'hello' ${url}`),
       ),
-      h("p", { class: "keys" }, h("kbd", {}, "↑"), " ", h("kbd", {}, "↓"), " move, ", h("kbd", {}, "/"), " filter, ", h("kbd", {}, "Esc"), " back"),
+      h("p", { class: "keys" }, h("kbd", {}, "↑"), " ", h("kbd", {}, "↓"), " move, ", h("kbd", {}, "/"), " search, ", h("kbd", {}, "?"), " all keys"),
     ),
   ]);
 }
@@ -223,9 +223,13 @@ function renderCapture() {
         // A malformed request cannot be sent again.
         capture.malformed ? null : h("button", { class: "button", type: "button", id: "copy-curl", onclick: pressed(() => copyCurl(id)) }, "Copy as curl"),
         capture.malformed ? null : h("button", { class: "button", type: "button", id: "send-again", onclick: () => sendAgain(capture, credentials) }, "Send again to…"),
+        h("button", { class: "button", type: "button", id: "compare", onclick: () => compareCaptures(id) }, "Compare…"),
+        h("button", { class: "button", type: "button", id: "pin", "aria-pressed": String(Boolean(capture.pinned)), onclick: pressed(pin) }, capture.pinned ? "Unpin" : "Pin"),
+        h("button", { class: "button", type: "button", id: "note", onclick: editNote }, capture.note ? "Edit note…" : "Note…"),
         h("button", { class: "button danger", type: "button", id: "delete", onclick: pressed(() => deleteCapture(id)) }, "Delete"),
       ),
     ),
+    capture.note ? h("p", { class: "note" }, ...shown(capture.note)) : null,
     h(
       "div",
       { class: "exchange mono" },
@@ -335,6 +339,79 @@ function formPart(name, value, buffer) {
   );
 }
 
+/** Saves whether the shown capture is pinned, and its note. */
+async function annotate(changes) {
+  const { id, pinned, note } = captures.view.capture;
+  await api(`captures/${id}/note`, { method: "PUT", body: { pinned: Boolean(pinned), note: note ?? "", ...changes } });
+  await Promise.all([showCapture(id), loadCaptures({ fresh: true })]);
+}
+
+async function pin() {
+  const pinned = !captures.view.capture.pinned;
+  await annotate({ pinned });
+  $("pin")?.focus();
+  say(pinned ? "Pinned: it is kept when the bin has more captures than --keep" : "Unpinned");
+}
+
+function editNote() {
+  const note = h("textarea", { class: "control", id: "note-text", rows: "4", maxlength: "2000" });
+  note.value = captures.view.capture.note ?? "";
+  ask(`Note on #${captures.view.capture.id}`, "Save", [h("label", { class: "stack" }, "Note", note)], () => annotate({ note: note.value }));
+}
+
+/** The differences of two captures besides their bodies, as listed: method, path, query and headers. */
+function requestDifferences(a, b) {
+  const fields = (capture) => {
+    const all = new Map([["method", [capture.method]], ["path", [capture.path]]]);
+    const add = (name, value) => all.set(name, [...(all.get(name) ?? []), value]);
+    capture.query.forEach(([name, value]) => add(`query ${name}`, value));
+    capture.headers.forEach(([name, value]) => add(`header ${name.toLowerCase()}`, value));
+    return all;
+  };
+  const [left, right] = [fields(a), fields(b)];
+  const words = (values) => values?.join(", ") ?? null;
+  return [...new Set([...left.keys(), ...right.keys()])]
+    .map((path) => ({ path, a: words(left.get(path)), b: words(right.get(path)) }))
+    .filter((difference) => difference.a !== difference.b);
+}
+
+function differenceTable(differences, a, b) {
+  const cell = (value) => h("td", {}, value === null ? h("span", { class: "absent" }, "absent") : shown(value));
+  return h(
+    "div",
+    { class: "differences", tabindex: "0" },
+    h("table", {}, h("tr", {}, ...["Where", `#${a}`, `#${b}`].map((title) => h("th", { scope: "col" }, title))), ...differences.map((one) => h("tr", {}, h("th", { scope: "row" }, ...shown(one.path)), cell(one.a), cell(one.b)))),
+  );
+}
+
+/** Shows how two captures differ. Without `other`, the older neighbour is preselected. */
+function compareCaptures(id, other = null) {
+  const others = captureList.items.filter((item) => item.id !== id);
+  if (others.length === 0) return say("There is no other capture in the list.");
+  const option = (item) => h("option", { value: item.id }, `#${item.id} ${plain(item.method || "?")} ${plain(item.path || "")}`.slice(0, 80));
+  const select = h("select", { class: "control", id: "compare-with" }, ...others.map(option));
+  select.value = other ?? (others.find((item) => item.id < id) ?? others[0]).id;
+  const result = h("div", { class: "compared", role: "status" });
+  const compare = async () => {
+    const with_ = Number(select.value);
+    const [one, two, bodies] = await Promise.all([api(`captures/${id}`), api(`captures/${with_}`), api(`captures/${id}/diff/${with_}`)]);
+    const request = requestDifferences(one.capture, two.capture);
+    const verdict = bodies.kind === null ? "The bodies are equal, byte by byte." : bodies.differences.length === 0 ? "The bodies are equivalent: only their bytes differ." : `The bodies differ in ${plural(bodies.differences.length, "place", "places")}${bodies.truncated ? " or more" : ""}.`;
+    result.replaceChildren(
+      h("h3", {}, verdict),
+      bodies.differences.length > 0 ? differenceTable(bodies.differences, id, with_) : "",
+      h("h3", {}, request.length === 0 ? "Method, path, query and headers are equal." : "Method, path, query and headers:"),
+      request.length > 0 ? differenceTable(request, id, with_) : "",
+      one.hidden || two.hidden ? h("p", { class: "hint" }, "Hidden values are not compared.") : "",
+    );
+  };
+  const run = () => compare().catch((error) => result.replaceChildren(...refusalNodes(error)));
+  select.addEventListener("change", run);
+  run();
+  open(`Compare #${id}`, h("label", { class: "stack" }, "With", select), result, h("div", { class: "buttons" }, h("button", { class: "button", type: "button", onclick: () => $("dialog").close("") }, "Close")));
+  $("dialog").className = "wide";
+}
+
 async function copyCurl(id) {
   const text = await api(`captures/${id}/curl${captures.reveal ? "?reveal=1" : ""}`);
   await copy(text, captures.view?.hidden && !captures.reveal ? "Copied as curl without secret values" : "Copied as curl");
@@ -354,26 +431,6 @@ async function deleteCapture(id) {
   $("list").focus();
   say(`Deleted #${id}`);
   loadBins().catch(complain);
-}
-
-async function clearBin() {
-  await loadBins();
-  // Captures that arrive while the dialog is open are kept.
-  const until = captures.newestCounted;
-  const bins = captures.bin ? [captures.bin] : captures.bins.map((bin) => bin.name);
-  const where = captures.bin ? `bin ${captures.bin}` : bins.length === 1 ? `bin ${bins[0]}` : `all ${bins.length} bins`;
-  const count = captures.bins.filter((bin) => bins.includes(bin.name)).reduce((sum, bin) => sum + bin.request_count, 0);
-  if (count === 0) return say("There is nothing to clear.");
-  if (!(await confirmed(`Clear ${where}?`, `This deletes ${plural(count, "capture", "captures")} and cannot be undone.`, `Delete ${plural(count, "capture", "captures")}`))) return;
-  let deleted = 0;
-  for (const bin of bins) deleted += (await api(`bins/${encodeURIComponent(bin)}/captures?until=${until}`, { method: "DELETE" })).deleted;
-  captures.capture = null;
-  captureList.show([]);
-  captureList.forget();
-  go("captures", null);
-  await loadCaptures();
-  say(`Deleted ${plural(deleted, "capture", "captures")}`);
-  await loadBins();
 }
 
 function sendAgain(capture, carried) {

@@ -1,7 +1,7 @@
 
 // ------------------------------------------------------------------------------------------------------ deliveries
 
-const deliveries = { list: "failed", more: null, delivery: null, view: null, hours: 24, running: null };
+const deliveries = { list: "failed", failed: 0, more: null, delivery: null, view: null, hours: 24, running: null };
 
 const STATUS_TONE = { delivered: "good", failed: "bad", interrupted: "warn", pending: "", ignored: "" };
 const inFailedList = (delivery) => delivery.status === "failed" || delivery.status === "interrupted";
@@ -43,14 +43,19 @@ async function loadDeliveries({ more = false } = {}) {
   deliveries.more = rest;
   deliveryList.show(items.slice(0, MOST_ROWS));
   showDeliveriesFoot();
+  watchDeliveriesEnd();
   showDeliveryStart();
 }
+
+const watchDeliveriesEnd = whenInView($("delivery-foot"), () => $("more-deliveries")?.click());
 
 function showCounts({ failed, scheduled }) {
   $("failed-count").textContent = failed.toLocaleString();
   $("failed-count").hidden = failed === 0;
   $("failed-count").setAttribute("aria-label", `${failed} failed`);
   $("scheduled-count").textContent = scheduled === 0 ? "" : ` ${scheduled.toLocaleString()}`;
+  deliveries.failed = failed;
+  showTitle();
   $("retry-all").disabled = $("delete-all").disabled = failed === 0 || deliveries.running !== null;
 }
 
@@ -59,7 +64,7 @@ const NO_DELIVERIES = { failed: "No failed deliveries.", scheduled: "No schedule
 function showDeliveriesFoot() {
   const foot = $("delivery-foot");
   if (deliveries.more && deliveryList.items.length < MOST_ROWS) {
-    foot.replaceChildren(h("button", { class: "button", type: "button", onclick: pressed(() => loadDeliveries({ more: true })) }, "Load older"));
+    foot.replaceChildren(h("button", { class: "button", type: "button", id: "more-deliveries", onclick: pressed(() => loadDeliveries({ more: true })) }, "Load older"));
   } else if (deliveryList.items.length === 0) foot.replaceChildren($("delivery-filter").value.trim() ? "No deliveries match." : NO_DELIVERIES[deliveries.list]);
   else foot.replaceChildren(plural(deliveryList.items.length, "delivery", "deliveries"));
 }

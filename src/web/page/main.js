@@ -16,6 +16,44 @@ function place() {
   return { tab: tab || "captures", id: id ? Number(id) : null };
 }
 
+/** Counts in the title; in front, captures that arrived while the page was hidden. */
+function showTitle() {
+  const unseen = captures.arrived > 0 ? `(${captures.arrived.toLocaleString()}) ` : "";
+  const count = place().tab === "captures" ? plural(captures.total, "capture", "captures") : `${deliveries.failed.toLocaleString()} failed`;
+  document.title = `${unseen}${count} · hookfire`;
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  captures.arrived = 0;
+  showTitle();
+});
+
+const KEYS = [
+  ["↑ ↓", "Select the previous or next row"],
+  ["Enter", "Go to the details"],
+  ["/", "Search"],
+  ["Esc", "Back to the list"],
+  ["f", "Follow: select each new capture"],
+  ["c", "Compare the capture with another; also a click with Shift"],
+  ["p", "Pin or unpin the capture"],
+  ["?", "This list"],
+];
+
+function showKeys() {
+  const rows = KEYS.map(([keys, words]) => h("div", {}, h("dt", {}, ...keys.split(" ").flatMap((key) => [h("kbd", {}, key), " "])), h("dd", {}, words)));
+  open("Keyboard shortcuts", h("dl", { class: "shortcuts" }, ...rows), h("div", { class: "buttons" }, h("button", { class: "button", type: "button", autofocus: true, onclick: () => $("dialog").close("") }, "Close")));
+}
+
+/** What a single letter does. */
+function shortcut(key) {
+  if (key === "?") return showKeys();
+  if (place().tab !== "captures") return;
+  if (key === "f") follow(!captures.follow);
+  else if (key === "c" && captures.capture !== null) compareCaptures(captures.capture);
+  else if (key === "p" && captures.view !== null) pin().catch(complain);
+}
+
 function arrive(how = {}) {
   const { tab, id } = place();
   for (const name of ["captures", "deliveries"]) {
@@ -28,7 +66,7 @@ function arrive(how = {}) {
     $(name).classList.toggle("open", here && id !== null);
     if (changed && name === "deliveries") Promise.all([loadDeliveries(), loadOutcomes()]).catch(complain);
   }
-  document.title = tab === "captures" ? "Captures · hookfire" : "Deliveries · hookfire";
+  showTitle();
   if (tab === "captures") {
     if (id !== null) {
       if (id !== captures.capture || how.focus || how.open) showCapture(id, how);
@@ -72,6 +110,9 @@ document.addEventListener("keydown", (event) => {
     const box = $(tab === "captures" ? "filter" : "delivery-filter");
     box.focus();
     box.select();
+    event.preventDefault();
+  } else if (["?", "f", "c", "p"].includes(event.key)) {
+    shortcut(event.key);
     event.preventDefault();
   } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
     picker().list.focus();
@@ -118,13 +159,11 @@ searchBox($("delivery-filter"), deliveryList, async () => {
   if ($("delivery-filter").value.trim() !== "") $("announce").textContent = `${plural(deliveryList.items.length, "delivery", "deliveries")}${deliveries.more !== null ? " or more" : ""} shown`;
 });
 
-$("bin").addEventListener("change", () => {
-  captures.bin = $("bin").value;
-  captures.capture = null;
-  captureList.forget();
-  history.replaceState(null, "", "#/captures");
-  refilter().catch(complain);
-});
+$("bin").addEventListener("change", () => selectBin($("bin").value));
+$("new-bin").addEventListener("click", () => newBin());
+$("response").addEventListener("click", () => editResponse().catch(complain));
+$("follow").addEventListener("click", () => follow(!captures.follow));
+$("help").addEventListener("click", () => showKeys());
 $("copy-url").addEventListener("click", pressed(() => copy(binUrl(captures.bin), `Copied ${binUrl(captures.bin)}`)));
 $("clear").addEventListener("click", pressed(clearBin));
 $("retry-all").addEventListener("click", () => {
@@ -191,13 +230,16 @@ captures.unsaid = 0;
 
 const refreshCaptures = paced(250, async () => {
   // The list does not move while the user has scrolled down.
+  if (captures.follow && captures.unseen > 0) $("list").parentElement.scrollTop = 0;
   captures.behind = $("list").parentElement.scrollTop > 120;
   if (captures.behind) {
     if (captures.unseen > 0) showNews();
   } else {
+    const isNew = captures.unseen > 0;
     hideNews();
     await loadCaptures({ fresh: true });
     announce();
+    if (captures.follow && isNew && !narrow.matches && !$("dialog").open && captureList.items.length > 0) captureList.choose(captureList.items[0].id, { follow: true });
   }
   await refreshShown();
 });
@@ -248,6 +290,7 @@ function watch() {
     if (captures.bin && bin !== captures.bin) return;
     captures.unseen += 1;
     captures.unsaid += 1;
+    if (document.hidden) captures.arrived += 1;
     refreshCaptures();
   });
   events.addEventListener("lagged", () => {

@@ -102,6 +102,8 @@ fn a_capture_comes_back_as_it_was_given() {
         bin: "inbox".to_owned(),
         event,
         body_size: EVENT.len() as u64,
+        pinned: false,
+        note: None,
         capture: given,
     };
     assert_eq!(
@@ -111,6 +113,7 @@ fn a_capture_comes_back_as_it_was_given() {
     assert_eq!(
         journal.capture(1).unwrap(),
         Some(StoredCapture {
+            bin_response: None,
             record: expected,
             body: chunked
         })
@@ -153,7 +156,7 @@ fn bytes_that_are_no_http_and_no_event_are_kept_as_well() {
         .recv_timeout(PATIENCE)
         .unwrap()
         .unwrap();
-    let StoredCapture { record, body } = bench.open(2).capture(1).unwrap().unwrap();
+    let StoredCapture { record, body, .. } = bench.open(2).capture(1).unwrap().unwrap();
     assert_eq!(
         (record.capture, record.event, body),
         (garbage, None, Body::default())
@@ -286,6 +289,51 @@ fn a_much_lower_limit_deletes_few_captures_at_once() {
     assert_eq!([left(long), left(long)], [185, 170]);
     assert!((0..100).any(|_| left(None) == 1));
     assert_eq!(left(long), 1);
+}
+
+#[test]
+fn pinned_captures_are_kept_and_not_counted() {
+    let bench = Bench::new();
+    let (journal, keeper) = (bench.open(2), keeper(&bench, 2));
+    let pinned = keep(&keeper, "/pinned").id;
+    assert!(journal.annotate_capture(pinned, true, Some("why")).unwrap());
+    assert!(!journal.annotate_capture(99, true, None).unwrap());
+    (0..5).for_each(|n| drop(keep(&keeper, &format!("/{n}"))));
+    assert_eq!(
+        targets(&journal, &CaptureQuery::default()),
+        ["/pinned", "/3", "/4"]
+    );
+    let found = journal.capture(pinned).unwrap().unwrap().record;
+    assert_eq!((found.pinned, found.note.as_deref()), (true, Some("why")));
+    journal.annotate_capture(pinned, false, None).unwrap();
+    keep(&keeper, "/5");
+    assert_eq!(targets(&journal, &CaptureQuery::default()), ["/4", "/5"]);
+}
+
+#[test]
+fn a_bin_has_a_response_until_it_is_removed() {
+    let bench = Bench::new();
+    let (journal, keeper) = (bench.open(2), keeper(&bench, 10));
+    journal.create_bin("b", false, T0).unwrap();
+    let response = BinResponse {
+        status: 503,
+        headers: vec![("Retry-After".to_owned(), "5".to_owned())],
+        body: "later".to_owned(),
+        delay_ms: 7,
+    };
+    let stored = |target: &str| {
+        let stored = give(&keeper, request(target), body(b""));
+        let stored = stored.recv_timeout(PATIENCE).unwrap().unwrap();
+        stored.bin_response.as_deref().cloned()
+    };
+    assert_eq!(stored("/b"), None);
+    assert!(journal.set_bin_response("b", Some(&response)).unwrap());
+    assert!(!journal.set_bin_response("c", Some(&response)).unwrap());
+    assert_eq!(stored("/b/x"), Some(response.clone()));
+    assert_eq!(stored("/other"), None);
+    assert_eq!(journal.bin("b").unwrap().unwrap().response, Some(response));
+    journal.set_bin_response("b", None).unwrap();
+    assert_eq!(stored("/b"), None);
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn open_sets_auto_vacuum_full_sync_and_foreign_keys() {
         assert_eq!(pragma("user_version"), VERSION, "round {round}");
         assert_eq!(
             pragma("application_id"),
-            i64::from(u32::from_be_bytes(*b"hkfj")),
+            i64::from(u32::from_be_bytes(*b"hkfk")),
             "round {round}"
         );
         let mode: String = journal
@@ -390,7 +390,7 @@ fn an_older_journal_is_upgraded_with_its_rows() {
 
 /// Until the first release, version 1 may be amended: then set this to the new value, and choose a new
 /// `APPLICATION_ID`. After it, add a migration instead.
-const VERSION_1_HASH: u64 = 16_688_020_297_090_081_720;
+const VERSION_1_HASH: u64 = 10_631_309_082_085_632_531;
 
 #[test]
 fn version_1_is_not_changed_by_accident() {
@@ -407,7 +407,7 @@ fn a_journal_of_a_development_build_is_rejected_with_a_way_out() {
     let bench = Bench::new();
     let raw = bench.raw();
     raw.execute_batch("CREATE TABLE deliveries (a)").unwrap();
-    for (application, version) in [(0x686b_6672, 7), (0x686f_6f6b, 1)] {
+    for (application, version) in [(0x686b_6672, 7), (0x686f_6f6b, 1), (0x686b_666a, 1)] {
         raw.pragma_update(None, "application_id", application)
             .unwrap();
         raw.pragma_update(None, "user_version", version).unwrap();
