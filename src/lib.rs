@@ -60,6 +60,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, FromArgMatches as _};
 
 use cli::command_line::{self, Cli};
+use cli::complete;
 use cli::context::Context;
 use cli::usage;
 use env::Terminals;
@@ -78,6 +79,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &[OsString]) -> Exit {
+    if complete::respond(arguments) {
+        return Exit::Done;
+    }
     let definition = command_line::map_args(definition(), without_empty_variable);
     let parsed = definition.try_get_matches_from(arguments);
     let (matches, cli) = match parsed.and_then(|m| Cli::from_arg_matches(&m).map(|cli| (m, cli))) {
@@ -93,7 +97,7 @@ fn run(arguments: &[OsString]) -> Exit {
     };
     report_panics(options);
     let ui = Ui::new(Terminals::current(), options);
-    let ctx = Context::new(&ui, cli.globals, matches, command_line::definition);
+    let ctx = Context::new(&ui, cli.globals, matches);
     let result = catch_unwind(AssertUnwindSafe(|| {
         let exit = cli.command.run(&ctx)?;
         Failure::after_output(ui.flush().map_err(Failure::from), exit)

@@ -25,7 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("clap", &["cli/", "lib.rs", "output/mod.rs"]),
-    ("clap_complete", &["cli/generate.rs"]),
+    ("clap_complete", &["cli/complete.rs"]),
     ("comfy_table", &["output/rows.rs"]),
     ("csv", &["output/rows.rs"]),
     ("encoding_rs", &["event/"]),

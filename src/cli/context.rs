@@ -30,20 +30,13 @@ pub struct Context<'a> {
     pub globals: GlobalArgs,
     /// The matches of the innermost subcommand.
     pub matches: &'a ArgMatches,
-    /// The clap definition of the whole command line, for generated files.
-    pub definition: fn() -> clap::Command,
     config: OnceCell<Config>,
     warned_of_owner: OnceCell<()>,
     pub clients: Clients,
 }
 
 impl<'a> Context<'a> {
-    pub fn new(
-        ui: &'a Ui,
-        globals: GlobalArgs,
-        matches: &'a ArgMatches,
-        definition: fn() -> clap::Command,
-    ) -> Self {
+    pub fn new(ui: &'a Ui, globals: GlobalArgs, matches: &'a ArgMatches) -> Self {
         let clock = SystemClock::default();
         let context = Context {
             ui,
@@ -52,7 +45,6 @@ impl<'a> Context<'a> {
             clock,
             globals,
             matches,
-            definition,
             config: OnceCell::new(),
             warned_of_owner: OnceCell::new(),
         };

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
-use clap_complete::Shell;
 
+use super::complete;
 use super::context::Context;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -88,8 +89,8 @@ pub enum GenerateCommand {
 )]
 pub struct CompletionsArgs {
     /// The shell
-    #[arg(value_enum)]
-    shell: Shell,
+    #[arg(value_name = "SHELL", value_parser = PossibleValuesParser::new(complete::shells()))]
+    shell: String,
 }
 
 /// Write the man pages of all commands and the manual's chapters
@@ -105,14 +106,8 @@ impl GenerateCommand {
     pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             GenerateCommand::Completions(args) => {
-                let mut script = Vec::new();
-                clap_complete::generate(
-                    args.shell,
-                    &mut (ctx.definition)(),
-                    "hookfire",
-                    &mut script,
-                );
-                ctx.ui.data(|out| out.write_all(&script))?;
+                let script = complete::script(&args.shell)?;
+                ctx.ui.data(|out| out.write_all(script.as_bytes()))?;
                 ctx.ui.flush()?;
             }
             GenerateCommand::Man(args) => {

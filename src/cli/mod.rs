@@ -7,6 +7,7 @@ pub mod args;
 pub mod capture_feed;
 pub mod captured;
 pub mod command_line;
+pub mod complete;
 pub mod config;
 pub mod context;
 pub mod demo;

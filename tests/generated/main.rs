@@ -68,7 +68,7 @@ fn shells_load_completions_without_warnings() {
             ),
             _ => (
                 &["--no-config"],
-                "source $argv[1]; and complete -c hookfire | string match -q '*fire*'",
+                "source $argv[1]; and complete -C 'hookfire fi' | string match -q 'fire*'",
             ),
         };
         let mut command = alone(shell);
@@ -88,13 +88,14 @@ fn shells_load_completions_without_warnings() {
 #[test]
 fn bash_completes_commands_options_and_values() {
     let script = "source \"$1\"; shift; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
-                  _hookfire hookfire \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; \
+                  _clap_complete_hookfire hookfire \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; \
                   printf '%s\\n' \"${COMPREPLY[@]}\"";
     for (words, expected) in [
         (&["hookfire", "fi"][..], "fire"),
         (&["hookfire", "failed", "de"], "delete"),
         (&["hookfire", "fire", "--retry-i"], "--retry-interval"),
         (&["hookfire", "failed", "list", "--output", "nd"], "ndjson"),
+        (&["hookfire", "fire", "application", "sus"], "suspended"),
     ] {
         let mut command = alone("bash");
         command
@@ -245,12 +246,14 @@ fn run_hookfire(args: &[&str]) -> Output {
     output
 }
 
-/// A command without the user's environment and settings.
+/// A command without the user's environment and settings, that finds `hookfire`.
 fn alone(program: &str) -> Command {
     let mut command = Command::new(program);
-    command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let own = Path::new(env!("CARGO_BIN_EXE_hookfire")).parent();
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    let folders = own.map(Path::to_owned).into_iter();
+    let path = std::env::join_paths(folders.chain(std::env::split_paths(&others)));
+    command.env_clear().env("PATH", path.expect("folders"));
     command
         .env("HOME", env!("CARGO_TARGET_TMPDIR"))
         .env("LANG", "C.UTF-8")

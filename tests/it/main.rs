@@ -23,6 +23,7 @@ mod batch;
 mod batch_killed;
 mod bulk;
 mod captured;
+mod completion;
 mod concurrency;
 mod config;
 mod crash;
