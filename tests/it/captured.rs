@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{Listener, Outcome, Server, TestEnv, closed_port, needs, respond};
+use crate::support::{
+    Listener, Outcome, Server, TestEnv, closed_port, needs, never_accepting, respond,
+};
 
 const CANARY: &str = "canary-7f3a9c";
 const EVENT: &str = "<event><type>application</type><action>created</action><object><application><plan>\
@@ -803,6 +805,12 @@ fn replay_keeps_the_exact_path() {
         .map(|request| request.target.clone())
         .collect();
     assert_eq!(received, targets);
+    let server = never_accepting();
+    let (url, limit) = (server.url(), ["--connect-timeout", "100ms"]);
+    let replay = ["replay", "1", "--to", &url, "-o", "ndjson"];
+    let outcome = captured(&env, &[&replay[..], &limit].concat()).assert_code(4);
+    let error = &outcome.ndjson()[0]["error"];
+    assert_eq!(error["message"], "no connection within 100ms", "{outcome}");
 }
 
 #[test]
