@@ -181,7 +181,7 @@ fn watcher_reports_a_missing_secret_once_per_success() {
     server.wait_for_requests(2);
     env.write_file("token", "");
     server.release();
-    watcher.wait_for_stderr("token` is empty");
+    watcher.wait_for_stderr("token`: it is empty");
     env.write_file("token", "open-sesame");
     watcher.wait_for_stdout_line("#1 delivered, 3 attempts");
     watcher.terminate();
