@@ -1,8 +1,11 @@
 //! Bulk changes of many rows: they work in slices, show progress, and report what they did when they stop early.
 
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
 use rusqlite::Connection;
 
-use crate::support::{Server, TestEnv, respond};
+use crate::support::{Listener, Server, TestEnv, read_response, respond};
 
 pub const ROWS: i64 = 100_000;
 
@@ -86,6 +89,41 @@ fn a_prune_shows_its_progress_on_a_terminal() {
             && shown.contains(&format!("deleted {ROWS} deliveries")),
         "{outcome}"
     );
+    assert_eq!(count(&journal), 0);
+}
+
+#[test]
+fn the_web_ui_responds_while_failures_are_deleted() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["--emulate-portal"]);
+    let server = Server::script(vec![respond(503)]);
+    let fire = ["fire", "account", "created", "--url", &server.url()];
+    env.hookfire(fire)
+        .args(["--retries", "0"])
+        .run()
+        .assert_code(3);
+    let journal = Connection::open(env.journal_path()).unwrap();
+    // The deletion waits for the lock.
+    journal.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut deleting = listener.connect();
+    write!(
+        deleting,
+        "DELETE /admin/api/webhooks/failures.xml HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n",
+        listener.port()
+    )
+    .unwrap();
+    let start = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(listener.get("/_hookfire/api/version").status, 200);
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(count(&journal), 1);
+    journal.execute_batch("COMMIT").unwrap();
+    assert_eq!(read_response(&mut deleting).status, 200);
     assert_eq!(count(&journal), 0);
 }
 
