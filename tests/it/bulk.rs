@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::recovery::entry;
 use crate::support::{Listener, Server, TestEnv, read_response, respond};
 
-pub const ROWS: i64 = 100_000;
+pub const ROWS: i64 = 30_000;
 
 /// A journal with [`ROWS`] delivered deliveries, the first of which was fired.
 pub fn many_delivered(env: &TestEnv) -> Connection {
@@ -53,6 +54,38 @@ fn an_interrupted_prune_reports_how_much_it_deleted() {
     );
     let words = format!("interrupted with {left} of {ROWS} deliveries left");
     assert!(outcome.stderr().contains(&words), "{outcome}");
+}
+
+#[test]
+fn an_interrupted_import_reports_how_much_it_imported() {
+    let env = TestEnv::new();
+    let mut list = "<webhooks-failures>\n".to_owned();
+    for n in 0..20_000 {
+        list += &entry(n, 0, "http://127.0.0.1:9/hook");
+    }
+    env.write_file("failures.xml", &(list + "</webhooks-failures>\n"));
+    env.write_file("empty.xml", "<webhooks-failures/>");
+    let import = |file| env.hookfire(["failed", "import", file]);
+    import("empty.xml").run().assert_code(0);
+    let journal = Connection::open(env.journal_path()).unwrap();
+    let mut importing = import("failures.xml").spawn();
+    while count(&journal) == 0 {
+        assert!(importing.is_running());
+    }
+    importing.interrupt();
+    let outcome = importing.wait().assert_code(130);
+    let imported = count(&journal);
+    assert!((1..20_000).contains(&imported), "{outcome}");
+    assert_eq!(
+        outcome.stdout(),
+        format!("imported {imported} failed deliveries\n")
+    );
+    assert!(
+        outcome
+            .stderr()
+            .contains("importing the list again adds the rest"),
+        "{outcome}"
+    );
 }
 
 #[test]

@@ -9,10 +9,12 @@ use clap::{Args, ValueHint};
 use crate::cli::args::{Format, ReportOutput};
 use crate::cli::context::Context;
 use crate::cli::intake::{FailureImport, unreadable};
-use crate::error::Failure;
+use crate::error::{Failure, Kind};
 use crate::exit::Exit;
+use crate::output::Progress;
 use crate::portal::failures;
 use crate::text::count;
+use crate::time::Clock as _;
 
 /// Unreadable entries that JSON output describes; stderr describes all.
 const MAX_REPORTED_PROBLEMS: usize = 100;
@@ -51,10 +53,26 @@ pub struct FailedImportArgs {
 pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let (from, mut input) = open(&args.file, ctx)?;
     let journal = ctx.journal()?;
+    if args.file != Path::new("-") {
+        // From a pipe, Ctrl-C ends the process: the wait for input would not end.
+        ctx.catch_interrupts()?;
+    }
     let mut intake = FailureImport::new(&*journal, ctx.config()?);
     let (mut broken, mut named) = (0, Vec::new());
     let read = failures::each(&mut *input, |failure| match failure {
-        Ok(failed) => intake.push(failed),
+        Ok(failed) => {
+            intake.push(failed)?;
+            ctx.ui.progress(&Progress {
+                done: (intake.imported + intake.known) as u64,
+                of: None,
+                words: "deliveries".to_owned(),
+            });
+            if ctx.clock.interrupted() {
+                return Err(Failure::new(Kind::Interrupted, "interrupted")
+                    .hint("importing the list again adds the rest"));
+            }
+            Ok(())
+        }
         Err(problem) => {
             broken += 1;
             ctx.ui.warning(&ctx.ui.untrusted(&problem.to_string()));
@@ -71,6 +89,7 @@ pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         Ok(Err(_)) => Ok(()),
         _ => intake.finish(),
     };
+    ctx.ui.end_progress();
     let (imported, known) = (intake.imported, intake.known);
     if args.output.format() == Format::Text {
         let known = if known > 0 {
