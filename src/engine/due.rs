@@ -90,7 +90,7 @@ impl<'a> DueQueue<'a> {
         }
     }
 
-    /// Due deliveries, without end.
+    /// Deliveries as they become due; never ends.
     pub fn watching(journal: &'a dyn Journal, jobs: usize) -> DueQueue<'a> {
         let never = UnixMs(i64::MIN);
         DueQueue {

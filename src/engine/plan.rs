@@ -30,7 +30,7 @@ const PROXY_VARIABLES: [&str; 6] = [
 pub enum RetryMode {
     /// This process, which waits for it.
     Wait,
-    /// As [`RetryMode::Wait`], but nobody if nothing listens at the address at the first attempt.
+    /// As [`RetryMode::Wait`]; there is no next attempt if nothing listens at the address at the first one.
     WaitUnlessRefused,
     /// The process that reads the schedule when it is due.
     Schedule,

@@ -82,7 +82,7 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
         Ok(())
     };
     let bin = args.filter.bin.as_deref().filter(|_| args.with_bin);
-    let words = deletion::Words {
+    let words = deletion::RowNames {
         one: "capture",
         many: "captures",
         bin,

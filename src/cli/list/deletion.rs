@@ -33,7 +33,7 @@ impl Deletion<'_> {
     ) -> Result<Exit, Failure> {
         let ids: Vec<i64> = self.seen.iter().map(|seen| seen.id).collect();
         let (one, many) = self.names;
-        let words = Words {
+        let words = RowNames {
             one,
             many,
             bin: None,
@@ -61,14 +61,14 @@ impl Deletion<'_> {
 }
 
 /// What is deleted.
-pub struct Words<'a> {
+pub struct RowNames<'a> {
     pub one: &'a str,
     pub many: &'a str,
     /// A bin that is deleted with its captures.
     pub bin: Option<&'a str>,
 }
 
-impl Words<'_> {
+impl RowNames<'_> {
     /// ``2 captures and the bin `orders` ``
     fn count(&self, number: usize) -> String {
         let rows = count(number, self.one, self.many);
@@ -122,7 +122,7 @@ pub fn run(
     ctx: &Context<'_>,
     args: &DeleteArgs,
     ids: &[i64],
-    words: Words<'_>,
+    words: RowNames<'_>,
     must_confirm: bool,
     print_table: impl FnOnce() -> Result<(), Failure>,
     delete: impl FnOnce() -> Result<Changed, Failure>,

@@ -29,7 +29,7 @@ fn partial_requests_do_not_block_others() {
     assert!(started.elapsed() < TIMEOUT, "{:?}", started.elapsed());
     drop((heads, bodies));
     let captures: Vec<Seen> =
-        std::iter::from_fn(|| listener.kept.recv_timeout(TIMEOUT).ok().map(Seen::from))
+        std::iter::from_fn(|| listener.received.recv_timeout(TIMEOUT).ok().map(Seen::from))
             .take(650)
             .collect();
     assert_eq!(
@@ -75,7 +75,7 @@ fn the_longest_silent_client_is_evicted_with_408() {
     assert_eq!(body.until_closed().unwrap(), b"");
     let mut captures: Vec<(String, Option<u16>, Vec<u8>)> = (0..8)
         .map(|_| captured(&listener))
-        .map(|capture| (capture.target, capture.answer_status, capture.body))
+        .map(|capture| (capture.target, capture.response_status, capture.body))
         .collect();
     captures.sort();
     let seen =
@@ -96,7 +96,7 @@ fn a_refused_client_can_finish_sending_and_read_413() {
         format!("POST / HTTP/1.1\r\nContent-Length: {size}\r\n\r\n"),
     );
     let piece = vec![b'x'; 1 << 20];
-    // Some clients look for an answer only when all is sent.
+    // Some clients look for a response only when all is sent.
     for _ in 0..size / piece.len() {
         client.send(&piece);
     }
@@ -172,7 +172,7 @@ fn silent_clients_release_memory_for_others() {
 
 /// Withholds the first two captures.
 struct Hesitant {
-    keeper: mpsc::Sender<(Capture, Body)>,
+    store: mpsc::Sender<(Capture, Body)>,
     withheld: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
     left: AtomicUsize,
     reports: mpsc::Sender<()>,
@@ -180,8 +180,8 @@ struct Hesitant {
 
 impl CaptureStore for Hesitant {
     fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
-        let keeper = self.keeper.clone();
-        let keep = move || keeper.store(capture, body, done);
+        let store = self.store.clone();
+        let keep = move || store.store(capture, body, done);
         if self.left.load(Ordering::SeqCst) > 0 {
             self.left.fetch_sub(1, Ordering::SeqCst);
             self.withheld.lock().unwrap().push(Box::new(keep));
@@ -191,17 +191,17 @@ impl CaptureStore for Hesitant {
         }
     }
 
-    fn set_response(&self, id: i64, answer: capture::CapturedResponse, done: StoreReply<()>) {
-        self.keeper.set_response(id, answer, done);
+    fn set_response(&self, id: i64, response: capture::CapturedResponse, done: StoreReply<()>) {
+        self.store.set_response(id, response, done);
     }
 }
 
 #[test]
 fn a_request_without_memory_in_time_is_503() {
     let (reports, withheld) = mpsc::channel();
-    let (keeper, kept) = mpsc::channel();
+    let (store, received) = mpsc::channel();
     let hesitant = Arc::new(Hesitant {
-        keeper,
+        store,
         withheld: Mutex::default(),
         left: AtomicUsize::new(2),
         reports,
@@ -229,7 +229,7 @@ fn a_request_without_memory_in_time_is_503() {
         [200; 2]
     );
     let captures: Vec<Seen> = (0..4)
-        .map(|_| kept.recv_timeout(TIMEOUT).map(Seen::from).unwrap())
+        .map(|_| received.recv_timeout(TIMEOUT).map(Seen::from).unwrap())
         .collect();
     let refused = captures.iter().find(|capture| capture.malformed).unwrap();
     assert!(refused.body.len() < 20 << 10);

@@ -69,9 +69,9 @@ impl Certified {
 
 /// All bytes until the closing message of TLS, without which reading fails.
 fn until_told_the_end(client: &mut impl Read) -> String {
-    let mut answer = Vec::new();
-    client.read_to_end(&mut answer).unwrap();
-    String::from_utf8(answer).unwrap()
+    let mut response = Vec::new();
+    client.read_to_end(&mut response).unwrap();
+    String::from_utf8(response).unwrap()
 }
 
 #[test]
@@ -82,10 +82,10 @@ fn tls_requests_are_captured_exactly() {
     let mut client = certified.connect(&listener);
     let sent = b"POST /x HTTP/1.1\r\nx-ODD: 1\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
     client.write_all(sent).unwrap();
-    let answer = until_told_the_end(&mut client);
+    let response = until_told_the_end(&mut client);
     assert!(
-        answer.starts_with("HTTP/1.1 202 ") && answer.ends_with("ok"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 202 ") && response.ends_with("ok"),
+        "{response}"
     );
     let capture = captured(&listener);
     assert_eq!([capture.head, capture.body].concat(), sent);
@@ -108,9 +108,9 @@ fn a_plain_request_to_a_tls_port_is_400_and_captured() {
     let listener = Certified::new().listener("200");
     let head = "POST /hook HTTP/1.1\r\nContent-Length: 3\r\n\r\n";
     let mut client = Client::sending(&listener, format!("{head}abc"));
-    let answer = client.response();
+    let response = client.response();
     assert_eq!(
-        (answer.status, answer.body.as_str()),
+        (response.status, response.body.as_str()),
         (400, "this port expects TLS: use https\n")
     );
     let capture = captured(&listener);
@@ -119,7 +119,7 @@ fn a_plain_request_to_a_tls_port_is_400_and_captured() {
         (head.as_bytes(), &b"abc"[..])
     );
     assert_eq!(
-        (capture.malformed, capture.answer_status),
+        (capture.malformed, capture.response_status),
         (true, Some(400))
     );
     assert_eq!(client.until_closed().unwrap(), b"");
@@ -141,7 +141,7 @@ fn a_failed_handshake_is_captured() {
     drop(client);
     let capture = captured(&listener);
     assert_eq!(
-        (capture.head[0], capture.malformed, capture.answer_status),
+        (capture.head[0], capture.malformed, capture.response_status),
         (0x16, true, None)
     );
     // One that sends a record of nonsense, and one that goes away.

@@ -48,12 +48,12 @@ impl CaptureStore for Notebook {
         ))));
     }
 
-    fn set_response(&self, id: i64, answer: capture::CapturedResponse, done: StoreReply<()>) {
+    fn set_response(&self, id: i64, response: capture::CapturedResponse, done: StoreReply<()>) {
         self.told
             .send(Told::Amend {
                 id,
-                status: answer.status,
-                note: answer.note,
+                status: response.status,
+                note: response.note,
             })
             .unwrap();
         done(Ok(()));
@@ -63,7 +63,7 @@ impl CaptureStore for Notebook {
 /// Responds as the test decides.
 struct RealReceiver {
     seen: SyncSender<(Capture, Body)>,
-    answers: Mutex<Receiver<Result<UpstreamResponse, String>>>,
+    responses: Mutex<Receiver<Result<UpstreamResponse, String>>>,
 }
 
 impl Upstream for RealReceiver {
@@ -78,23 +78,23 @@ impl Upstream for RealReceiver {
         room: &Arc<dyn Memory>,
     ) -> Result<UpstreamResponse, String> {
         self.seen.send((capture.clone(), body.clone())).unwrap();
-        let answer = self
-            .answers
+        let response = self
+            .responses
             .lock()
             .unwrap()
             .recv_timeout(TIMEOUT)
-            .unwrap_or_else(|_| panic!("no answer"))?;
-        room.grow(answer.body.len())?;
-        Ok(answer)
+            .unwrap_or_else(|_| panic!("no response"))?;
+        room.grow(response.body.len())?;
+        Ok(response)
     }
 }
 
 struct Stage {
     listener: Listener,
-    keeper: Arc<Notebook>,
+    store: Arc<Notebook>,
     told: Receiver<Told>,
     seen: Receiver<(Capture, Body)>,
-    answers: Option<mpsc::Sender<Result<UpstreamResponse, String>>>,
+    responses: Option<mpsc::Sender<Result<UpstreamResponse, String>>>,
 }
 
 impl Stage {
@@ -105,33 +105,33 @@ impl Stage {
     fn with(choose: impl FnOnce(&mut Setup)) -> Stage {
         let (tell, told) = mpsc::sync_channel(99);
         let (see, seen) = mpsc::sync_channel(99);
-        let (answers, given) = mpsc::channel();
-        let keeper = Arc::new(Notebook {
+        let (responses, given) = mpsc::channel();
+        let store = Arc::new(Notebook {
             told: tell,
             broken: Mutex::new(false),
         });
         let mut setup = Setup::new(
             ANY_PORT,
             "200".parse().unwrap(),
-            Arc::clone(&keeper) as Arc<dyn CaptureStore>,
+            Arc::clone(&store) as Arc<dyn CaptureStore>,
         );
         setup.upstream = Some(Arc::new(RealReceiver {
             seen: see,
-            answers: Mutex::new(given),
+            responses: Mutex::new(given),
         }));
         setup.require_secret = vec![("t".to_owned(), Secret::new("1"))];
         choose(&mut setup);
         Stage {
             listener: Listener::bind(setup).unwrap(),
-            keeper,
+            store,
             told,
             seen,
-            answers: Some(answers),
+            responses: Some(responses),
         }
     }
 
-    fn answer(&self, answer: Result<UpstreamResponse, String>) {
-        self.answers.as_ref().unwrap().send(answer).unwrap();
+    fn response(&self, response: Result<UpstreamResponse, String>) {
+        self.responses.as_ref().unwrap().send(response).unwrap();
     }
 
     fn told(&self) -> Told {
@@ -190,7 +190,7 @@ fn the_response_is_recorded_and_then_returned() {
         ("Content-Length", b"99"),
         ("Keep-Alive", b"timeout=5"),
     ];
-    stage.answer(relayed(418, &headers, "<tea/>"));
+    stage.response(relayed(418, &headers, "<tea/>"));
     let mut raw = vec![0; 17];
     std::io::Read::read_exact(&mut client.0, &mut raw).unwrap();
     assert_eq!(
@@ -231,7 +231,7 @@ fn a_head_response_keeps_its_content_length() {
         &stage.listener,
         "HEAD /?t=1 HTTP/1.1\r\nConnection: close\r\n\r\n",
     );
-    stage.answer(relayed(
+    stage.response(relayed(
         200,
         &[
             ("Content-Length", b"1234"),
@@ -240,12 +240,12 @@ fn a_head_response_keeps_its_content_length() {
         ],
         "",
     ));
-    let answer = String::from_utf8(client.until_closed().unwrap()).unwrap();
+    let response = String::from_utf8(client.until_closed().unwrap()).unwrap();
     assert!(
-        answer.contains("\r\ncontent-length: 1234\r\n") && answer.ends_with("\r\n\r\n"),
-        "{answer}"
+        response.contains("\r\ncontent-length: 1234\r\n") && response.ends_with("\r\n\r\n"),
+        "{response}"
     );
-    assert_eq!(answer.matches("content-length").count(), 1, "{answer}");
+    assert_eq!(response.matches("content-length").count(), 1, "{response}");
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn forwarded_responses_are_sandboxed_beside_the_web_ui() {
         });
     });
     let mut client = Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n");
-    stage.answer(relayed(
+    stage.response(relayed(
         200,
         // The second is that of another listener, to which this one forwards.
         &[
@@ -300,10 +300,13 @@ fn a_failed_forward_is_502_and_recorded() {
         ),
     ] {
         client.send("GET /?t=1 HTTP/1.1\r\n\r\n");
-        stage.answer(given);
-        let answer = client.response();
+        stage.response(given);
+        let response = client.response();
         let words = format!("not forwarded to http://up/?token=***: {why}");
-        assert_eq!((answer.status, answer.body), (502, format!("{words}\n")));
+        assert_eq!(
+            (response.status, response.body),
+            (502, format!("{words}\n"))
+        );
         assert!(matches!(stage.told(), Told::Keep { .. }));
         assert_eq!(stage.told(), amended(502, &words));
     }
@@ -315,7 +318,7 @@ fn a_closed_client_loses_no_record() {
     let client = Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n");
     stage.seen.recv_timeout(TIMEOUT).unwrap();
     client.reset();
-    stage.answer(relayed(200, &[], "late"));
+    stage.response(relayed(200, &[], "late"));
     assert!(matches!(stage.told(), Told::Keep { .. }));
     assert_eq!(
         stage.told(),
@@ -350,7 +353,7 @@ fn an_abandoned_forward_frees_its_connection() {
         }
     ));
     for _ in 0..2 {
-        stage.answer(relayed(200, &[], "late"));
+        stage.response(relayed(200, &[], "late"));
         assert_eq!(
             stage.told(),
             amended(200, "forwarded to http://up/?token=***")
@@ -369,7 +372,7 @@ fn unread_responses_count_towards_the_memory_limit() {
     // One within the limit, and the one that may exceed it.
     let mut unread = [(); 2].map(|()| {
         let client = ask();
-        stage.answer(relayed(200, &[], &long));
+        stage.response(relayed(200, &[], &long));
         assert!(matches!(stage.told(), Told::Keep { .. }));
         let forwarded = amended(200, "forwarded to http://up/?token=***");
         assert_eq!(stage.told(), forwarded);
@@ -377,7 +380,7 @@ fn unread_responses_count_towards_the_memory_limit() {
     });
     let no_memory = "waited 100ms for memory: other responses used the limit of 2 MiB";
     for (body, status, expected) in [(&*long, 502, no_memory), ("small", 200, "small")] {
-        stage.answer(relayed(200, &[], body));
+        stage.response(relayed(200, &[], body));
         let response = ask().response();
         assert_eq!(response.status, status);
         assert!(response.body.contains(expected), "{response:?}");
@@ -385,7 +388,7 @@ fn unread_responses_count_towards_the_memory_limit() {
     for client in &mut unread {
         assert_eq!(client.response().body.len(), long.len());
     }
-    stage.answer(relayed(200, &[], &long));
+    stage.response(relayed(200, &[], &long));
     assert_eq!(
         ask().response().body.len(),
         long.len(),
@@ -409,7 +412,7 @@ fn refused_or_unstored_requests_are_not_forwarded() {
             status
         );
     }
-    *stage.keeper.broken.lock().unwrap() = true;
+    *stage.store.broken.lock().unwrap() = true;
     assert_eq!(
         Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n")
             .response()
@@ -433,7 +436,7 @@ fn the_stop_does_not_wait_for_the_forward_target() {
     );
     drop(client);
     // The response is recorded when it arrives after the stop.
-    stage.answer(relayed(200, &[], ""));
+    stage.response(relayed(200, &[], ""));
     assert!(matches!(stage.told(), Told::Keep { .. }));
     assert_eq!(
         stage.told(),
@@ -470,11 +473,11 @@ fn a_response_not_due_at_the_stop_is_recorded() {
 #[test]
 fn a_panic_while_forwarding_is_502() {
     let mut stage = Stage::new();
-    // Its channel is gone, which it answers with a panic.
-    stage.answers = None;
-    let answer = Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n").response();
+    // Its channel is gone, which it responses with a panic.
+    stage.responses = None;
+    let response = Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n").response();
     assert_eq!(
-        (answer.status, answer.body.as_str()),
+        (response.status, response.body.as_str()),
         (
             502,
             "not forwarded to http://up/?token=***: internal error\n"

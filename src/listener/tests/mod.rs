@@ -1,6 +1,6 @@
 //! The listener as a client sees it, over raw sockets. This file tests that captures are exact; the others have a theme each.
 //!
-//! Nothing here sleeps to wait for the listener: answers and captures are waited for, with a bound.
+//! Nothing here sleeps to wait for the listener: responses and captures are waited for, with a bound.
 
 mod crowd;
 mod encrypted;
@@ -27,16 +27,16 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// A listener with the other end of its keeper.
+/// A listener, and the captures that it stored.
 struct TestListener {
     listener: Listener,
-    kept: Receiver<(Capture, Body)>,
+    received: Receiver<(Capture, Body)>,
 }
 
 impl TestListener {
     /// The next capture, if there is one.
     fn try_captured(&self) -> Result<Seen, TryRecvError> {
-        self.kept.try_recv().map(Seen::from)
+        self.received.try_recv().map(Seen::from)
     }
 }
 
@@ -64,7 +64,7 @@ struct Seen {
     wire: Option<Vec<u8>>,
     malformed: bool,
     secret_ok: Option<bool>,
-    answer_status: Option<u16>,
+    response_status: Option<u16>,
     /// The note on the response, or why the request is malformed.
     note: Option<String>,
     remote_addr: SocketAddr,
@@ -88,7 +88,7 @@ impl From<(Capture, Body)> for Seen {
             wire: body.wire,
             malformed: capture.malformed,
             secret_ok: capture.secret_ok,
-            answer_status: capture.response.status,
+            response_status: capture.response.status,
             note: capture.response.note,
             remote_addr: capture.remote_addr,
             received_at_ms: capture.received_at.0,
@@ -99,12 +99,12 @@ impl From<(Capture, Body)> for Seen {
 
 /// A listener on loopback, set up further by `choose`.
 fn listener_set_up(script: &str, choose: impl FnOnce(&mut Setup)) -> TestListener {
-    let (keeper, kept) = mpsc::channel();
-    let mut setup = Setup::new(ANY_PORT, script.parse().unwrap(), Arc::new(keeper));
+    let (store, received) = mpsc::channel();
+    let mut setup = Setup::new(ANY_PORT, script.parse().unwrap(), Arc::new(store));
     choose(&mut setup);
     TestListener {
         listener: Listener::bind(setup).unwrap(),
-        kept,
+        received,
     }
 }
 
@@ -117,7 +117,11 @@ fn listener(script: &str) -> TestListener {
 }
 
 fn captured(listener: &TestListener) -> Seen {
-    listener.kept.recv_timeout(TIMEOUT).map(Seen::from).unwrap()
+    listener
+        .received
+        .recv_timeout(TIMEOUT)
+        .map(Seen::from)
+        .unwrap()
 }
 
 struct Client(BufReader<TcpStream>);
@@ -210,13 +214,13 @@ fn a_capture_contains_the_exact_bytes() {
         b"POST /hook?token=a%20b&x HTTP/1.1\r\nHOST: h\r\nx-Odd: 1\r\nAccept:  */*\r\nX-oDD:2\r\n\
         X-Latin: caf\xe9\r\nContent-length: 5\r\nx-odd: 3\r\n\r\n";
     let mut client = Client::sending(&listener, [head, &b"\x00\xffabc"[..]].concat());
-    let answer = client.response();
-    assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
+    let response = client.response();
+    assert_eq!((response.status, response.body.as_str()), (200, "ok"));
     assert!(
-        answer
+        response
             .headers
             .contains(&"content-type: text/plain".to_owned()),
-        "{answer:?}"
+        "{response:?}"
     );
 
     let capture = captured(&listener);
@@ -237,7 +241,7 @@ fn a_capture_contains_the_exact_bytes() {
     ];
     assert_eq!(names_and_values(&capture), expected);
     assert!(!capture.malformed);
-    assert_eq!(capture.answer_status, Some(200));
+    assert_eq!(capture.response_status, Some(200));
     assert_eq!(
         capture.remote_addr,
         client.0.get_ref().local_addr().unwrap()

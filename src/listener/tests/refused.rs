@@ -28,7 +28,7 @@ fn refused(bytes: &[u8], status: u16) -> Seen {
     let capture = listener.try_captured().unwrap();
     assert_eq!(client.until_closed().unwrap(), b"");
     assert!(capture.malformed);
-    assert_eq!(capture.answer_status, Some(status));
+    assert_eq!(capture.response_status, Some(status));
     assert!(capture.note.is_some(), "it says why");
     assert!(listener.try_captured().is_err(), "one capture only");
     capture
@@ -217,9 +217,9 @@ fn a_declared_length_over_the_limit_is_413_at_once() {
     for expect in ["", "Expect: 100-continue\r\n"] {
         let head = format!("POST / HTTP/1.1\r\n{expect}Content-Length: 5000000\r\n\r\n");
         let mut client = Client::sending(&listener, format!("{head}what came"));
-        let answer = client.response();
+        let response = client.response();
         assert_eq!(
-            (answer.status, answer.body.as_str()),
+            (response.status, response.body.as_str()),
             (413, "Payload Too Large\n")
         );
         let capture = captured(&listener);
@@ -237,9 +237,9 @@ fn a_body_over_the_limit_is_413_and_truncated() {
     let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
     let mut client = Client::sending(&listener, format!("{head}{:x}\r\n", 5 << 20));
     client.send(vec![b'x'; 5 << 20]);
-    let answer = client.response();
+    let response = client.response();
     assert_eq!(
-        (answer.status, answer.body.as_str()),
+        (response.status, response.body.as_str()),
         (413, "Payload Too Large\n")
     );
     let capture = captured(&listener);
@@ -326,7 +326,7 @@ fn bytes_after_the_last_request_are_captured() {
     assert!(!captured(&listener).malformed);
     let after = captured(&listener);
     assert_eq!(after.target, "/2");
-    assert_eq!((after.malformed, after.answer_status), (true, None));
+    assert_eq!((after.malformed, after.response_status), (true, None));
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn slow_heads_and_bodies_are_408() {
         let capture = captured(&listener);
         assert_eq!([capture.head, capture.body].concat(), sent.as_bytes());
         assert_eq!(
-            (capture.malformed, capture.answer_status),
+            (capture.malformed, capture.response_status),
             (true, Some(408))
         );
     }

@@ -19,10 +19,10 @@ fn the_script_counts_over_all_connections() {
             format!("{request} / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
         );
         client.half_close();
-        let answer = client.until_closed().unwrap();
-        statuses.push(String::from_utf8(answer[9..12].to_vec()).unwrap());
+        let response = client.until_closed().unwrap();
+        statuses.push(String::from_utf8(response[9..12].to_vec()).unwrap());
         assert_eq!(
-            captured(&listener).answer_status,
+            captured(&listener).response_status,
             statuses[statuses.len() - 1].parse().ok()
         );
     }
@@ -42,9 +42,9 @@ fn other_statuses_have_their_reason_as_body() {
 fn timeout_sends_nothing_and_reset_resets() {
     let listener = listener("timeout,reset,200");
     let mut silent = Client::sending(&listener, "GET /1 HTTP/1.1\r\n\r\n");
-    assert_eq!(captured(&listener).answer_status, None);
+    assert_eq!(captured(&listener).response_status, None);
     let mut reset = Client::sending(&listener, "GET /2 HTTP/1.1\r\n\r\n");
-    assert_eq!(captured(&listener).answer_status, None);
+    assert_eq!(captured(&listener).response_status, None);
     let error = reset.until_closed().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     // Still open and silent after others were served.
@@ -70,7 +70,7 @@ fn a_delayed_response_is_captured_first() {
         started.elapsed() < Duration::from_millis(150),
         "kept before the delay"
     );
-    assert_eq!(capture.answer_status, Some(201));
+    assert_eq!(capture.response_status, Some(201));
     assert!(
         (200..300).contains(&capture.duration_ms),
         "{}",
@@ -79,7 +79,7 @@ fn a_delayed_response_is_captured_first() {
     let mut reset = Client::sending(&listener, "GET /2 HTTP/1.1\r\n\r\n");
     // Others are not delayed.
     let mut other = Client::connect(&listener);
-    assert_eq!(captured(&listener).answer_status, None);
+    assert_eq!(captured(&listener).response_status, None);
     other.send("GET /3 HTTP/1.1\r\n\r\n");
     assert_eq!(other.response().status, 200);
     assert_eq!(delayed.response().status, 201);
@@ -103,7 +103,7 @@ fn a_status_in_the_path_uses_no_step() {
     ] {
         client.send(format!("POST {path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n"));
         assert_eq!(client.response().status, status, "{path}");
-        assert_eq!(captured(&listener).answer_status, Some(status), "{path}");
+        assert_eq!(captured(&listener).response_status, Some(status), "{path}");
     }
     let without = super::listener("200");
     assert_eq!(
@@ -129,9 +129,9 @@ fn refusals_ignore_the_chosen_body_and_headers() {
     let mut client = Client::connect(&listener);
     for (status, body) in [(200, "<done/>"), (503, "<done/>"), (204, "")] {
         client.send("GET / HTTP/1.1\r\n\r\n");
-        let answer = client.response();
-        assert_eq!((answer.status, answer.body.as_str()), (status, body));
-        let own: Vec<&str> = answer
+        let response = client.response();
+        assert_eq!((response.status, response.body.as_str()), (status, body));
+        let own: Vec<&str> = response
             .headers
             .iter()
             .map(String::as_str)
@@ -199,11 +199,11 @@ fn a_missing_secret_is_403_and_captured() {
         client.send(format!(
             "POST {target} HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
         ));
-        let answer = client.response();
-        assert_eq!(answer.status, status, "{target}");
+        let response = client.response();
+        assert_eq!(response.status, status, "{target}");
         let capture = captured(&listener);
         assert_eq!(
-            (capture.secret_ok, capture.answer_status),
+            (capture.secret_ok, capture.response_status),
             (Some(ok), Some(status)),
             "{target}"
         );
@@ -264,9 +264,9 @@ impl CaptureStore for Fickle {
         ))));
     }
 
-    fn set_response(&self, id: i64, answer: capture::CapturedResponse, done: StoreReply<()>) {
+    fn set_response(&self, id: i64, response: capture::CapturedResponse, done: StoreReply<()>) {
         if let Some(amended) = &*self.amended.lock().unwrap() {
-            amended.send((id, answer)).unwrap();
+            amended.send((id, response)).unwrap();
         }
         done(Ok(()));
     }
@@ -275,21 +275,21 @@ impl CaptureStore for Fickle {
 #[test]
 fn an_unread_response_is_recorded() {
     let (amends, amended) = mpsc::channel();
-    let keeper = Arc::new(Fickle {
+    let store = Arc::new(Fickle {
         amended: Mutex::new(Some(amends)),
         ..Fickle::default()
     });
     let listener = Listener::bind(Setup::new(
         ANY_PORT,
         "201@100ms,200".parse().unwrap(),
-        keeper,
+        store,
     ))
     .unwrap();
     Client::sending(&listener, "GET /gone HTTP/1.1\r\n\r\n").reset();
-    let (id, answer) = amended.recv_timeout(TIMEOUT).unwrap();
-    assert_eq!((id, answer.status), (1, None));
+    let (id, response) = amended.recv_timeout(TIMEOUT).unwrap();
+    assert_eq!((id, response.status), (1, None));
     assert_eq!(
-        answer.note.as_deref(),
+        response.note.as_deref(),
         Some("the client closed the connection before it read the response 201")
     );
     assert_eq!(
@@ -306,11 +306,11 @@ fn an_unread_response_is_recorded() {
 
 #[test]
 fn a_failed_write_is_503() {
-    let keeper = Arc::new(Fickle::default());
+    let store = Arc::new(Fickle::default());
     let setup = Setup::new(
         ANY_PORT,
         "200".parse().unwrap(),
-        Arc::clone(&keeper) as Arc<dyn CaptureStore>,
+        Arc::clone(&store) as Arc<dyn CaptureStore>,
     );
     let listener = Listener::bind(setup).unwrap();
     let ask = || {
@@ -320,7 +320,7 @@ fn a_failed_write_is_503() {
     };
 
     assert_eq!(ask(), 200);
-    *keeper.broken.lock().unwrap() = true;
+    *store.broken.lock().unwrap() = true;
     assert_eq!([ask(), ask()], [503, 503]);
     assert_eq!(
         Client::sending(&listener, "nonsense\r\n\r\n")
@@ -328,6 +328,6 @@ fn a_failed_write_is_503() {
             .status,
         503
     );
-    *keeper.broken.lock().unwrap() = false;
+    *store.broken.lock().unwrap() = false;
     assert_eq!(ask(), 200);
 }

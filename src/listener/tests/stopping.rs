@@ -69,7 +69,7 @@ fn stop_does_not_wait_for_idle_or_partial_requests() {
     assert!(TcpStream::connect(listener.addr()).is_err());
     let cut = listener.try_captured().unwrap();
     assert_eq!(
-        (cut.head.as_slice(), cut.malformed, cut.answer_status),
+        (cut.head.as_slice(), cut.malformed, cut.response_status),
         (&b"nonsense"[..], true, None)
     );
     assert_eq!(
@@ -92,8 +92,8 @@ fn stop_completes_a_request_in_progress() {
             (started.elapsed(), listener)
         });
         client.send("some body");
-        let answer = client.response();
-        assert_eq!(answer.status, 200);
+        let response = client.response();
+        assert_eq!(response.status, 200);
         let (took, listener) = stopping.join().unwrap();
         assert!(took < Duration::from_millis(900), "{took:?}");
         assert!(!captured(&listener).malformed);
@@ -115,7 +115,7 @@ fn stop_captures_a_request_that_takes_too_long() {
     );
     let cut = listener.try_captured().unwrap();
     assert_eq!(
-        (cut.head.as_slice(), cut.answer_status),
+        (cut.head.as_slice(), cut.response_status),
         (sent.as_bytes(), None)
     );
     assert!(cut.malformed);

@@ -11,29 +11,29 @@ const TWO: &str = "GET /first HTTP/1.1\r\n\r\nGET /second HTTP/1.1\r\n\r\n";
 
 /// Also reports changed responses.
 struct Noting {
-    keeper: mpsc::Sender<(Capture, Body)>,
+    store: mpsc::Sender<(Capture, Body)>,
     amended: mpsc::Sender<capture::CapturedResponse>,
 }
 
 impl CaptureStore for Noting {
     fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
-        self.keeper.store(capture, body, done);
+        self.store.store(capture, body, done);
     }
 
-    fn set_response(&self, _: i64, answer: capture::CapturedResponse, done: StoreReply<()>) {
-        self.amended.send(answer).unwrap();
+    fn set_response(&self, _: i64, response: capture::CapturedResponse, done: StoreReply<()>) {
+        self.amended.send(response).unwrap();
         done(Ok(()));
     }
 }
 
 /// A listener, and the changed responses of its captures.
 fn noting(choose: impl FnOnce(&mut Setup)) -> (TestListener, Receiver<capture::CapturedResponse>) {
-    let ((keeper, kept), (amends, amended)) = (mpsc::channel(), mpsc::channel());
+    let ((store, received), (amends, amended)) = (mpsc::channel(), mpsc::channel());
     let mut setup = Setup::new(
         ANY_PORT,
         "200".parse().unwrap(),
         Arc::new(Noting {
-            keeper,
+            store,
             amended: amends,
         }),
     );
@@ -41,13 +41,13 @@ fn noting(choose: impl FnOnce(&mut Setup)) -> (TestListener, Receiver<capture::C
     (
         TestListener {
             listener: Listener::bind(setup).unwrap(),
-            kept,
+            received,
         },
         amended,
     )
 }
 
-/// One with long answers.
+/// One with long responses.
 fn verbose(limits: ListenerLimits) -> (TestListener, Receiver<capture::CapturedResponse>) {
     noting(|setup| {
         setup.limits = limits;
@@ -63,28 +63,31 @@ fn clients_that_do_not_read_are_evicted() {
     });
     let deaf: Vec<Client> = (0..4).map(|_| Client::sending(&listener, TWO)).collect();
     for _ in 0..3 {
-        let answer = Client::sending(
+        let response = Client::sending(
             &listener,
             "GET /whole HTTP/1.1\r\nConnection: close\r\n\r\n",
         )
         .response();
         assert_eq!(
-            (answer.status, answer.body.len()),
+            (response.status, response.body.len()),
             (200, LONG),
             "who reads gets all of it"
         );
     }
-    let answer = amended.recv_timeout(TIMEOUT).unwrap();
+    let response = amended.recv_timeout(TIMEOUT).unwrap();
     let note = "the client read nothing of the response 200 and its connection was needed";
-    assert_eq!((answer.status, answer.note.as_deref()), (None, Some(note)));
+    assert_eq!(
+        (response.status, response.note.as_deref()),
+        (None, Some(note))
+    );
     drop((deaf, listener.listener));
-    let captures: Vec<Seen> = listener.kept.iter().map(Seen::from).collect();
+    let captures: Vec<Seen> = listener.received.iter().map(Seen::from).collect();
     let rest = captures
         .iter()
         .find(|capture| capture.target == "/second")
         .unwrap();
     assert_eq!(
-        (rest.malformed, rest.answer_status),
+        (rest.malformed, rest.response_status),
         (true, None),
         "nothing was said to it"
     );
@@ -108,14 +111,14 @@ fn a_client_that_does_not_read_is_disconnected() {
         ..ListenerLimits::default()
     });
     let mut deaf = Client::sending(&listener, TWO);
-    let answer = amended.recv_timeout(TIMEOUT).unwrap();
+    let response = amended.recv_timeout(TIMEOUT).unwrap();
     assert_eq!(
-        answer.note.as_deref(),
+        response.note.as_deref(),
         Some("the client read nothing of the response 200 for 200ms")
     );
     assert!(
         deaf.until_closed().is_err(),
-        "an answer that was cut off must not look like a whole one"
+        "a response that was cut off must not look like a whole one"
     );
     assert_eq!(
         [captured(&listener).target, captured(&listener).target],

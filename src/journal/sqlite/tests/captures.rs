@@ -11,7 +11,7 @@ use crate::journal::{
     CaptureQuery, CaptureRules, CaptureStore, JournalError, Order, StoredCapture,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const EVENT: &[u8] =
     b"<event><type>account</type><action>created</action><object><account/></object></event>";
 
@@ -36,27 +36,27 @@ fn body(bytes: &[u8]) -> Body {
     }
 }
 
-fn keeper(bench: &Bench, keep_per_bin: u32) -> JournalCaptureStore {
+fn store(bench: &Bench, keep_per_bin: u32) -> JournalCaptureStore {
     JournalCaptureStore::start(Box::new(bench.open_fast(1)), "inbox", keep_per_bin).unwrap()
 }
 
 fn give(
-    keeper: &JournalCaptureStore,
+    store: &JournalCaptureStore,
     capture: Capture,
     body: Body,
 ) -> Receiver<Outcome<Arc<StoredCapture>>> {
-    let (report, kept) = mpsc::channel();
-    keeper.store(
+    let (report, stored) = mpsc::channel();
+    store.store(
         capture,
         body,
         Box::new(move |result| report.send(result).unwrap()),
     );
-    kept
+    stored
 }
 
-fn keep(keeper: &JournalCaptureStore, target: &str) -> CaptureRecord {
-    give(keeper, request(target), body(EVENT))
-        .recv_timeout(PATIENCE)
+fn store_one(store: &JournalCaptureStore, target: &str) -> CaptureRecord {
+    give(store, request(target), body(EVENT))
+        .recv_timeout(TIMEOUT)
         .unwrap()
         .unwrap()
         .record
@@ -75,7 +75,7 @@ fn targets(journal: &SqliteJournal, query: &CaptureQuery) -> Vec<String> {
 #[test]
 fn a_capture_comes_back_as_it_was_given() {
     let bench = Bench::new();
-    let keeper = keeper(&bench, 10);
+    let store = store(&bench, 10);
     let mut given = request("/hook?a=1");
     given.secret_ok = Some(false);
     given.response.note = Some("by way of upstream".to_owned());
@@ -83,8 +83,8 @@ fn a_capture_comes_back_as_it_was_given() {
         bytes: EVENT.to_vec(),
         wire: Some(b"as chunks".to_vec()),
     };
-    let kept = give(&keeper, given.clone(), chunked.clone())
-        .recv_timeout(PATIENCE)
+    let stored = give(&store, given.clone(), chunked.clone())
+        .recv_timeout(TIMEOUT)
         .unwrap()
         .unwrap();
     let event = Some(EventName {
@@ -94,7 +94,7 @@ fn a_capture_comes_back_as_it_was_given() {
 
     let journal = bench.open(2);
     assert_eq!(
-        *kept,
+        *stored,
         StoredCapture::new(1, "inbox", event.clone(), given.clone(), chunked.clone())
     );
     let expected = CaptureRecord {
@@ -126,19 +126,24 @@ fn a_capture_comes_back_as_it_was_given() {
 fn an_event_in_a_form_is_known_as_one_and_kept_as_it_came() {
     let bench = Bench::new();
     let form = body(b"params%5Bxml%5D=%3Cevent%3E%3Ctype%3Euser%3C/type%3E%3Caction%3Edeleted%3C/action%3E%3Cobject%3E%3Cuser/%3E%3C/object%3E%3C/event%3E");
-    let kept = give(&keeper(&bench, 10), request("/"), form.clone())
-        .recv_timeout(PATIENCE)
+    let stored = give(&store(&bench, 10), request("/"), form.clone())
+        .recv_timeout(TIMEOUT)
         .unwrap()
         .unwrap();
     assert_eq!(
-        kept.record.event,
+        stored.record.event,
         Some(EventName {
             event_type: "user".to_owned(),
             action: "deleted".to_owned()
         })
     );
     assert_eq!(
-        bench.open(2).capture(kept.record.id).unwrap().unwrap().body,
+        bench
+            .open(2)
+            .capture(stored.record.id)
+            .unwrap()
+            .unwrap()
+            .body,
         form
     );
 }
@@ -146,14 +151,14 @@ fn an_event_in_a_form_is_known_as_one_and_kept_as_it_came() {
 #[test]
 fn bytes_that_are_no_http_and_no_event_are_kept_as_well() {
     let bench = Bench::new();
-    let keeper = keeper(&bench, 10);
+    let store = store(&bench, 10);
     let garbage = Capture::new(
         T0,
         "[::1]:9".parse().unwrap(),
         b"\x16\x03\x01\x00\xff".to_vec(),
     );
-    give(&keeper, garbage.clone(), Body::default())
-        .recv_timeout(PATIENCE)
+    give(&store, garbage.clone(), Body::default())
+        .recv_timeout(TIMEOUT)
         .unwrap()
         .unwrap();
     let StoredCapture { record, body, .. } = bench.open(2).capture(1).unwrap().unwrap();
@@ -166,9 +171,9 @@ fn bytes_that_are_no_http_and_no_event_are_kept_as_well() {
 #[test]
 fn the_first_segment_of_the_path_names_the_bin_if_there_is_one() {
     let bench = Bench::new();
-    let (journal, keeper) = (bench.open(2), keeper(&bench, 10));
+    let (journal, store) = (bench.open(2), store(&bench, 10));
     assert_eq!(
-        keep(&keeper, "/orders/1").bin,
+        store_one(&store, "/orders/1").bin,
         "inbox",
         "the bin does not exist yet"
     );
@@ -184,7 +189,7 @@ fn the_first_segment_of_the_path_names_the_bin_if_there_is_one() {
         ("/", "inbox"),
         ("*", "inbox"),
     ] {
-        assert_eq!(keep(&keeper, target).bin, bin, "{target}");
+        assert_eq!(store_one(&store, target).bin, bin, "{target}");
     }
     let counts = |journal: &SqliteJournal| -> Vec<(String, u64)> {
         journal
@@ -208,7 +213,7 @@ fn the_first_segment_of_the_path_names_the_bin_if_there_is_one() {
     );
 
     let newest = journal.newest_capture().unwrap();
-    keep(&keeper, "/orders/later");
+    store_one(&store, "/orders/later");
     assert_eq!(
         journal.dynamic().clear_bin("orders", newest).unwrap(),
         4,
@@ -239,17 +244,17 @@ fn each_bin_keeps_its_newest() {
     let bench = Bench::new();
     let journal = bench.open(2);
     journal.create_bin("quiet", false, T0).unwrap();
-    let keeper = keeper(&bench, 3);
-    keep(&keeper, "/quiet/0");
-    (0..10).for_each(|n| assert_eq!(keep(&keeper, &format!("/{n}")).bin, "inbox"));
+    let store = store(&bench, 3);
+    store_one(&store, "/quiet/0");
+    (0..10).for_each(|n| assert_eq!(store_one(&store, &format!("/{n}")).bin, "inbox"));
     assert_eq!(
         targets(&journal, &CaptureQuery::default()),
         ["/quiet/0", "/7", "/8", "/9"]
     );
     assert_eq!(journal.bin("inbox").unwrap().unwrap().request_count, 3);
     // With a lower limit, the next capture removes the excess.
-    drop(keeper);
-    keep(
+    drop(store);
+    store_one(
         &JournalCaptureStore::start(Box::new(bench.open(1)), "inbox", 1).unwrap(),
         "/last",
     );
@@ -262,12 +267,12 @@ fn each_bin_keeps_its_newest() {
 #[test]
 fn a_much_lower_limit_deletes_few_captures_at_once() {
     let bench = Bench::new();
-    let writer = keeper(&bench, 1000);
+    let writer = store(&bench, 1000);
     let added: Vec<_> = (0..200)
         .map(|n| give(&writer, request(&format!("/{n}")), body(EVENT)))
         .collect();
     for stored in added {
-        stored.recv_timeout(PATIENCE).unwrap().unwrap();
+        stored.recv_timeout(TIMEOUT).unwrap().unwrap();
     }
     drop(writer);
     let mut journal = bench.open_fast(1);
@@ -339,13 +344,13 @@ fn a_bin_has_a_response_until_it_is_removed() {
 #[test]
 fn no_id_is_given_out_twice_whatever_was_deleted_and_by_whom() {
     let bench = Bench::new();
-    let (journal, keeper) = (bench.open(2), keeper(&bench, 10));
-    let id = |keeper: &JournalCaptureStore| keep(keeper, "/").id;
-    assert_eq!((id(&keeper), id(&keeper)), (1, 2));
+    let (journal, store) = (bench.open(2), store(&bench, 10));
+    let id = |store: &JournalCaptureStore| store_one(store, "/").id;
+    assert_eq!((id(&store), id(&store)), (1, 2));
     journal.dynamic().delete_captures(&[2]).unwrap();
-    assert_eq!(id(&keeper), 3);
+    assert_eq!(id(&store), 3);
     journal.dynamic().clear_bin("inbox", i64::MAX).unwrap();
-    drop(keeper);
+    drop(store);
     let [one, other] = [1, 3]
         .map(|who| JournalCaptureStore::start(Box::new(bench.open(who)), "inbox", 10).unwrap());
     assert_eq!(
@@ -359,14 +364,14 @@ fn no_id_is_given_out_twice_whatever_was_deleted_and_by_whom() {
 fn surplus_captures_are_deleted_when_idle() {
     let bench = Bench::new();
     let journal = bench.open(2);
-    let keeper = keeper(&bench, 640);
+    let store = store(&bench, 640);
     let waiting: Vec<_> = (0..900)
-        .map(|n| give(&keeper, request(&format!("/{n}")), body(b"")))
+        .map(|n| give(&store, request(&format!("/{n}")), body(b"")))
         .collect();
     waiting
         .into_iter()
-        .for_each(|kept| drop(kept.recv_timeout(PATIENCE).unwrap().unwrap()));
-    let deadline = std::time::Instant::now() + PATIENCE;
+        .for_each(|stored| drop(stored.recv_timeout(TIMEOUT).unwrap().unwrap()));
+    let deadline = std::time::Instant::now() + TIMEOUT;
     let count = || journal.bin("inbox").unwrap().unwrap().request_count;
     assert!(count() <= 650, "exceeds the limit by a 64th at most");
     while count() > 640 {
@@ -392,16 +397,16 @@ fn surplus_captures_are_deleted_when_idle() {
 #[test]
 fn queries_narrow_order_and_page() {
     let bench = Bench::new();
-    let (journal, keeper) = (bench.open(2), keeper(&bench, 10));
+    let (journal, store) = (bench.open(2), store(&bench, 10));
     journal.create_bin("b", false, T0).unwrap();
     ["/1", "/b/2", "/3"]
         .iter()
-        .for_each(|target| drop(keep(&keeper, target)));
+        .for_each(|target| drop(store_one(&store, target)));
     let mut late = request("/4");
     late.received_at = at(60);
     late.head = Head::read(b"GET /4 HTTP/1.0\r\n\r\n".to_vec());
-    give(&keeper, late, Body::default())
-        .recv_timeout(PATIENCE)
+    give(&store, late, Body::default())
+        .recv_timeout(TIMEOUT)
         .unwrap()
         .unwrap();
 
@@ -475,20 +480,20 @@ fn queries_narrow_order_and_page() {
 #[test]
 fn an_answer_that_was_not_known_is_amended() {
     let bench = Bench::new();
-    let keeper = keeper(&bench, 10);
-    keep(&keeper, "/");
-    let answer = CapturedResponse {
+    let store = store(&bench, 10);
+    store_one(&store, "/");
+    let response = CapturedResponse {
         status: Some(502),
         duration_ms: 12,
         note: Some("upstream: refused".to_owned()),
     };
     let (report, done) = mpsc::channel();
-    keeper.set_response(
+    store.set_response(
         1,
-        answer.clone(),
+        response.clone(),
         Box::new(move |result| report.send(result).unwrap()),
     );
-    done.recv_timeout(PATIENCE).unwrap().unwrap();
+    done.recv_timeout(TIMEOUT).unwrap().unwrap();
     assert_eq!(
         bench
             .open(2)
@@ -498,24 +503,24 @@ fn an_answer_that_was_not_known_is_amended() {
             .record
             .capture
             .response,
-        answer
+        response
     );
 }
 
 #[test]
 fn what_waits_shares_a_commit() {
     let bench = Bench::new();
-    let keeper = JournalCaptureStore::start(Box::new(bench.open(1)), "inbox", 1000).unwrap();
-    keep(&keeper, "/first");
+    let store = JournalCaptureStore::start(Box::new(bench.open(1)), "inbox", 1000).unwrap();
+    store_one(&store, "/first");
     let other = bench.raw();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let before = commits_in_wal(&bench.path());
     let waiting: Vec<_> = (0..100)
-        .map(|n| give(&keeper, request(&format!("/{n}")), body(b"")))
+        .map(|n| give(&store, request(&format!("/{n}")), body(b"")))
         .collect();
     other.execute_batch("COMMIT").unwrap();
-    for kept in waiting {
-        kept.recv_timeout(PATIENCE).unwrap().unwrap();
+    for stored in waiting {
+        stored.recv_timeout(TIMEOUT).unwrap().unwrap();
     }
     let commits = commits_in_wal(&bench.path()) - before;
     assert!(
@@ -527,18 +532,18 @@ fn what_waits_shares_a_commit() {
 #[test]
 fn what_cannot_be_written_for_a_reason_of_its_own_fails_alone() {
     let bench = Bench::new();
-    let keeper = keeper(&bench, 10);
-    keep(&keeper, "/before");
+    let store = store(&bench, 10);
+    store_one(&store, "/before");
     let trigger = "CREATE TRIGGER picky BEFORE INSERT ON captures WHEN length(new.body) = 13
         BEGIN SELECT RAISE(ABORT, 'not that one'); END";
     bench.raw().execute_batch(trigger).unwrap();
     let given = [("/1", &b""[..]), ("/2", &[0; 13]), ("/3", b"")]
-        .map(|(target, bytes)| give(&keeper, request(target), body(bytes)));
-    let [first, refused, last] = given.map(|reported| reported.recv_timeout(PATIENCE).unwrap());
-    let ids = [first, last].map(|kept| kept.unwrap().record.id);
+        .map(|(target, bytes)| give(&store, request(target), body(bytes)));
+    let [first, refused, last] = given.map(|reported| reported.recv_timeout(TIMEOUT).unwrap());
+    let ids = [first, last].map(|stored| stored.unwrap().record.id);
     assert_eq!(ids, [2, 3]);
     assert!(refused.unwrap_err().to_string().contains("not that one"));
-    assert_eq!(keep(&keeper, "/after").id, 4);
+    assert_eq!(store_one(&store, "/after").id, 4);
     assert_eq!(
         targets(&bench.open(2), &CaptureQuery::default()),
         ["/before", "/1", "/3", "/after"]
@@ -548,17 +553,17 @@ fn what_cannot_be_written_for_a_reason_of_its_own_fails_alone() {
 #[test]
 fn long_lock_fails_all_waiting_captures_until_released() {
     let bench = Bench::new();
-    let keeper = keeper(&bench, 10);
-    keep(&keeper, "/before");
+    let store = store(&bench, 10);
+    store_one(&store, "/before");
     let other = bench.raw();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let waiting = ["/1", "/2"].map(|target| give(&keeper, request(target), body(b"")));
-    for kept in waiting {
-        let error = kept.recv_timeout(PATIENCE).unwrap().unwrap_err();
+    let waiting = ["/1", "/2"].map(|target| give(&store, request(target), body(b"")));
+    for stored in waiting {
+        let error = stored.recv_timeout(TIMEOUT).unwrap().unwrap_err();
         assert!(matches!(*error, JournalError::Locked { .. }), "{error}");
     }
     other.execute_batch("ROLLBACK").unwrap();
-    keep(&keeper, "/after");
+    store_one(&store, "/after");
     assert_eq!(
         targets(&bench.open(2), &CaptureQuery::default()),
         ["/before", "/after"]
@@ -568,11 +573,11 @@ fn long_lock_fails_all_waiting_captures_until_released() {
 #[test]
 fn a_journal_that_was_removed_acknowledges_nothing() {
     let bench = Bench::new();
-    let keeper = keeper(&bench, 10);
-    keep(&keeper, "/before");
+    let store = store(&bench, 10);
+    store_one(&store, "/before");
     std::fs::remove_file(bench.path()).unwrap();
-    let error = give(&keeper, request("/after"), body(b""))
-        .recv_timeout(PATIENCE)
+    let error = give(&store, request("/after"), body(b""))
+        .recv_timeout(TIMEOUT)
         .unwrap()
         .unwrap_err();
     assert!(matches!(*error, JournalError::Lost { .. }), "{error}");
@@ -581,15 +586,15 @@ fn a_journal_that_was_removed_acknowledges_nothing() {
 #[test]
 fn dropping_the_capture_writer_commits_what_was_submitted() {
     let bench = Bench::new();
-    let keeper = keeper(&bench, 1000);
+    let store = store(&bench, 1000);
     let waiting: Vec<_> = (0..50)
-        .map(|n| give(&keeper, request(&format!("/{n}")), body(b"")))
+        .map(|n| give(&store, request(&format!("/{n}")), body(b"")))
         .collect();
-    drop(keeper);
+    drop(store);
     assert!(
         waiting
             .into_iter()
-            .all(|kept| kept.try_recv().unwrap().is_ok())
+            .all(|stored| stored.try_recv().unwrap().is_ok())
     );
 }
 
