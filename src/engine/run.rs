@@ -43,7 +43,7 @@ const MAX_EVENTS_PER_ROUND: usize = 256;
 /// Deliveries that turn out not to be sendable before requests are sent again: each may take a commit of its own.
 const MAX_UNSENT_PER_ROUND: usize = 16;
 
-/// The observer's `idle` is called this often even if there is always something to do.
+/// Rounds after which the observer's `idle` is called even if there is something to do.
 const ROUNDS_PER_IDLE: u64 = 16;
 
 /// Deliveries to give up in one commit.
@@ -141,7 +141,7 @@ pub struct EventLoop<'r> {
     bytes: usize,
     window: ClaimWindow,
     /// The longest request timeout so far: a request may wait behind such a one.
-    slowest: Duration,
+    longest_timeout: Duration,
     bucket: Option<Bucket>,
     /// When the rate allows the next request.
     rate_allows_at: Option<Duration>,
@@ -176,7 +176,7 @@ impl<'r> EventLoop<'r> {
             writes: Vec::new(),
             bytes: 0,
             window: ClaimWindow::new(limits.jobs, limits.claims),
-            slowest: Duration::ZERO,
+            longest_timeout: Duration::ZERO,
             bucket: limits.rate.map(Bucket::new),
             rate_allows_at: None,
             ask_source_at: None,
@@ -396,7 +396,7 @@ impl<'r> EventLoop<'r> {
     }
 
     fn new_attempt(&mut self, plan: &SendPlan) -> NewAttempt {
-        self.slowest = self.slowest.max(plan.timeout);
+        self.longest_timeout = self.longest_timeout.max(plan.timeout);
         NewAttempt {
             insecure: plan.insecure,
             sent_to: plan.sent_to.clone(),
@@ -406,7 +406,7 @@ impl<'r> EventLoop<'r> {
 
     /// How long a request may take once the senders have it, with a slow request before it.
     fn longest_request(&self, plan: &SendPlan) -> Duration {
-        plan.timeout.saturating_add(self.slowest)
+        plan.timeout.saturating_add(self.longest_timeout)
     }
 
     fn accept(&mut self, delivery: NewDelivery, plan: Arc<SendPlan>, line: u64) -> bool {
@@ -468,7 +468,7 @@ impl<'r> EventLoop<'r> {
         let (delivery, event) = match self.read(id, condition) {
             Ok(Some((delivery, event))) => (delivery, Arc::<[u8]>::from(event)),
             Ok(None) => {
-                self.lost(id, condition);
+                self.lose_claim(id, condition);
                 return false;
             }
             Err(e) => {
@@ -541,7 +541,7 @@ impl<'r> EventLoop<'r> {
         }
         self.claim_failed(attempt.event.len());
         match result {
-            Ok(_) => self.lost(attempt.delivery.id, attempt.condition),
+            Ok(_) => self.lose_claim(attempt.delivery.id, attempt.condition),
             Err(e) => self.halt(e),
         }
     }
@@ -552,7 +552,7 @@ impl<'r> EventLoop<'r> {
     }
 
     /// A delivery that this process does not have, or no longer has.
-    fn lost(&mut self, id: i64, condition: ClaimCondition) {
+    fn lose_claim(&mut self, id: i64, condition: ClaimCondition) {
         match condition {
             ClaimCondition::Owned => self.taken_over(id, condition),
             ClaimCondition::Failed { .. } => {

@@ -11,12 +11,12 @@ use rustix::process::{Pid, test_kill_process};
 use crate::time::{UnixMs, duration_ms, since_boot};
 
 /// A lease that was measured with the boot-time clock of this host counts as expired this long after its end.
-const GRACE: Duration = Duration::from_secs(5);
+const BOOT_CLOCK_GRACE: Duration = Duration::from_secs(5);
 
 /// The same for a lease that can be compared only with the wall clock, which may be wrong.
 const WALL_CLOCK_GRACE: Duration = Duration::from_secs(60);
 
-pub trait Processes: Send {
+pub trait Host: Send {
     /// The time by the system's clock.
     fn now(&self) -> UnixMs;
     /// The time by this process's own clock for leases: no step of the system's clock changes it.
@@ -36,7 +36,7 @@ pub trait Processes: Send {
 
 /// The processes of this host, from `/proc` where it exists.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct HostProcesses;
+pub struct ThisHost;
 
 /// A process and its lease clock, stored as the owner of deliveries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,13 +58,13 @@ impl Owner {
         static CURRENT: OnceLock<Owner> = OnceLock::new();
         CURRENT.get_or_init(|| {
             let (pid, started, _) =
-                HostProcesses::stat("self").unwrap_or((std::process::id() as i32, 0, false));
+                ThisHost::stat("self").unwrap_or((std::process::id() as i32, 0, false));
             let namespace = |of| read_link(format!("/proc/self/ns/{of}")).unwrap_or_default();
             let boot = read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
             Owner {
                 pid,
                 started,
-                lease_offset: HostProcesses.now().0 - boot_ms(),
+                lease_offset: ThisHost.now().0 - boot_ms(),
                 boot: format!("{},{}", boot.trim(), namespace("time").display()),
                 namespace: namespace("pid").display().to_string(),
             }
@@ -107,7 +107,7 @@ fn boot_ms() -> i64 {
     duration_ms(since_boot())
 }
 
-impl HostProcesses {
+impl ThisHost {
     /// A process's pid, its start time in kernel ticks since boot, and whether it has ended, from `/proc`.
     fn stat(name: &str) -> Option<(i32, i64, bool)> {
         let mut stat = [0; 1024];
@@ -126,7 +126,7 @@ impl HostProcesses {
     }
 }
 
-impl Processes for HostProcesses {
+impl Host for ThisHost {
     fn now(&self) -> UnixMs {
         UnixMs::from_system()
     }
@@ -137,7 +137,7 @@ impl Processes for HostProcesses {
 
     fn lease_time_passed(&self, owner: &str) -> UnixMs {
         match Owner::parse(owner).filter(Owner::is_of_this_boot) {
-            Some(owner) => UnixMs(boot_ms() + owner.lease_offset - duration_ms(GRACE)),
+            Some(owner) => UnixMs(boot_ms() + owner.lease_offset - duration_ms(BOOT_CLOCK_GRACE)),
             None => UnixMs(self.now().0 - duration_ms(WALL_CLOCK_GRACE)),
         }
     }
@@ -153,7 +153,7 @@ impl Processes for HostProcesses {
         if owner.namespace != Owner::current().namespace {
             return false;
         }
-        if let Some((_, started, is_zombie)) = HostProcesses::stat(&owner.pid.to_string()) {
+        if let Some((_, started, is_zombie)) = ThisHost::stat(&owner.pid.to_string()) {
             return is_zombie || started != owner.started;
         }
         // A process without a visible `/proc` entry may still run, for example as another user.
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn killed_processes_are_dead_even_as_zombies() {
         let me = Owner::current();
-        let is_dead = |owner: &Owner| HostProcesses.is_dead(&owner.to_string());
+        let is_dead = |owner: &Owner| ThisHost.is_dead(&owner.to_string());
         assert!(!is_dead(me));
         let (started, namespace) = (1, "elsewhere".to_owned());
         assert!(is_dead(&Owner {
@@ -186,7 +186,7 @@ mod tests {
             .spawn()
             .unwrap();
         let pid = child.id().to_string();
-        let (pid_number, started, _) = HostProcesses::stat(&pid).unwrap();
+        let (pid_number, started, _) = ThisHost::stat(&pid).unwrap();
         let process = Owner {
             pid: pid_number,
             started,
@@ -195,7 +195,7 @@ mod tests {
         assert!(!is_dead(&process));
         child.kill().unwrap();
         // Not waited for: it stays a zombie.
-        while HostProcesses::stat(&pid).is_some_and(|(.., is_zombie)| !is_zombie) {
+        while ThisHost::stat(&pid).is_some_and(|(.., is_zombie)| !is_zombie) {
             std::thread::yield_now();
         }
         assert!(is_dead(&process));
@@ -206,8 +206,7 @@ mod tests {
     #[test]
     fn leases_of_this_boot_are_compared_with_the_boot_time_clock() {
         let me = Owner::current();
-        let own =
-            HostProcesses.lease_clock().0 - HostProcesses.lease_time_passed(&me.to_string()).0;
+        let own = ThisHost.lease_clock().0 - ThisHost.lease_time_passed(&me.to_string()).0;
         assert!((4_000..=5_000).contains(&own), "{own}");
         // A process that began when the wall clock was an hour behind.
         let lease_offset = me.lease_offset - 3_600_000;
@@ -216,15 +215,15 @@ mod tests {
             namespace: "elsewhere".to_owned(),
             ..me.clone()
         };
-        let passed = HostProcesses.lease_time_passed(&behind.to_string());
-        let ahead = HostProcesses.lease_clock().0 - passed.0;
+        let passed = ThisHost.lease_time_passed(&behind.to_string());
+        let ahead = ThisHost.lease_clock().0 - passed.0;
         assert!((3_604_000..=3_605_000).contains(&ahead), "{ahead}");
         for unknown in [
             "process 7".to_owned(),
             behind.to_string().replace(&me.boot, "other"),
         ] {
-            let passed = HostProcesses.lease_time_passed(&unknown).0;
-            let grace = HostProcesses.now().0 - passed;
+            let passed = ThisHost.lease_time_passed(&unknown).0;
+            let grace = ThisHost.now().0 - passed;
             assert!((60_000..=61_000).contains(&grace), "{grace}");
         }
     }

@@ -26,7 +26,7 @@ pub use capture_writer::JournalCaptureStore;
 pub use captures::{CaptureQuery, CaptureStore, Order, StoreReply, StoredCapture};
 pub use error::JournalError;
 pub use group_writer::{CommitRetry, GroupWriter, Reply};
-pub use host::Processes;
+pub use host::Host;
 pub use records::{
     AttemptResult, CaptureRules, Claim, ClaimCondition, Cursor, DeliveryList, DeliveryVersion, Due,
     Health, Import, NewAttempt, NewDelivery, NextStep, Query, ScheduleSlot, Slice, StatusCounts,
@@ -39,19 +39,19 @@ use crate::time::UnixMs;
 
 /// Opens the journal at `path`; creates it, mode 0600 in a directory of mode 0700, if it does not exist.
 pub fn open(path: &Path) -> Result<Box<dyn Journal>, JournalError> {
-    let host = Box::new(host::HostProcesses);
+    let host = Box::new(host::ThisHost);
     Ok(Box::new(sqlite::SqliteJournal::open(path, host)?))
 }
 
 /// An empty journal in memory, for commands that read a journal which does not exist yet.
 pub fn empty() -> Result<Box<dyn Journal>, JournalError> {
-    let host = Box::new(host::HostProcesses);
+    let host = Box::new(host::ThisHost);
     Ok(Box::new(sqlite::SqliteJournal::in_memory(host)?))
 }
 
 /// As [`open`], with a clock and processes that a test controls.
 #[cfg(test)]
-pub fn open_on(host: Box<dyn Processes>, path: &Path) -> Result<Box<dyn Journal>, JournalError> {
+pub fn open_on(host: Box<dyn Host>, path: &Path) -> Result<Box<dyn Journal>, JournalError> {
     Ok(Box::new(sqlite::SqliteJournal::open(path, host)?))
 }
 

@@ -1,4 +1,4 @@
-//! How a connection ends after hyper: captures the bytes that did not become a request, and responds to them.
+//! Ends a connection that hyper no longer runs: captures the bytes that did not become a request, and responds to them.
 //!
 //! The script may also end a connection: held open in silence, or with a TCP reset. Each way but holding has a time limit.
 
@@ -37,7 +37,7 @@ pub(super) enum EndReason {
     Evicted,
 }
 
-/// The end of a connection after hyper.
+/// What is known of a connection that hyper no longer runs.
 pub(super) struct Closing<'a> {
     pub handler: &'a Handler,
     pub client: &'a ClientConnection,

@@ -24,8 +24,8 @@ use crate::engine::{
 use crate::event::BodyFormat;
 use crate::http::{Client, Completed, Request, Response, SendError, TransportOptions};
 use crate::journal::{
-    self, AttemptResult, DeliveryVersion, Journal, JournalError, NewAttempt, NewDelivery, NextStep,
-    Processes, Reply, Write, WriteResult,
+    self, AttemptResult, DeliveryVersion, Host, Journal, JournalError, NewAttempt, NewDelivery,
+    NextStep, Reply, Write, WriteResult,
 };
 use crate::secret::{Redactor, Secret};
 use crate::time::{Clock, UnixMs, Woken};
@@ -60,7 +60,7 @@ struct SimulatedProcess {
     pid: i64,
 }
 
-impl Processes for SimulatedProcess {
+impl Host for SimulatedProcess {
     fn now(&self) -> UnixMs {
         UnixMs(T0.0 + self.time.ms())
     }

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::journal::{CaptureRules, Health, Journal, JournalError, Processes, Write, WriteResult};
+use crate::journal::{CaptureRules, Health, Host, Journal, JournalError, Write, WriteResult};
 use crate::time::UnixMs;
 use open::JournalFiles;
 
@@ -47,7 +47,7 @@ pub struct SqliteJournal {
     path: PathBuf,
     files: JournalFiles,
     timeout: Duration,
-    host: Box<dyn Processes>,
+    host: Box<dyn Host>,
     owner: String,
     captures: RefCell<new_captures::CaptureCache>,
     pace: bulk::Pace,
@@ -56,13 +56,13 @@ pub struct SqliteJournal {
 }
 
 impl SqliteJournal {
-    pub fn open(path: &Path, host: Box<dyn Processes>) -> Result<SqliteJournal, JournalError> {
+    pub fn open(path: &Path, host: Box<dyn Host>) -> Result<SqliteJournal, JournalError> {
         SqliteJournal::open_with(path, host, LOCK_TIMEOUT, schema::MIGRATIONS)
     }
 
     fn open_with(
         path: &Path,
-        host: Box<dyn Processes>,
+        host: Box<dyn Host>,
         timeout: Duration,
         migrations: &[&str],
     ) -> Result<SqliteJournal, JournalError> {
@@ -70,7 +70,7 @@ impl SqliteJournal {
         Ok(SqliteJournal::new(path, conn, files, host, timeout))
     }
 
-    pub fn in_memory(host: Box<dyn Processes>) -> Result<SqliteJournal, JournalError> {
+    pub fn in_memory(host: Box<dyn Host>) -> Result<SqliteJournal, JournalError> {
         let path = Path::new(":memory:");
         let (conn, files) = open::in_memory(path)?;
         Ok(SqliteJournal::new(path, conn, files, host, LOCK_TIMEOUT))
@@ -80,7 +80,7 @@ impl SqliteJournal {
         path: &Path,
         conn: Connection,
         files: JournalFiles,
-        host: Box<dyn Processes>,
+        host: Box<dyn Host>,
         timeout: Duration,
     ) -> SqliteJournal {
         SqliteJournal {

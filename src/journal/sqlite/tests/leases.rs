@@ -335,7 +335,7 @@ fn first_recorded_success_sets_the_delivery_time() {
 /// A host that runs a function on the first liveness check, then reports every process as dead.
 struct Meddler(std::cell::RefCell<Option<Box<dyn FnOnce() + Send>>>);
 
-impl Processes for Meddler {
+impl Host for Meddler {
     fn now(&self) -> UnixMs {
         T0
     }

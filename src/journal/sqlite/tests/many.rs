@@ -27,7 +27,7 @@ fn at_once<T: Send>(threads: i64, work: impl Fn(i64) -> T + Sync) -> Vec<T> {
 }
 
 fn connect(path: &Path, pid: i64) -> SqliteJournal {
-    SqliteJournal::open(path, Host::default().process(pid)).unwrap()
+    SqliteJournal::open(path, TestHost::default().process(pid)).unwrap()
 }
 
 #[test]

@@ -49,19 +49,19 @@ const fn at(seconds: i64) -> UnixMs {
 
 /// A clock and processes that the test controls.
 #[derive(Clone, Default)]
-struct Host {
+struct TestHost {
     dead: Arc<Mutex<HashSet<i64>>>,
     now: Arc<AtomicI64>,
 }
 
-struct HostProcess {
-    host: Host,
+struct TestProcess {
+    host: TestHost,
     pid: i64,
     /// How much its wall clock is ahead of the lease clock, in milliseconds.
     ahead: i64,
 }
 
-impl Processes for HostProcess {
+impl Host for TestProcess {
     fn now(&self) -> UnixMs {
         UnixMs(self.lease_clock().0 + self.ahead)
     }
@@ -87,9 +87,9 @@ impl Processes for HostProcess {
     }
 }
 
-impl Host {
-    fn process(&self, pid: i64) -> Box<dyn Processes> {
-        Box::new(HostProcess {
+impl TestHost {
+    fn process(&self, pid: i64) -> Box<dyn Host> {
+        Box::new(TestProcess {
             host: self.clone(),
             pid,
             ahead: 0,
@@ -97,8 +97,8 @@ impl Host {
     }
 
     /// A process with a wall clock that is ahead.
-    fn process_ahead(&self, pid: i64, by: Duration) -> Box<dyn Processes> {
-        Box::new(HostProcess {
+    fn process_ahead(&self, pid: i64, by: Duration) -> Box<dyn Host> {
+        Box::new(TestProcess {
             host: self.clone(),
             pid,
             ahead: by.as_millis() as i64,
@@ -113,14 +113,14 @@ impl Host {
 /// A folder with one journal in it.
 struct Bench {
     folder: TempDir,
-    host: Host,
+    host: TestHost,
 }
 
 impl Bench {
     fn new() -> Bench {
         Bench {
             folder: tempfile::tempdir().unwrap(),
-            host: Host::default(),
+            host: TestHost::default(),
         }
     }
 
@@ -149,7 +149,7 @@ impl Bench {
 }
 
 fn open(path: &Path) -> Result<SqliteJournal, JournalError> {
-    SqliteJournal::open(path, Host::default().process(1))
+    SqliteJournal::open(path, TestHost::default().process(1))
 }
 
 /// An attempt that begins at this time.
