@@ -299,11 +299,11 @@ fn a_much_lower_limit_deletes_few_captures_at_once() {
 #[test]
 fn pinned_captures_are_kept_and_not_counted() {
     let bench = Bench::new();
-    let (journal, keeper) = (bench.open(2), keeper(&bench, 2));
-    let pinned = keep(&keeper, "/pinned").id;
+    let (journal, store) = (bench.open(2), store(&bench, 2));
+    let pinned = store_one(&store, "/pinned").id;
     assert!(journal.annotate_capture(pinned, true, Some("why")).unwrap());
     assert!(!journal.annotate_capture(99, true, None).unwrap());
-    (0..5).for_each(|n| drop(keep(&keeper, &format!("/{n}"))));
+    (0..5).for_each(|n| drop(store_one(&store, &format!("/{n}"))));
     assert_eq!(
         targets(&journal, &CaptureQuery::default()),
         ["/pinned", "/3", "/4"]
@@ -311,14 +311,14 @@ fn pinned_captures_are_kept_and_not_counted() {
     let found = journal.capture(pinned).unwrap().unwrap().record;
     assert_eq!((found.pinned, found.note.as_deref()), (true, Some("why")));
     journal.annotate_capture(pinned, false, None).unwrap();
-    keep(&keeper, "/5");
+    store_one(&store, "/5");
     assert_eq!(targets(&journal, &CaptureQuery::default()), ["/4", "/5"]);
 }
 
 #[test]
 fn a_bin_has_a_response_until_it_is_removed() {
     let bench = Bench::new();
-    let (journal, keeper) = (bench.open(2), keeper(&bench, 10));
+    let (journal, store) = (bench.open(2), store(&bench, 10));
     journal.create_bin("b", false, T0).unwrap();
     let response = BinResponse {
         status: 503,
@@ -327,8 +327,8 @@ fn a_bin_has_a_response_until_it_is_removed() {
         delay_ms: 7,
     };
     let stored = |target: &str| {
-        let stored = give(&keeper, request(target), body(b""));
-        let stored = stored.recv_timeout(PATIENCE).unwrap().unwrap();
+        let stored = give(&store, request(target), body(b""));
+        let stored = stored.recv_timeout(TIMEOUT).unwrap().unwrap();
         stored.bin_response.as_deref().cloned()
     };
     assert_eq!(stored("/b"), None);
