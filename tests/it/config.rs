@@ -129,7 +129,7 @@ fn invalid_variable_is_named() {
     assert!(
         outcome
             .stderr()
-            .contains("The value comes from the environment variable `HOOKFIRE_RETRIES`"),
+            .contains("the value comes from the environment variable `HOOKFIRE_RETRIES`"),
         "{outcome}"
     );
     let typed = env
