@@ -217,6 +217,16 @@ function whenInView(end, load) {
   };
 }
 
+/** Runs `run`, which deletes the item that `state` shows: meanwhile live updates do not ask for that item. */
+async function whileDeleting(state, run) {
+  state.deleting = true;
+  try {
+    return await run();
+  } finally {
+    state.deleting = false;
+  }
+}
+
 // ------------------------------------------------------------------------------------------------- selectable lists
 
 /** A listbox of items with an `id`. Keeps the selection and updates only changed rows. */

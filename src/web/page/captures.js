@@ -420,7 +420,7 @@ async function copyCurl(id) {
 async function deleteCapture(id) {
   if (!(await confirmed(`Delete capture #${id}?`, "This cannot be undone.", "Delete"))) return;
   const next = captureList.neighbour(id);
-  await api(`captures/${id}`, { method: "DELETE" });
+  await whileDeleting(captures, () => api(`captures/${id}`, { method: "DELETE" }));
   captureList.show(captureList.items.filter((item) => item.id !== id));
   captures.capture = null;
   showCapturesFoot();

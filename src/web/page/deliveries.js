@@ -207,7 +207,7 @@ async function deleteDelivery(delivery) {
   const { id, attempt_count: attempts } = delivery;
   if (!(await confirmed(`Delete delivery #${id}?`, "This deletes the event and its attempts and cannot be undone.", "Delete"))) return;
   const next = deliveryList.neighbour(id);
-  const { deleted } = await api("deliveries/delete", { method: "POST", body: { seen: [{ id, attempts }] } });
+  const { deleted } = await whileDeleting(deliveries, () => api("deliveries/delete", { method: "POST", body: { seen: [{ id, attempts }] } }));
   say(deleted ? `Deleted #${id}` : `#${id} was retried meanwhile and is kept`);
   if (deleted) {
     deliveries.delivery = null;

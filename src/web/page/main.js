@@ -217,7 +217,7 @@ const refreshDeliveries = paced(1000, async () => {
   const reading = deliveryList.items.length > PAGE;
   if (tab === "deliveries" && deliveries.running === null && !reading) {
     await Promise.all([loadDeliveries(), loadOutcomes()]);
-    if (id !== null) await showDelivery(id);
+    if (id !== null && id === deliveries.delivery && !deliveries.deleting) await showDelivery(id);
   } else showCounts(await api("deliveries?list=failed&limit=1"));
 });
 
@@ -235,11 +235,11 @@ const refreshCaptures = paced(250, async () => {
   if (captures.behind) {
     if (captures.unseen > 0) showNews();
   } else {
-    const isNew = captures.unseen > 0;
     hideNews();
     await loadCaptures({ fresh: true });
     announce();
-    if (captures.follow && isNew && !narrow.matches && !$("dialog").open && captureList.items.length > 0) captureList.choose(captureList.items[0].id, { follow: true });
+    const newest = captureList.items[0]?.id;
+    if (captures.follow && newest !== captures.capture && !narrow.matches && !$("dialog").open) captureList.choose(newest, { follow: true });
   }
   await refreshShown();
 });
@@ -247,7 +247,7 @@ const refreshCaptures = paced(250, async () => {
 /** Fetches the shown capture again if it was deleted or got its response. */
 async function refreshShown() {
   const { capture, view } = captures;
-  if (capture === null) return;
+  if (capture === null || captures.deleting) return;
   const row = captureList.items.find(({ id }) => id === capture);
   const known = view?.capture.id === capture ? view.capture.response : null;
   const isOpen = known === null || known.status === null;
