@@ -126,7 +126,7 @@ impl Selection {
         }
     }
 
-    /// The deliveries: ids in the given order, others oldest failure first and at most `most`.
+    /// The deliveries: ids in the given order, others oldest first and at most `most`.
     pub fn seen(
         &self,
         journal: &dyn Journal,

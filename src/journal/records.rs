@@ -185,9 +185,9 @@ pub struct Query {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryList {
-    /// Failed and interrupted deliveries, oldest failure first.
+    /// Failed and interrupted deliveries, oldest first, by when they were accepted.
     Failed,
-    /// The same, newest failure first.
+    /// The same, newest first.
     NewestFailed,
     /// All deliveries, or all with one status, newest first.
     All(Option<Status>),
@@ -217,15 +217,15 @@ impl Query {
 /// The last delivery of a page; the next page begins after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// When it failed; only the failed list uses it.
-    pub finished_at: UnixMs,
+    /// Only the failed list uses it.
+    pub created_at: UnixMs,
     pub id: i64,
 }
 
 impl Cursor {
     pub fn after(delivery: &Delivery) -> Cursor {
         Cursor {
-            finished_at: delivery.finished_or_created_at(),
+            created_at: delivery.created_at,
             id: delivery.id,
         }
     }

@@ -134,13 +134,13 @@ fn searchable(delivery: &Delivery) -> String {
 }
 
 fn position(delivery: &Delivery) -> String {
-    format!("{}.{}", delivery.finished_or_created_at().0, delivery.id)
+    format!("{}.{}", delivery.created_at.0, delivery.id)
 }
 
 fn parse_position(text: &str) -> Result<Cursor, Failure> {
     let position = text.split_once('.').and_then(|(time, id)| {
         Some(Cursor {
-            finished_at: UnixMs(time.parse().ok()?),
+            created_at: UnixMs(time.parse().ok()?),
             id: id.parse().ok()?,
         })
     });

@@ -590,6 +590,23 @@ fn journal_lists_newest_first_and_prunes_delivered() {
 }
 
 #[test]
+fn failed_list_is_in_the_order_of_acceptance() {
+    let env = TestEnv::new();
+    failures(&env, &[("account", "created"), ("user", "created")]);
+    let url = format!("http://127.0.0.1:{}/", closed_port());
+    env.hookfire(["retry", "1", "--url", &url])
+        .run()
+        .assert_code(4);
+    assert_eq!(ids(&list(&env, &[])), [1, 2]);
+    let resent = env
+        .hookfire(["retry", "--all", "--url", &url])
+        .run()
+        .assert_code(4);
+    let order: Vec<&str> = resent.stdout().lines().map(|line| &line[..2]).collect();
+    assert_eq!(order, ["#1", "#2"], "{resent}");
+}
+
+#[test]
 fn unknown_endpoint_in_a_filter_is_an_error() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 1)]);

@@ -614,6 +614,53 @@ fn watcher_reports_what_it_sends_and_what_is_next() {
 }
 
 #[test]
+fn cron_lines_of_the_manual_work_in_crons_environment() {
+    let mut env = TestEnv::new();
+    for name in [
+        "XDG_STATE_HOME",
+        "XDG_CONFIG_HOME",
+        "TMPDIR",
+        "TZ",
+        "LANG",
+        "COLUMNS",
+    ] {
+        env.unset(name);
+    }
+    env.set("PATH", "/usr/bin:/bin");
+    let home = env.root().join("home");
+    std::fs::create_dir_all(home.join(".cargo/bin")).unwrap();
+    let program = home.join(".cargo/bin/hookfire");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hookfire"), program).unwrap();
+    std::fs::create_dir_all(home.join(".config/hookfire")).unwrap();
+    let variables = home.join(".config/hookfire/environment");
+    std::fs::write(variables, "HOOKFIRE_JOURNAL=~/here.db\n").unwrap();
+    let server = Server::script(vec![repeat(503, 1), respond(200)]);
+    env.hookfire([
+        "fire",
+        "account",
+        "created",
+        "--no-retry",
+        "--url",
+        &server.url(),
+    ])
+    .env("HOOKFIRE_JOURNAL", home.join("here.db"))
+    .run()
+    .assert_code(3);
+    let manual = include_str!("../../man/hookfire-retry.7.md")
+        .split("```crontab\n")
+        .skip(1);
+    let lines = manual.flat_map(|block| block.split("```").next().unwrap().lines());
+    let mut sent = Vec::new();
+    for line in lines {
+        let (_, command) = line.split_once("*  ").unwrap();
+        let outcome = env.shell(command).run().assert_code(0);
+        assert_eq!(outcome.stderr(), "", "{command}");
+        sent.extend(outcome.stdout().lines().map(str::to_owned));
+    }
+    assert_eq!(sent, ["#1 delivered, 2 attempts"]);
+}
+
+#[test]
 fn two_watchers_send_each_delivery_once() {
     const SCHEDULED: u32 = 200;
     let env = TestEnv::new();

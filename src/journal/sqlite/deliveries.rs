@@ -74,16 +74,16 @@ impl<'a> BoundSql<'a> {
         limit: Option<usize>,
     ) -> BoundSql<'a> {
         let order = match query.list {
-            DeliveryList::Failed => "finished_at, id",
-            DeliveryList::NewestFailed => "finished_at DESC, id DESC",
+            DeliveryList::Failed => "created_at, id",
+            DeliveryList::NewestFailed => "created_at DESC, id DESC",
             DeliveryList::All(_) | DeliveryList::Scheduled => "id DESC",
         };
         let mut page = BoundSql::condition(query);
-        if let Some(Cursor { finished_at, id }) = after {
-            let by_time = [finished_at.0, id];
+        if let Some(Cursor { created_at, id }) = after {
+            let by_time = [created_at.0, id];
             match query.list {
-                DeliveryList::Failed => page.push(" AND (finished_at, id) > (?, ?)", by_time),
-                DeliveryList::NewestFailed => page.push(" AND (finished_at, id) < (?, ?)", by_time),
+                DeliveryList::Failed => page.push(" AND (created_at, id) > (?, ?)", by_time),
+                DeliveryList::NewestFailed => page.push(" AND (created_at, id) < (?, ?)", by_time),
                 DeliveryList::All(_) | DeliveryList::Scheduled => page.push(" AND id < ?", [id]),
             }
         }
@@ -173,7 +173,7 @@ impl Deliveries for SqliteJournal {
     }
 
     fn delivery_versions(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError> {
-        const COLUMNS: &str = "id, attempt_count, coalesce(finished_at, created_at)";
+        const COLUMNS: &str = "id, attempt_count, created_at";
         let (mut versions, mut after) = (Vec::new(), None);
         let limit = query.limit.unwrap_or(usize::MAX);
         // No transaction is open between two pages: while one is, the write-ahead log only grows.
@@ -181,11 +181,11 @@ impl Deliveries for SqliteJournal {
             let page = VERSIONS_PAGE.min(limit - versions.len());
             let page = BoundSql::page(COLUMNS, query, after, Some(page));
             let rows = self.read(|conn| page.rows(conn, rows::version))?;
-            let Some((last, finished_at)) = rows.last() else {
+            let Some((last, created_at)) = rows.last() else {
                 break;
             };
-            let (id, finished_at) = (last.id, *finished_at);
-            after = Some(Cursor { finished_at, id });
+            let (id, created_at) = (last.id, *created_at);
+            after = Some(Cursor { created_at, id });
             versions.extend(rows.into_iter().map(|(version, _)| version));
         }
         Ok(versions)

@@ -5,11 +5,12 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkfk".
-pub const APPLICATION_ID: i64 = 0x686b_666b;
+/// `application_id` of a journal: "hkfl".
+pub const APPLICATION_ID: i64 = 0x686b_666c;
 
-/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook" and "hkfj".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 3] = [0x686b_6672, 0x686f_6f6b, 0x686b_666a];
+/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfj" and "hkfk".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 4] =
+    [0x686b_6672, 0x686f_6f6b, 0x686b_666a, 0x686b_666b];
 
 /// The schema version that this program reads and writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -62,8 +63,8 @@ const V1: &str = "
         event               BLOB NOT NULL
     ) STRICT;
 
-    -- The failed list, oldest first.
-    CREATE INDEX deliveries_failed ON deliveries (finished_at, id) WHERE status IN ('failed', 'interrupted');
+    -- The failed list, oldest first; filters compare the time of the failure.
+    CREATE INDEX deliveries_failed ON deliveries (created_at, id, finished_at) WHERE status IN ('failed', 'interrupted');
     -- The schedule.
     CREATE INDEX deliveries_due ON deliveries (next_attempt_at, id)
         WHERE next_attempt_at IS NOT NULL AND owner IS NULL;

@@ -57,8 +57,8 @@ fn pages_follow_one_another_the_newest_first() {
     let second = page(&journal, true, first.last());
     assert_eq!(
         [ids(&first), ids(&second)],
-        [vec![made[0], made[4]], vec![made[3], made[1]]],
-        "the last failure first"
+        [vec![made[4], made[3]], vec![made[1], made[0]]],
+        "the last that was accepted first"
     );
     assert!(page(&journal, true, second.last()).is_empty());
 }
@@ -72,12 +72,12 @@ fn a_page_of_the_failed_list_reads_no_more_than_it_must() {
         ..Query::all(None)
     };
     let after = Cursor {
-        finished_at: T0,
+        created_at: T0,
         id: 1,
     };
     let plan = journal.plan(&query, Some(after));
     assert!(
-        plan.contains("deliveries_failed (finished_at<?)"),
+        plan.contains("deliveries_failed (created_at<?)"),
         "{plan:?}"
     );
     assert!(!plan.contains("TEMP B-TREE"), "{plan:?}");
