@@ -30,7 +30,7 @@ const PROXY_VARIABLES: [&str; 6] = [
 pub enum RetryMode {
     /// This process, which waits for it.
     Wait,
-    /// As [`RetryMode::Wait`]; there is no next attempt if nothing listens at the address at the first one.
+    /// As [`RetryMode::Wait`], unless the first attempt finds that nothing listens at the address.
     WaitUnlessRefused,
     /// The process that reads the schedule when it is due.
     Schedule,

@@ -37,7 +37,7 @@ pub(super) enum EndReason {
     Evicted,
 }
 
-/// What is known of a connection that hyper no longer runs.
+/// A connection that hyper no longer runs, and the reason.
 pub(super) struct Closing<'a> {
     pub handler: &'a Handler,
     pub client: &'a ClientConnection,
