@@ -34,6 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("form_urlencoded", &["listener/", "web/"]),
     ("futures_util", &["web/"]),
     ("hdrhistogram", &["engine/"]),
+    ("hickory_resolver", &["http/"]),
     (
         "http",
         &["capture/", "config/", "http/", "listener/", "secret/"],

@@ -2,12 +2,14 @@
 //!
 //! Runs this program with a journal in a temporary folder against a listener on loopback, so that users see real output.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
 
 use clap::Args;
+use tempfile::TempDir;
 
 use super::context::Context;
 use crate::capture::{Body, Capture};
@@ -50,10 +52,7 @@ const STEPS: [(&str, &str, Exit); 4] = [
 pub struct DemoArgs {}
 
 pub fn run(_: &DemoArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let folder = tempfile::Builder::new()
-        .prefix("hookfire-demo-")
-        .tempdir()
-        .map_err(|e| failed("a temporary folder", e))?;
+    let folder = temporary_folder().map_err(|e| failed("a temporary folder", e))?;
     let script = "503x2,200".parse::<Script>().map_err(Failure::usage)?;
     let (sender, captures) = mpsc::channel();
     let setup = Setup::new(
@@ -130,8 +129,7 @@ fn hookfire(
     ctx.ui
         .line(&ctx.ui.toned(Tone::Hint, &format!("$ hookfire {command}")))?;
     ctx.ui.flush()?;
-    let program = std::env::current_exe().map_err(|e| failed("this program's own file", e))?;
-    let mut run = Command::new(program);
+    let mut run = Command::new(program());
     // The user's own settings must not change what the demo shows.
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HOOKFIRE_"))
@@ -142,7 +140,7 @@ fn hookfire(
         .env("HOOKFIRE_JOURNAL", folder.join("journal.db"))
         .env("HOOKFIRE_CONFIG", folder.join("config.toml"))
         .env("DEMO_TOKEN", SECRET)
-        .stdin(Stdio::null());
+        .stdin(Stdio::piped());
     let status = run.status().map_err(|e| failed("the step", e))?;
     if status.code() == Some(i32::from(expected.code())) {
         return Ok(());
@@ -151,6 +149,22 @@ fn hookfire(
         Kind::Error,
         format!("`hookfire {command}` ended unexpectedly with {status}"),
     ))
+}
+
+/// In the current directory if there is no directory for temporary files, as in a container with only this program.
+fn temporary_folder() -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("hookfire-demo-");
+    match builder.tempdir() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => builder.tempdir_in("."),
+        made => made,
+    }
+}
+
+/// This program's file. Without `/proc`, only the name by which it was started is known.
+fn program() -> PathBuf {
+    let started_as = || std::env::args_os().next().unwrap_or_default().into();
+    std::env::current_exe().unwrap_or_else(|_| started_as())
 }
 
 fn summary(capture: &Capture) -> String {

@@ -44,6 +44,7 @@ man_pages![
     "hookfire-failed.1",
     "hookfire-fire.1",
     "hookfire-guarantees.7",
+    "hookfire-install.7",
     "hookfire-journal-cancel.1",
     "hookfire-journal-check.1",
     "hookfire-journal-export.1",

@@ -10,6 +10,7 @@ use reqwest::{Method, Url, blocking};
 
 use super::direct::Direct;
 use super::errors::{TransportError, is_timeout};
+use super::names::Resolver;
 use super::options::{ClientError, TransportOptions};
 use super::proxy::Proxies;
 use super::{Cut, Memory, Request, Response, SendError, UnreadResponse, direct, options, tls};
@@ -71,7 +72,9 @@ impl Client {
             http,
             direct: Direct {
                 tls,
-                is_loopback: base.is_loopback(),
+                resolver: Resolver {
+                    is_loopback: base.is_loopback(),
+                },
                 connect_timeout,
             },
             proxies,

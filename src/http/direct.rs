@@ -1,9 +1,7 @@
 //! Sends a request whose path reqwest would respell (`/a/../b`, `/a\b`), over a connection of its own without a proxy.
 
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::time::Duration;
-use std::vec;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::Uri;
@@ -16,7 +14,6 @@ use hyper_util::rt::TokioExecutor;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use rustls::ClientConfig;
-use tokio::net::lookup_host;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::{Service as _, service_fn};
@@ -24,7 +21,8 @@ use url::Position;
 
 use super::UnreadResponse;
 use super::errors::{LookupError, Phase, TransportError};
-use super::options::{LOOPBACK, MAX_HEADERS};
+use super::names::Resolver;
+use super::options::MAX_HEADERS;
 
 /// A request to the server of `url` for the path and query of `text`, which begins with that server.
 pub fn build(
@@ -53,7 +51,7 @@ pub fn build(
 /// The options of connections that are made without reqwest.
 pub struct Direct {
     pub tls: ClientConfig,
-    pub is_loopback: bool,
+    pub resolver: Resolver,
     pub connect_timeout: Duration,
 }
 
@@ -67,9 +65,11 @@ impl Direct {
         let deadline = Instant::now() + deadline;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| TransportError::new(Phase::Build, e))?;
-        let (is_loopback, connect_timeout) = (self.is_loopback, self.connect_timeout);
-        let resolver = service_fn(move |name| look_up(name, is_loopback));
-        let mut tcp = HttpConnector::new_with_resolver(resolver);
+        let (resolver, connect_timeout) = (self.resolver, self.connect_timeout);
+        let mut tcp = HttpConnector::new_with_resolver(service_fn(move |name: Name| async move {
+            let addresses = resolver.addresses(name.as_str()).await;
+            addresses.map(Vec::into_iter).map_err(LookupError)
+        }));
         tcp.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(self.tls.clone())
@@ -109,16 +109,6 @@ impl Direct {
             }),
         })
     }
-}
-
-async fn look_up(name: Name, is_loopback: bool) -> Result<vec::IntoIter<SocketAddr>, LookupError> {
-    let addresses = if is_loopback {
-        LOOPBACK.to_vec()
-    } else {
-        let found = lookup_host((name.as_str(), 0)).await;
-        found.map_err(LookupError)?.collect()
-    };
-    Ok(addresses.into_iter())
 }
 
 /// A body, with the runtime that its connection runs on.

@@ -4,8 +4,8 @@
 //! [`Pool`] sends many requests at once. Each call sends exactly one request: no redirects and no retries. The deadline
 //! covers name lookup, connect, TLS, request, status and body; an interrupt ends the wait at once.
 //!
-//! `client` sends, `direct` sends what reqwest would respell, `options`, `proxy` and `tls` set up connections, `errors` classifies
-//! failures, `outcome` masks and judges a delivery's response, and `replay` turns captured requests into requests.
+//! `client` sends, `direct` sends what reqwest would respell, `options`, `proxy` and `tls` set up connections, `names` looks up
+//! hosts, `errors` classifies failures, `outcome` masks and judges a delivery's response, and `replay` turns captured requests into requests.
 
 use std::fmt;
 use std::io::Read;
@@ -23,6 +23,7 @@ use crate::text::size;
 mod client;
 mod direct;
 mod errors;
+mod names;
 mod options;
 mod outcome;
 mod pool;

@@ -1,15 +1,14 @@
 //! How to connect: timeouts, TLS and proxy options, and a reqwest client made of them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Proxy;
 use reqwest::blocking::ClientBuilder;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 
+use super::names::Resolver;
 use super::proxy::Proxies;
 use crate::secret::Secret;
 use crate::secret::safe_url::BaseUrl;
@@ -77,7 +76,7 @@ pub enum ClientError {
 }
 
 pub fn builder(base: &BaseUrl, proxies: Proxies) -> ClientBuilder {
-    let builder = ClientBuilder::new()
+    ClientBuilder::new()
         .redirect(Policy::none())
         .referer(false)
         // A kept connection that the endpoint closed is replaced as long as nothing of the request was written to it.
@@ -86,26 +85,8 @@ pub fn builder(base: &BaseUrl, proxies: Proxies) -> ClientBuilder {
         .http1_max_headers(MAX_HEADERS)
         // Each request has its own.
         .timeout(None)
-        .proxy(Proxy::custom(move |url| proxies.for_url(url).cloned()));
-    if base.is_loopback() {
-        builder.dns_resolver(Arc::new(LoopbackResolver))
-    } else {
-        builder
-    }
-}
-
-/// The addresses of `localhost` and its subdomains, without asking the system (RFC 6761, 6.3), because secrets are sent there
-/// unencrypted and without a proxy. Port 0 stands for the URL's.
-pub const LOOPBACK: [SocketAddr; 2] = [
-    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
-];
-
-struct LoopbackResolver;
-
-impl Resolve for LoopbackResolver {
-    fn resolve(&self, _: Name) -> Resolving {
-        let addresses: Addrs = Box::new(LOOPBACK.into_iter());
-        Box::pin(std::future::ready(Ok(addresses)))
-    }
+        .proxy(Proxy::custom(move |url| proxies.for_url(url).cloned()))
+        .dns_resolver(Arc::new(Resolver {
+            is_loopback: base.is_loopback(),
+        }))
 }

@@ -176,6 +176,10 @@ fn other_bodies<'a>(request: &SignedRequest<'a>) -> Vec<OtherBody<'a>> {
         detail,
         [mark, body].concat().into(),
     ));
+    if let Some(bytes) = request.decompressed {
+        let detail = "the signature is correct for the decompressed body";
+        found.push((InvalidKind::BodyCompressed, detail, bytes.into()));
+    }
     found
 }
 

@@ -32,6 +32,7 @@ pub enum InvalidKind {
     BodyLineEnds,
     BodyFinalNewline,
     BodyCharset,
+    BodyCompressed,
     BodyDecompressed,
     BodyReserialized,
     Mismatch,
@@ -105,6 +106,10 @@ impl InvalidKind {
             InvalidKind::BodyCharset => (
                 "body_charset",
                 "sign the bytes that are sent, after they are encoded",
+            ),
+            InvalidKind::BodyCompressed => (
+                "body_compressed",
+                "decompress the body before you verify it",
             ),
             InvalidKind::BodyDecompressed => (
                 "body_decompressed",

@@ -60,6 +60,8 @@ pub struct SignedRequest<'a> {
     pub headers: &'a [(&'a str, &'a [u8])],
     /// As received, transfer coding removed.
     pub body: &'a [u8],
+    /// If `body` is compressed.
+    pub decompressed: Option<&'a [u8]>,
     pub received_at: UnixMs,
 }
 

@@ -13,6 +13,7 @@ struct Signed {
     secret: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    decompressed: Option<Vec<u8>>,
     received_at: i64,
 }
 
@@ -38,6 +39,7 @@ fn github(secret: &str, signed: &[u8], sent: &[u8]) -> Signed {
         secret: secret.to_owned(),
         headers: vec![header],
         body: sent.to_vec(),
+        decompressed: None,
         received_at: RECEIVED,
     }
 }
@@ -59,6 +61,7 @@ fn standard(secret: &str, key: &[u8]) -> Signed {
             ),
         ],
         body: body.to_vec(),
+        decompressed: None,
         received_at: RECEIVED,
     }
 }
@@ -72,6 +75,7 @@ fn stripe(timestamp: i64, body: &[u8]) -> Signed {
         secret: "whsec_test".to_owned(),
         headers: vec![("stripe-signature".into(), header)],
         body: body.to_vec(),
+        decompressed: None,
         received_at: RECEIVED,
     }
 }
@@ -89,6 +93,7 @@ impl Signed {
         let request = SignedRequest {
             headers: &headers,
             body: &self.body,
+            decompressed: self.decompressed.as_deref(),
             received_at: UnixMs(self.received_at * 1000),
         };
         self.scheme.verify(&keys, &request, TOLERANCE)
@@ -167,6 +172,7 @@ fn published_examples_are_valid() {
             secret: secret.to_owned(),
             headers,
             body: body.as_bytes().to_vec(),
+            decompressed: None,
             received_at,
         };
         assert_eq!(example.verify(), Ok(()), "{name}");
@@ -402,7 +408,12 @@ fn changed_bodies_are_named() {
 }
 
 #[test]
-fn decompression_is_named() {
+fn compression_is_named() {
+    let compressed = Signed {
+        decompressed: Some(b"plain".to_vec()),
+        ..github("s", b"plain", b"\x1f\x8bcompressed")
+    };
+    assert_eq!(compressed.fault().0, InvalidKind::BodyCompressed);
     let decompressed =
         github("s", b"\x1f\x8bcompressed", b"plain").with_header("content-encoding", "gzip");
     assert_eq!(decompressed.fault().0, InvalidKind::BodyDecompressed);

@@ -16,7 +16,8 @@ use hookfire::EXIT_CODES;
 use crate::markdown::add_markdown;
 
 /// Name and section of each chapter in `man/`.
-const CHAPTERS: [(&str, char); 11] = [
+const CHAPTERS: [(&str, char); 12] = [
+    ("hookfire-install", '7'),
     ("hookfire-events", '7'),
     ("hookfire-secrets", '7'),
     ("hookfire-signatures", '7'),

@@ -1,12 +1,13 @@
 //! `hookfire captured verify`
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use serde_json::json;
 
 use super::selection::whole;
-use crate::capture::{Body, Capture};
+use crate::capture::{Body, Capture, decoded};
 use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::cli::settings;
@@ -107,9 +108,16 @@ fn verify(
         };
         return Err(InvalidSignature::new(InvalidKind::Incomplete, detail));
     }
+    let coding = capture.header("content-encoding").unwrap_or_default();
+    let coding = String::from_utf8_lossy(coding);
+    let decompressed = match decoded(&coding, &body.bytes) {
+        Ok(Cow::Owned(bytes)) => Some(bytes),
+        _ => None,
+    };
     let request = SignedRequest {
         headers: &capture.head.headers(),
         body: &body.bytes,
+        decompressed: decompressed.as_deref(),
         received_at: capture.received_at,
     };
     scheme.verify(keys, &request, tolerance)
