@@ -405,6 +405,8 @@ impl Ui {
     /// Shows a message on a line that the next output replaces, on a terminal.
     pub fn transient(&self, text: &str) {
         if self.shows_progress() {
+            // What was written before belongs above it.
+            let _ = self.flush();
             // The program erases one line only.
             let width = env::terminal_width(io::stderr()).map_or(usize::MAX, usize::from);
             let text = text::cut(text, width.saturating_sub(1));

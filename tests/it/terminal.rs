@@ -1,6 +1,6 @@
 //! What people see on a terminal: hints, progress, tables. Pipes and `NO_COLOR` are tested in `output`.
 
-use crate::support::{Listener, TestEnv, closed_port, needs};
+use crate::support::{Listener, Server, TestEnv, closed_port, needs, repeat};
 
 const FIRE: [&str; 4] = ["fire", "account", "created", "--url"];
 
@@ -251,6 +251,27 @@ fn progress_fits_the_terminal() {
         progress.iter().all(|text| text.chars().count() <= 40),
         "{shown}"
     );
+}
+
+#[test]
+fn progress_never_shares_a_line_with_a_result() {
+    if !has_terminal() {
+        return;
+    }
+    let env = TestEnv::new();
+    for _ in 0..3 {
+        with_a_failure(&env, "http://127.0.0.1:1/");
+    }
+    let server = Server::script(vec![repeat(200, 3)]);
+    let args = ["retry", "--all", "--url", &server.url(), "--color", "never"];
+    let shown = env.hookfire_on_terminal(&args).run().assert_code(0);
+    let screen = shown.screen();
+    let results: Vec<&str> = screen
+        .lines()
+        .filter(|line| line.contains("#") && line.contains("delivered,"))
+        .collect();
+    let expected = [1, 2, 3].map(|id| format!("#{id} delivered, 2 attempts"));
+    assert_eq!(results, expected, "{shown}");
 }
 
 #[test]
