@@ -1,8 +1,8 @@
 //! Benchmarks: hookfire beside the programs people would use instead, as a table of ratios from one run on one machine.
 //!
-//! `cargo bench --profile dist` measures everything in about six minutes; `cargo bench -- fire lists` only the named
-//! groups. The table goes to stdout, ready to be pasted into `benches/README.md`; progress goes to stderr. Compare only the
-//! ratios: absolute figures depend on the machine.
+//! `.github/package --bench` measures the release build in about five minutes, `cargo bench --profile dist` the build that
+//! `cargo install` makes; names of groups after it limit both. The table goes to stdout, ready to be pasted into
+//! `benches/README.md`; progress goes to stderr. Compare only the ratios: absolute figures depend on the machine.
 
 mod batch;
 mod fire;
