@@ -88,10 +88,10 @@ impl BaseUrl {
                 },
             );
         }
-        if !is_as_written(text) {
+        if let Some(advice) = advice_to_rewrite(text) {
             return Err(UrlError::Unreadable {
                 shown,
-                reason: "write it as `http://HOST/PATH`".to_owned(),
+                reason: advice.to_owned(),
             });
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -304,11 +304,19 @@ fn shown_part(text: &str) -> String {
     }
 }
 
-/// Whether the parser respects the text, instead of ignoring missing or extra slashes and taking backslashes for slashes.
-fn is_as_written(text: &str) -> bool {
-    let path = text.split('?').next().unwrap_or_default();
+/// What to do if the parser changes the text: it ignores missing and extra slashes, takes backslashes for slashes, and
+/// resolves `.` and `..`.
+fn advice_to_rewrite(text: &str) -> Option<&'static str> {
+    let path = text.split(['?', '#']).next().unwrap_or_default();
     let authority = path.split_once("://").map(|(_, rest)| rest);
-    authority.is_some_and(|rest| !rest.starts_with('/')) && !path.contains('\\')
+    if authority.is_none_or(|rest| rest.starts_with('/')) || path.contains('\\') {
+        return Some("write it as `http://HOST/PATH`");
+    }
+    let is_dots = |segment: &str| matches!(segment.replace("%2e", ".").as_str(), "." | "..");
+    let mut segments = path.split('/').skip(3);
+    segments
+        .any(|segment| is_dots(&segment.to_ascii_lowercase()))
+        .then_some("write its path without `.` and `..`")
 }
 
 fn split_query(query: &str) -> Vec<QueryPair> {
@@ -395,7 +403,7 @@ mod tests {
             assert!(matches!(refused(text), UrlError::NoScheme(_)), "{text}");
         }
         for text in
-            "http://h:65536/?t=CANARY http:///h/x http:/h http:h http:\\\\h http://h\\x".split(' ')
+            "http://h:65536/?t=CANARY http:///h/x http:/h http:h http:\\\\h http://h\\x http://h/a/../b http://h/a/. http://h/%2E%2e/b".split(' ')
         {
             let is_unreadable = matches!(refused(text), UrlError::Unreadable { .. });
             assert!(is_unreadable, "{text}");

@@ -11,7 +11,7 @@ use crate::journal::{
 };
 use crate::time::UnixMs;
 
-/// How many deliveries [`Deliveries::outcomes`] counts at most, so that the web UI does not wait long.
+/// How many deliveries `outcomes` counts at most, so that the web UI does not wait long.
 pub const MAX_COUNTED: u32 = if cfg!(test) { 20 } else { 20_000 };
 
 /// How many deliveries [`Deliveries::delivery_versions`] reads at a time.
