@@ -36,7 +36,7 @@ impl Key {
     pub fn new(scheme: &Scheme, secret: &Secret) -> Result<Key, MalformedSecret> {
         let text = secret.expose();
         match text.strip_prefix(SECRET_PREFIX) {
-            Some(encoded) if scheme.decodes_secrets() => STANDARD
+            Some(encoded) if scheme.decodes_secrets => STANDARD
                 .decode(encoded)
                 .ok()
                 .filter(|key| !key.is_empty())

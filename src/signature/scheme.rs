@@ -19,6 +19,8 @@ pub struct Scheme {
     pub(super) encoding: Encoding,
     timestamp_header: Option<&'static str>,
     pub(super) payload: &'static [SignedPart],
+    /// Whether base64 follows `whsec_` in a secret. Otherwise the secret is used as it is.
+    pub(super) decodes_secrets: bool,
 }
 
 /// How the header's value is composed.
@@ -69,6 +71,7 @@ static BUILT_IN: [Scheme; 5] = [
             DOT,
             SignedPart::Body,
         ],
+        decodes_secrets: true,
     },
     Scheme {
         name: "github",
@@ -77,6 +80,7 @@ static BUILT_IN: [Scheme; 5] = [
         encoding: Encoding::Hex,
         timestamp_header: None,
         payload: &[SignedPart::Body],
+        decodes_secrets: false,
     },
     Scheme {
         name: "stripe",
@@ -85,6 +89,7 @@ static BUILT_IN: [Scheme; 5] = [
         encoding: Encoding::Hex,
         timestamp_header: None,
         payload: &[SignedPart::Timestamp, DOT, SignedPart::Body],
+        decodes_secrets: false,
     },
     Scheme {
         name: "slack",
@@ -99,6 +104,7 @@ static BUILT_IN: [Scheme; 5] = [
             COLON,
             SignedPart::Body,
         ],
+        decodes_secrets: false,
     },
     Scheme {
         name: "shopify",
@@ -107,6 +113,7 @@ static BUILT_IN: [Scheme; 5] = [
         encoding: Encoding::Base64,
         timestamp_header: None,
         payload: &[SignedPart::Body],
+        decodes_secrets: false,
     },
 ];
 
@@ -157,10 +164,6 @@ impl Scheme {
                 .any(|(given, _)| given.eq_ignore_ascii_case(name))
         };
         BUILT_IN.iter().find(|scheme| has(scheme.header))
-    }
-
-    pub(super) fn decodes_secrets(&self) -> bool {
-        self.name == "standard"
     }
 
     pub(super) fn has_timestamp(&self) -> bool {
