@@ -17,9 +17,10 @@
 //! | `journal` | the SQLite file that holds deliveries, attempts and captures |
 //! | `http` | the HTTP client: TLS, proxies, deadlines, error classification |
 //! | `config` | the configuration file |
-//! | `signature` | signs and verifies webhooks, and explains a signature that does not match |
 //! | `capture` | captured requests: model, masking, diff |
 //! | `delivery` | deliveries, attempts, targets, retry policy, webhook switches: records without I/O |
+//! | `signature` | signs and verifies webhooks, and explains a signature that does not match |
+//! | `document` | bodies that are XML or JSON, as a tree |
 //! | `event` | event documents: build, read, edit, samples |
 //! | `secret` | values that are never printed, and URLs that contain them |
 //! | `exit` | exit codes |
@@ -33,6 +34,7 @@ mod capture;
 mod cli;
 mod config;
 mod delivery;
+mod document;
 mod engine;
 mod env;
 mod error;

@@ -74,7 +74,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "serde_json",
         &[
-            "cli/", "journal/", "capture/", "output/", "secret/", "portal/", "web/",
+            "cli/",
+            "journal/",
+            "capture/",
+            "document.rs",
+            "output/",
+            "secret/",
+            "portal/",
+            "web/",
         ],
     ),
     ("signal_hook", &["env.rs"]),

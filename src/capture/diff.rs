@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::document::{BodyNode, Document, is_same_literal, pretty_json};
+use crate::document::{BodyNode, Document, is_same_literal, pretty_json};
 use crate::event;
 
 const MAX_DIFFERENCES: usize = 1_000;

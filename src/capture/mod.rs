@@ -6,23 +6,25 @@
 
 mod decode;
 pub mod diff;
-pub mod document;
 pub mod expect;
 pub mod export;
 mod head;
 
 mod mask;
+mod signature;
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::signature::InvalidSignature;
 use crate::time::UnixMs;
 
 pub use decode::decoded;
 pub use head::{DEFAULT_MAX_HEADERS, Head, MAX_HEADERS};
 pub use mask::{Mask, credentials, header_text, is_hidden};
+pub use signature::SignatureCheck;
 
 /// The bin of requests whose path names no other bin.
 pub const INBOX: &str = "inbox";
@@ -68,6 +70,8 @@ pub struct Capture {
     pub malformed: bool,
     /// Whether it had the secret that the listener requires; none if it requires none.
     pub secret_ok: Option<bool>,
+    /// The result of verifying its signature; none if the listener verifies none.
+    pub signature: Option<SignatureCheck>,
     pub response: CapturedResponse,
 }
 
@@ -109,6 +113,7 @@ impl Capture {
             head,
             malformed: true,
             secret_ok: None,
+            signature: None,
             response,
         }
     }
@@ -144,6 +149,11 @@ impl Capture {
         let mut last_first = self.head.headers().into_iter().rev();
         let (_, value) = last_first.find(|(given, _)| given.eq_ignore_ascii_case(name))?;
         Some(value)
+    }
+
+    /// Why its signature is not valid, if the listener verified it.
+    pub fn invalid_signature(&self) -> Option<&InvalidSignature> {
+        self.signature.as_ref()?.invalid.as_ref()
     }
 
     /// The headers that are meant for the final receiver.

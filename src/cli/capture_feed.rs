@@ -40,6 +40,11 @@ pub trait CaptureFeed {
     /// The next item, in order of arrival; waits for at most `timeout`.
     fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, JournalError>;
 
+    /// Whether more has arrived than the queue holds, so that the last item was read from the journal.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
     /// Waits until a received request is in the queue, or none is being stored.
     fn settle(&mut self) {}
 }
@@ -252,6 +257,10 @@ impl CaptureFeed for ListenerFeed<'_> {
                 self.next(timeout)
             }
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.ids.is_some()
     }
 
     fn settle(&mut self) {

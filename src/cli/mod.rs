@@ -29,6 +29,7 @@ pub mod retry;
 mod sample;
 mod selection;
 pub mod settings;
+mod signature_feed;
 pub mod usage;
 
 use clap::Subcommand;

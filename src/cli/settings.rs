@@ -4,8 +4,9 @@
 //! values. `config::settings` lists the settings. Messages never quote a value that may be a secret.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use crate::cli::args::{ExtraArgs, TargetArgs};
+use crate::cli::args::{ExtraArgs, TargetArgs, VerifyArgs};
 use crate::cli::context::Context;
 use crate::config::{self, Config, Endpoint, SettingSource, Settings};
 use crate::delivery::retry_policy::RetryPolicy;
@@ -17,9 +18,13 @@ use crate::event::{BodyFormat, ElementOrder};
 use crate::http::TransportOptions;
 use crate::secret::safe_url::{self, UrlError};
 use crate::secret::{Secret, SecretSource};
+use crate::signature::{Scheme, Verifier};
 use crate::text;
 
 pub use crate::engine::plan::transport_options as transport;
+
+/// How far the timestamp of a signature may be from the time at which the request arrives.
+const DEFAULT_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// Where and how to send, resolved.
 #[derive(Debug)]
@@ -250,6 +255,25 @@ pub fn signing_secrets(texts: &[String], env: &Environment) -> Result<Vec<Secret
         )),
         secrets => Ok(secrets),
     }
+}
+
+/// What `--verify` verifies with; none without it.
+pub fn verifier(args: &VerifyArgs, ctx: &Context<'_>) -> Result<Option<Verifier>, Failure> {
+    let Some(scheme) = args.verify else {
+        return match ctx.is_flag("signing_secret") {
+            true => Err(
+                Failure::usage("`--signing-secret` requires `--verify SCHEME`")
+                    .hint(format!("the schemes are {}", text::listed(Scheme::NAMES))),
+            ),
+            false => Ok(None),
+        };
+    };
+    let secrets = signing_secrets(&args.signing_secret, &ctx.env)?;
+    let tolerance = args.tolerance.unwrap_or(DEFAULT_TOLERANCE);
+    let verifier = Verifier::new(scheme, &secrets, tolerance);
+    verifier
+        .map(Some)
+        .map_err(|e| Failure::from_error(Kind::Usage, e))
 }
 
 /// Parses the values of `--header`. Errors do not quote them.

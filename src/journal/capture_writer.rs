@@ -9,9 +9,9 @@ use super::{
 use crate::capture::{Body, Capture, CapturedResponse, EventName};
 use crate::event::{self, Event};
 
-/// Commits captures on its own thread. Dropping it commits all submitted captures first.
+/// Commits captures on its own thread. Dropping it and all references to its writer commits what was submitted first.
 pub struct JournalCaptureStore {
-    writer: GroupWriter,
+    writer: Arc<GroupWriter>,
 }
 
 impl JournalCaptureStore {
@@ -25,8 +25,13 @@ impl JournalCaptureStore {
             default_bin: default_bin.to_owned(),
             keep_per_bin,
         })?;
-        let writer = GroupWriter::start(journal, None)?;
+        let writer = Arc::new(GroupWriter::start(journal, None)?);
         Ok(JournalCaptureStore { writer })
+    }
+
+    /// For other writes about captures, which share its commits.
+    pub fn writer(&self) -> Arc<GroupWriter> {
+        Arc::clone(&self.writer)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{JournalError, StoredCapture};
-use crate::capture::{BinResponse, CapturedResponse, INBOX};
+use crate::capture::{BinResponse, CapturedResponse, INBOX, SignatureCheck};
 use crate::delivery::filter::Filter;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
@@ -38,6 +38,8 @@ pub enum Write {
     Capture(Arc<StoredCapture>),
     /// Replaces the response of a capture.
     AmendCapture { id: i64, response: CapturedResponse },
+    /// Replaces the result of verifying a capture's signature.
+    SetSignature { id: i64, check: SignatureCheck },
 }
 
 /// The result of one [`Write`].

@@ -3,6 +3,7 @@
 //! A captured request gets a response only after its capture is committed.
 
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::spawn_local;
+use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::sleep;
 
 use super::auth;
@@ -27,17 +28,22 @@ use super::script::{self, HeaderError, ResponseScript, ScriptAction, ScriptStep}
 use super::setup::{Bound, Setup};
 use super::tls::Tls;
 use super::web::{MAX_CHANGES, MAX_READS, WebHandler};
-use crate::capture::{Capture, CapturedResponse};
+use crate::capture::{Body, Capture, CapturedResponse, SignatureCheck};
 use crate::secret::Secret;
+use crate::signature::Verifier;
 
 /// How long a client may read nothing of a response while others wait for the memory that it uses. Longer than for a request,
 /// as a slow network looks the same.
 const UNREAD_RESPONSE_EVICTION: Duration = Duration::from_secs(1);
 
+/// The signature of a longer body is verified on another thread, so that other requests do not wait for it.
+const MAX_VERIFIED_AT_ONCE: usize = 256 * 1024;
+
 /// What the connections of a listener share.
 pub(super) struct Handler {
     pub limits: ListenerLimits,
     pub required_secrets: Vec<(String, Secret)>,
+    pub verifier: Option<Arc<Verifier>>,
     pub web_token: Option<Secret>,
     pub writer: CaptureWriter,
     pub script: ResponseScript,
@@ -79,6 +85,7 @@ impl Handler {
         let handler = Handler {
             limits,
             required_secrets: setup.require_secret,
+            verifier: setup.verifier.map(Arc::new),
             web_token: setup.web_token,
             writer,
             script: ResponseScript::new(
@@ -120,8 +127,24 @@ impl Handler {
         }
         let head = std::mem::take(&mut request.head);
         let mut capture = self.capture(client, head, request.start);
-        let refusal = refusal.or_else(|| self.check(&capture));
+        let mut refusal = refusal.or_else(|| self.check(&capture));
         capture.malformed = refusal.is_some_and(Refusal::is_malformed);
+        if let Some(verifier) = &self.verifier {
+            match refusal {
+                None => {
+                    let verifying = verify(verifier, capture, request.body);
+                    (capture, request.body) = verifying.await;
+                    let is_invalid = capture.invalid_signature().is_some();
+                    refusal = is_invalid.then_some(Refusal::InvalidSignature);
+                }
+                Some(refusal) if refusal.is_malformed() => {
+                    let reason = refusal.reason(&self.limits);
+                    let check = SignatureCheck::incomplete(verifier, reason.as_deref());
+                    capture.signature = Some(check);
+                }
+                Some(_) => {}
+            }
+        }
         if let Some(refusal) = refusal {
             return Ok(self.refuse(client, capture, request, refusal).await);
         }
@@ -282,6 +305,23 @@ impl Handler {
             note: Some(reason),
         };
         let _ = self.writer.update_response(id, response).await;
+    }
+}
+
+/// Verifies the signature, without finding out why it does not match.
+async fn verify(verifier: &Arc<Verifier>, mut capture: Capture, body: Body) -> (Capture, Body) {
+    if body.bytes.len() <= MAX_VERIFIED_AT_ONCE {
+        capture.signature = Some(SignatureCheck::quick(verifier, &capture, &body));
+        return (capture, body);
+    }
+    let verifier = Arc::clone(verifier);
+    let verifying = spawn_blocking(move || {
+        capture.signature = Some(SignatureCheck::quick(&verifier, &capture, &body));
+        (capture, body)
+    });
+    match verifying.await {
+        Ok(verified) => verified,
+        Err(error) => resume_unwind(error.into_panic()),
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) enum Refusal {
     PlainHttp,
     /// A required secret is missing or wrong.
     WrongSecret,
+    InvalidSignature,
     /// Listeners forward to each other.
     ForwardLoop,
 }
@@ -48,12 +49,13 @@ impl Refusal {
             | Self::InvalidChunks
             | Self::ConflictingLengths
             | Self::PlainHttp => 400,
+            Self::InvalidSignature => 401,
             Self::WrongSecret => 403,
             Self::ForwardLoop => 508,
         }
     }
 
-    /// The reason that the capture shows; `None` for a wrong secret, which the capture shows by itself.
+    /// The reason that the capture shows; `None` for a wrong secret and an invalid signature, which the capture shows by itself.
     pub(super) fn reason(self, limits: &ListenerLimits) -> Option<String> {
         Some(match self {
             Self::BodyTooLong => {
@@ -83,7 +85,7 @@ impl Refusal {
             Self::ForwardLoop => {
                 format!("{MAX_HOPS} listeners have forwarded it: they forward to each other")
             }
-            Self::WrongSecret => return None,
+            Self::WrongSecret | Self::InvalidSignature => return None,
         })
     }
 
@@ -101,7 +103,10 @@ impl Refusal {
 
     /// Whether the request is incomplete or ambiguous, so that the rest of the connection cannot be trusted.
     pub(super) fn is_malformed(self) -> bool {
-        !matches!(self, Self::WrongSecret | Self::ForwardLoop)
+        !matches!(
+            self,
+            Self::WrongSecret | Self::InvalidSignature | Self::ForwardLoop
+        )
     }
 }
 

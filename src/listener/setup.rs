@@ -12,6 +12,7 @@ use super::script::Script;
 use super::tls::Tls;
 use crate::journal::CaptureStore;
 use crate::secret::Secret;
+use crate::signature::Verifier;
 
 /// The options of a listener.
 pub struct Setup {
@@ -28,6 +29,8 @@ pub struct Setup {
     pub status_in_path: bool,
     /// Query parameters and the values they must have. Other requests are captured, marked, and get the response 403.
     pub require_secret: Vec<(String, Secret)>,
+    /// Verifies signatures. Requests with an invalid one are captured, marked, and get the response 401.
+    pub verifier: Option<Verifier>,
     /// The token of the web UI, which clients also send with requests that are captured: it is removed from them.
     pub web_token: Option<Secret>,
     /// Where to forward to. Its responses replace the script's.
@@ -51,6 +54,7 @@ impl Setup {
             response_headers: Vec::new(),
             status_in_path: false,
             require_secret: Vec::new(),
+            verifier: None,
             web_token: None,
             upstream: None,
             web: None,

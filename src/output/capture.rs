@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Column, Tone, Ui, optional};
-use crate::capture::{Body, Capture, CaptureRecord, Mask, diff, header_text};
+use crate::capture::{Body, Capture, CaptureRecord, Mask, SignatureCheck, diff, header_text};
 use crate::http::status_text;
 use crate::sanitize::visible_line;
 use crate::text::count;
@@ -33,10 +33,12 @@ pub fn line(ui: &Ui, record: &CaptureRecord, mask: &Mask) -> String {
     for mark in marks(&record.capture) {
         let _ = write!(line, ", {}", ui.toned(Tone::Warning, mark));
     }
-    if let Some(note) = &record.capture.response.note
-        && record.capture.malformed
-    {
-        let _ = write!(line, ": {}", ui.untrusted(note));
+    let reason = match record.capture.malformed {
+        true => record.capture.response.note.as_ref(),
+        false => record.capture.invalid_signature().map(|f| &f.detail),
+    };
+    if let Some(reason) = reason {
+        let _ = write!(line, ": {}", ui.untrusted(reason));
     }
     line
 }
@@ -83,7 +85,13 @@ fn response_tone(capture: &Capture) -> Tone {
 fn marks(capture: &Capture) -> Vec<&'static str> {
     let malformed = capture.malformed.then_some("malformed");
     let secret = (capture.secret_ok == Some(false)).then_some("wrong or missing secret");
-    malformed.into_iter().chain(secret).collect()
+    let invalid = !capture.malformed && capture.invalid_signature().is_some();
+    let signature = invalid.then_some("invalid signature");
+    malformed
+        .into_iter()
+        .chain(secret)
+        .chain(signature)
+        .collect()
 }
 
 /// The columns of lists of captures.
@@ -108,6 +116,9 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, CaptureRecord>
         }),
         Col::new("BYTES", "body_size", |c| c.body_size.to_string()).min_width(75),
         Col::csv("secret_ok", |c| optional(c.capture.secret_ok)),
+        Col::csv("signature", |c| {
+            optional(c.capture.signature.as_ref().map(signature_word))
+        }),
         Col::csv("malformed", |c| c.capture.malformed.to_string()),
         Col::text("RESPONSE", |c| {
             let status = match c.capture.response.status {
@@ -167,6 +178,16 @@ pub fn page(ui: &Ui, record: &CaptureRecord, body: &Body, mask: &Mask, now: Unix
         Some(false) => field("secret", &ui.toned(Tone::Bad, "wrong or missing")),
         None => {}
     }
+    if let Some(check) = &capture.signature {
+        let tone = match check.invalid {
+            None => Tone::Good,
+            Some(_) => Tone::Bad,
+        };
+        field("signature", &ui.toned(tone, &signature_text(ui, check)));
+    }
+    if let Some(fault) = capture.invalid_signature() {
+        field("", fault.kind.hint());
+    }
     if capture.malformed {
         let why = capture
             .response
@@ -186,6 +207,23 @@ pub fn page(ui: &Ui, record: &CaptureRecord, body: &Body, mask: &Mask, now: Unix
     }
     page.truncate(page.trim_end_matches('\n').len());
     page
+}
+
+/// `github, not valid: the secret has white space around it`
+fn signature_text(ui: &Ui, check: &SignatureCheck) -> String {
+    let text = match &check.invalid {
+        None => format!("{}, valid", check.scheme),
+        Some(fault) => format!("{}, not valid: {}", check.scheme, fault.detail),
+    };
+    ui.untrusted(&text).into_owned()
+}
+
+/// `valid`, or the reason.
+fn signature_word(check: &SignatureCheck) -> &'static str {
+    match &check.invalid {
+        None => "valid",
+        Some(fault) => fault.kind.as_str(),
+    }
 }
 
 /// The head with the names of headers in colour.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::capture::{Body, CaptureRecord, Mask};
+use crate::capture::{Body, CaptureRecord, Mask, SignatureCheck};
 use crate::time::rfc3339;
 
 /// A capture as every command prints it; lists leave the body out.
@@ -33,6 +33,7 @@ pub fn capture_view(record: &CaptureRecord, mask: &Mask, body: Option<&Body>) ->
     view["type"] = json!(record.event.as_ref().map(|event| &event.event_type));
     view["action"] = json!(record.event.as_ref().map(|event| &event.action));
     view["secret_ok"] = json!(capture.secret_ok);
+    view["signature"] = json!(capture.signature.as_ref().map(signature_view));
     view["malformed"] = capture.malformed.into();
     if record.pinned {
         view["pinned"] = true.into();
@@ -45,6 +46,19 @@ pub fn capture_view(record: &CaptureRecord, mask: &Mask, body: Option<&Body>) ->
         view["response"]["note"] = note.as_str().into();
     }
     view
+}
+
+fn signature_view(check: &SignatureCheck) -> Value {
+    match &check.invalid {
+        None => json!({ "verified": true, "scheme": check.scheme }),
+        Some(fault) => json!({
+            "verified": false,
+            "scheme": check.scheme,
+            "reason": fault.kind.as_str(),
+            "detail": fault.detail,
+            "hint": fault.kind.hint(),
+        }),
+    }
 }
 
 /// Bytes as JSON carries them: text where they are, else base64.
@@ -130,7 +144,7 @@ mod tests {
                 .to_owned()
                 + r#""remote_addr":"127.0.0.1:53122","method":"POST","path":"/hook","query":[["token","***"],["x",""]],"#
                 + r#""headers":[["Content-Type","application/xml"],["Cookie","***"]],"#;
-        let after = r#""body_size":8,"type":"application","action":"created","secret_ok":null,"malformed":false,"#
+        let after = r#""body_size":8,"type":"application","action":"created","secret_ok":null,"signature":null,"malformed":false,"#
             .to_owned()
             + r#""response":{"status":200,"duration_ms":1}}"#;
         let view = |body| compact(&capture_view(&record(), &mask, body));

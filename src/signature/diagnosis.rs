@@ -62,6 +62,11 @@ pub(super) fn explain(
             "the header `Content-Encoding` says that the body is compressed with gzip, but it is not",
         );
     }
+    mismatch()
+}
+
+/// A signature that nothing explains.
+pub(super) fn mismatch() -> InvalidSignature {
     let detail = "the signature is not of this body with this secret";
     InvalidSignature::new(InvalidKind::Mismatch, detail)
 }

@@ -39,6 +39,33 @@ pub enum InvalidKind {
 }
 
 impl InvalidKind {
+    const ALL: [InvalidKind; 18] = [
+        InvalidKind::Incomplete,
+        InvalidKind::MissingHeader,
+        InvalidKind::RepeatedHeader,
+        InvalidKind::OtherScheme,
+        InvalidKind::MalformedSignature,
+        InvalidKind::MalformedTimestamp,
+        InvalidKind::TimestampTooOld,
+        InvalidKind::TimestampInFuture,
+        InvalidKind::OtherEncoding,
+        InvalidKind::NoTimestamp,
+        InvalidKind::Secret,
+        InvalidKind::BodyLineEnds,
+        InvalidKind::BodyFinalNewline,
+        InvalidKind::BodyCharset,
+        InvalidKind::BodyCompressed,
+        InvalidKind::BodyDecompressed,
+        InvalidKind::BodyReserialized,
+        InvalidKind::Mismatch,
+    ];
+
+    /// The kind with this name in JSON.
+    pub fn named(name: &str) -> Option<InvalidKind> {
+        let mut all = InvalidKind::ALL.into_iter();
+        all.find(|kind| kind.as_str() == name)
+    }
+
     /// As JSON names it.
     pub fn as_str(self) -> &'static str {
         self.name_and_hint().0

@@ -12,6 +12,7 @@ mod verify;
 
 pub use invalid::{InvalidKind, InvalidSignature};
 pub use scheme::Scheme;
+pub use verify::Verifier;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

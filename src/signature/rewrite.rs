@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::capture::document::{BodyNode, Document};
+use crate::document::{BodyNode, Document};
 
 /// A larger body is not rewritten: there are forty ways, and the signature of each is computed.
 const MAX_BYTES: usize = 4 * 1024 * 1024;

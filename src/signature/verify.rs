@@ -4,27 +4,61 @@ use std::time::Duration;
 
 use super::invalid::{InvalidKind, InvalidSignature};
 use super::scheme::{Scheme, SignatureHeaders, timestamp_seconds};
-use super::{Key, SignedRequest, diagnosis};
+use super::{Key, MalformedSecret, SignedRequest, diagnosis};
+use crate::secret::Secret;
 
-impl Scheme {
-    /// Whether one of the keys made one of the request's signatures, at most `tolerance` before or after it arrived.
-    pub fn verify(
-        &self,
-        keys: &[Key],
-        request: &SignedRequest<'_>,
+/// Verifies requests of one scheme.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    scheme: &'static Scheme,
+    /// One of them must have made the signature.
+    keys: Vec<Key>,
+    /// How far the timestamp may be from the time at which the request arrived.
+    tolerance: Duration,
+}
+
+impl Verifier {
+    pub fn new(
+        scheme: &'static Scheme,
+        secrets: &[Secret],
         tolerance: Duration,
-    ) -> Result<(), InvalidSignature> {
-        let given = self.read_headers(request)?;
-        if !keys
-            .iter()
-            .any(|key| self.matches(key, &given, request.body))
-        {
-            return Err(diagnosis::explain(self, keys, request, &given));
+    ) -> Result<Verifier, MalformedSecret> {
+        let keys = secrets.iter().map(|secret| Key::new(scheme, secret));
+        Ok(Verifier {
+            scheme,
+            keys: keys.collect::<Result<_, _>>()?,
+            tolerance,
+        })
+    }
+
+    pub fn scheme(&self) -> &'static Scheme {
+        self.scheme
+    }
+
+    /// Whether one of the keys made one of the request's signatures, in time. Takes one HMAC per key: a signature that does
+    /// not match is an [`InvalidKind::Mismatch`].
+    pub fn check(&self, request: &SignedRequest<'_>) -> Result<(), InvalidSignature> {
+        let given = self.scheme.read_headers(request)?;
+        let mut keys = self.keys.iter();
+        if !keys.any(|key| self.scheme.matches(key, &given, request.body)) {
+            return Err(diagnosis::mismatch());
         }
-        if self.has_timestamp() {
-            check_age(&given, request, tolerance)?;
+        if self.scheme.has_timestamp() {
+            check_age(&given, request, self.tolerance)?;
         }
         Ok(())
+    }
+
+    /// As [`Verifier::check`]; finds out why a signature does not match, which takes many HMACs and copies of the body.
+    pub fn explain(&self, request: &SignedRequest<'_>) -> Result<(), InvalidSignature> {
+        match self.check(request) {
+            Err(fault) if fault.kind == InvalidKind::Mismatch => {
+                let given = self.scheme.read_headers(request)?;
+                let (scheme, keys) = (self.scheme, &self.keys);
+                Err(diagnosis::explain(scheme, keys, request, &given))
+            }
+            checked => checked,
+        }
     }
 }
 

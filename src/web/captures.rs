@@ -146,12 +146,17 @@ fn searchable(record: &CaptureRecord, mask: &Mask) -> String {
         Some(false) => "wrong secret",
         _ => "",
     };
+    let signature = match &capture.signature {
+        Some(check) if check.invalid.is_some() => "invalid signature",
+        Some(_) => "valid signature",
+        None => "",
+    };
     let headers = mask.headers(capture).into_iter();
     let headers: String = headers
         .map(|(name, value)| format!("{name}: {value}\n"))
         .collect();
     format!(
-        "#{} {} {} {} {status} {} {malformed} {secret} {}\n{headers}",
+        "#{} {} {} {} {status} {} {malformed} {secret} {signature} {}\n{headers}",
         record.id,
         capture.method(),
         mask.target(capture),

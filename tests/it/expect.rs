@@ -28,7 +28,7 @@ fn expect_of_shell(env: &TestEnv, options: &[&str], line: &str) -> Invocation {
 }
 
 /// Starts `hookfire expect OPTIONS -o ndjson` without a command, and returns its port.
-fn listening(env: &TestEnv, options: &[&str]) -> (Running, u16) {
+pub fn listening(env: &TestEnv, options: &[&str]) -> (Running, u16) {
     let mut running = env
         .hookfire(["expect", "-o", "ndjson"])
         .args(options)
@@ -43,7 +43,7 @@ fn listening(env: &TestEnv, options: &[&str]) -> (Running, u16) {
 }
 
 /// Sends a request and returns the status of the response.
-fn send(port: u16, head: &str, body: &str) -> u16 {
+pub fn send(port: u16, head: &str, body: &str) -> u16 {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))

@@ -42,6 +42,7 @@ mod killed;
 mod listen;
 mod listen_limits;
 mod listen_secrets;
+mod listen_signed;
 mod load;
 mod malicious_endpoint;
 mod messages;

@@ -7,12 +7,13 @@ mod path;
 
 use std::fmt;
 
-use super::document::{BodyNode, Document, is_same_literal, looks_like_json};
-use super::{Body, Capture, CaptureRecord};
+use super::{Body, Capture, CaptureRecord, SignatureCheck};
+use crate::document::{BodyNode, Document, is_same_literal, looks_like_json};
 use crate::event::{self, Event, EventError};
 use crate::sanitize::visible_line;
 use crate::secret::Secret;
 use crate::secret::safe_url::decoded_pairs;
+use crate::signature::Verifier;
 
 pub use path::FieldPath;
 
@@ -30,6 +31,8 @@ pub struct Expectation {
     pub headers: Vec<ExpectedHeader>,
     /// Query parameters with these values.
     pub secrets: Vec<(String, Secret)>,
+    /// Verifies the signature. A capture that its listener marked as not valid never matches.
+    pub verifier: Option<Verifier>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,7 +70,16 @@ impl Expectation {
         for (name, value) in &self.secrets {
             unmet.extend(wrong_secret(name, value, capture));
         }
+        unmet.extend(self.wrong_signature(capture, body));
         unmet
+    }
+
+    fn wrong_signature(&self, capture: &Capture, body: &Body) -> Option<String> {
+        let fault = match &self.verifier {
+            Some(verifier) => SignatureCheck::explained(verifier, capture, body).invalid,
+            None => capture.invalid_signature().cloned(),
+        };
+        Some(format!("the signature is not valid: {}", fault?.detail))
     }
 
     fn wrong_fields(&self, body: &Body) -> Vec<String> {
@@ -166,6 +178,9 @@ impl fmt::Display for Expectation {
         }
         for (name, _) in &self.secrets {
             words.push(format!("secret {}", quoted(name)));
+        }
+        if let Some(verifier) = &self.verifier {
+            words.push(format!("a valid {} signature", verifier.scheme().name()));
         }
         if words.is_empty() {
             f.write_str("any request")

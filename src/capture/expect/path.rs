@@ -5,7 +5,7 @@
 //! counted from 1; a step without an index goes through all of them, and `[n]` alone is an item of the array itself. A name
 //! that contains `/`, `=` or `[` is written in double quotes.
 
-use crate::capture::document::{BodyNode, Document};
+use crate::document::{BodyNode, Document};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldPath {

@@ -21,6 +21,7 @@ use crate::event::{BodyFormat, ElementOrder};
 use crate::output::Color;
 pub use crate::output::Format;
 use crate::secret::Secret;
+use crate::signature::Scheme;
 use crate::time::{Edge, UnixMs, parse_duration, parse_time, parse_timeout};
 
 /// Options of every command.
@@ -159,6 +160,26 @@ impl TransportArgs {
             ..Settings::default()
         }
     }
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Signatures")]
+pub struct VerifyArgs {
+    /// Verify signatures: standard, github, stripe, slack or shopify; a request whose signature is not valid gets a 401, and is
+    /// stored and marked
+    #[arg(long, value_name = "SCHEME", env = "HOOKFIRE_VERIFY", value_parser = str::parse::<&'static Scheme>, value_hint = ValueHint::Other)]
+    pub verify: Option<&'static Scheme>,
+    /// The secret: @env:VARIABLE, @file:PATH or a literal, never stored (repeatable: one of them must match)
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "HOOKFIRE_SIGNING_SECRET",
+        value_hint = ValueHint::Other
+    )]
+    pub signing_secret: Vec<String>,
+    /// How far the signature's timestamp may be from the time at which the request arrives [default: 5m]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "verify")]
+    pub tolerance: Option<Duration>,
 }
 
 #[derive(Args, Clone, Debug, Default)]

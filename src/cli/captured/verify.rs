@@ -1,22 +1,20 @@
 //! `hookfire captured verify`
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use serde_json::json;
 
 use super::selection::whole;
-use crate::capture::{Body, Capture, decoded};
+use crate::capture::SignatureCheck;
 use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::cli::settings;
-use crate::error::Failure;
+use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::StoredCapture;
 use crate::output::Tone;
-use crate::secret::Secret;
-use crate::signature::{InvalidKind, InvalidSignature, Key, Scheme, SignedRequest};
+use crate::signature::{InvalidKind, InvalidSignature, Scheme, Verifier};
 use crate::time::parse_duration;
 
 const EXAMPLES: &str = "\
@@ -67,70 +65,31 @@ pub(super) fn run(args: &CapturedVerifyArgs, ctx: &Context<'_>) -> Result<Exit, 
     let capture = &record.capture;
     let headers = capture.head.headers();
     let scheme = args.scheme.or_else(|| Scheme::detect(&headers));
-    let result = match scheme {
-        Some(scheme) => verify(
-            scheme,
-            &keys(scheme, &secrets)?,
-            capture,
-            &body,
-            args.tolerance,
-        ),
-        None => Err(InvalidSignature::new(
+    let fault = match scheme {
+        Some(scheme) => {
+            let verifier = Verifier::new(scheme, &secrets, args.tolerance)
+                .map_err(|e| Failure::from_error(Kind::Usage, e))?;
+            SignatureCheck::explained(&verifier, capture, &body).invalid
+        }
+        None => Some(InvalidSignature::new(
             InvalidKind::MissingHeader,
             "the request has no signature header of a known scheme",
         )),
     };
-    print(args, ctx, scheme, &result)?;
-    Ok(match result {
-        Ok(()) => Exit::Done,
-        Err(_) => Exit::Unmet,
+    print(args, ctx, scheme, fault.as_ref())?;
+    Ok(match fault {
+        None => Exit::Done,
+        Some(_) => Exit::Unmet,
     })
-}
-
-fn keys(scheme: &Scheme, secrets: &[Secret]) -> Result<Vec<Key>, Failure> {
-    let keys = secrets.iter().map(|secret| Key::new(scheme, secret));
-    keys.collect::<Result<_, _>>()
-        .map_err(|e| Failure::usage(e.to_string()))
-}
-
-fn verify(
-    scheme: &Scheme,
-    keys: &[Key],
-    capture: &Capture,
-    body: &Body,
-    tolerance: Duration,
-) -> Result<(), InvalidSignature> {
-    if capture.malformed {
-        let detail = "the capture is malformed or incomplete";
-        let detail = match &capture.response.note {
-            Some(note) => format!("{detail}: {note}"),
-            None => detail.to_owned(),
-        };
-        return Err(InvalidSignature::new(InvalidKind::Incomplete, detail));
-    }
-    let coding = capture.header("content-encoding").unwrap_or_default();
-    let coding = String::from_utf8_lossy(coding);
-    let decompressed = match decoded(&coding, &body.bytes) {
-        Ok(Cow::Owned(bytes)) => Some(bytes),
-        _ => None,
-    };
-    let request = SignedRequest {
-        headers: &capture.head.headers(),
-        body: &body.bytes,
-        decompressed: decompressed.as_deref(),
-        received_at: capture.received_at,
-    };
-    scheme.verify(keys, &request, tolerance)
 }
 
 fn print(
     args: &CapturedVerifyArgs,
     ctx: &Context<'_>,
     scheme: Option<&Scheme>,
-    result: &Result<(), InvalidSignature>,
+    fault: Option<&InvalidSignature>,
 ) -> Result<(), Failure> {
     let name = scheme.map(Scheme::name);
-    let fault = result.as_ref().err();
     if args.output.format() == Format::Text {
         let (tone, words) = match fault {
             None => (Tone::Good, "is valid"),

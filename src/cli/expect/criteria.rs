@@ -56,6 +56,7 @@ impl Criteria {
             method: self.method.clone(),
             headers: headers.collect::<Result<_, Failure>>()?,
             secrets: secrets.collect::<Result<_, Failure>>()?,
+            verifier: None,
         })
     }
 }

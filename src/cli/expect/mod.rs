@@ -21,17 +21,19 @@ use self::criteria::Criteria;
 use self::junit::JunitFile;
 use self::report::WaitReport;
 use self::watch::{Arrivals, End, PolledCode, Watch};
-use super::args::{Format, ReportOutput, whole_number};
+use super::args::{Format, ReportOutput, VerifyArgs, whole_number};
 use super::capture_feed::{BinFeed, CaptureFeed, FeedingStore, ListenerFeed, WhenFull};
 use super::context::Context;
 use super::listen_addr::{ListenAddr, bind_failure};
 use super::selection;
+use super::settings;
+use super::signature_feed::{Explainer, SignatureFeed};
 use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{CaptureQuery, CaptureStore, JournalCaptureStore, StoreReply, StoredCapture};
-use crate::listener::{Listener, Script, Setup};
+use crate::listener::{Listener, Notifier, Script, Setup};
 use crate::time::{Clock as _, Edge, parse_duration, parse_time};
 
 /// The bin of requests to `expect`'s own listener.
@@ -54,6 +56,8 @@ Examples:
     $ hookfire expect --count 0 --within 2s -- ./migrate --dry-run
   Wait without a command, at a fixed address:
     $ hookfire expect --listen 9000 --type user --secret token=@env:HOOK_TOKEN
+  Test that your sender signs its webhooks:
+    $ hookfire expect --verify standard --signing-secret @env:WHSEC -- ./signup
   Check what a running `hookfire listen` captured in the last five minutes:
     $ hookfire expect --bin inbox --since 5m --within 0s --type account";
 
@@ -74,6 +78,8 @@ Examples:
 pub struct ExpectArgs {
     #[command(flatten)]
     criteria: Criteria,
+    #[command(flatten)]
+    signatures: VerifyArgs,
     /// Wait for at least N matching requests; 0: none may arrive during --within
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole_number::<u64>(0..=u64::MAX), help_heading = WAITING)]
     count: u64,
@@ -113,7 +119,8 @@ pub struct ExpectArgs {
 }
 
 pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let expectation = args.criteria.expectation(ctx)?;
+    let mut expectation = args.criteria.expectation(ctx)?;
+    expectation.verifier = settings::verifier(&args.signatures, ctx)?;
     let junit = args.junit.as_deref().map(JunitFile::new).transpose()?;
     let watch = Watch {
         expectation: &expectation,
@@ -171,12 +178,22 @@ fn listen(
     let (journal, feed_journal) = (ctx.journal()?, ctx.journal()?);
     journal.create_bin(BIN, false, ctx.now())?;
     let writer = JournalCaptureStore::start(journal, BIN, MAX_CAPTURES)?;
+    let explainer = watch.expectation.verifier.clone();
+    let explainer = explainer.map(|verifier| Explainer {
+        verifier,
+        writer: writer.writer(),
+        notifier: Notifier::new(),
+    });
     let (store, feed) = ListenerFeed::new(writer, &*feed_journal, WhenFull::DelayResponses, false);
+    let feed = SignatureFeed::new(feed, explainer);
     let captures = SecretMarker {
         store,
         expectation: watch.expectation.clone(),
     };
-    let setup = Setup::new(addr, args.respond.clone(), Arc::new(captures));
+    let setup = Setup {
+        verifier: watch.expectation.verifier.clone(),
+        ..Setup::new(addr, args.respond.clone(), Arc::new(captures))
+    };
     let mut listener = Listener::bind(setup).map_err(|e| {
         bind_failure(e, |port| {
             format!("`--listen {port}`, or any free one without `--listen`")

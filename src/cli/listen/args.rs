@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, ValueHint};
 
 use crate::capture::{DEFAULT_MAX_HEADERS, MAX_HEADERS, is_bin_name};
-use crate::cli::args::{TransportArgs, whole_number};
+use crate::cli::args::{TransportArgs, VerifyArgs, whole_number};
 use crate::cli::listen_addr::{ListenAddr, parse_port};
 use crate::text::parse_size;
 use crate::time::parse_timeout;
@@ -21,6 +21,8 @@ Examples:
     $ hookfire listen --port 0 --ready-file url --exit-after 3 -o ndjson | jq -c .
   See the requests to an application:
     $ hookfire listen --forward-to http://127.0.0.1:3000
+  Refuse requests whose signature is not valid, and say why:
+    $ hookfire listen --verify github --signing-secret @env:GITHUB_SECRET
   Like RequestBin, with a bin of its own below /orders:
     $ hookfire listen --bin inbox --bin orders
   Try `hookfire portal recover` on the journal's failed deliveries:
@@ -49,6 +51,8 @@ pub struct ListenArgs {
     pub bin: Vec<String>,
     #[command(flatten)]
     pub responses: ResponseArgs,
+    #[command(flatten)]
+    pub signatures: VerifyArgs,
     #[command(flatten)]
     pub portal: EmulateArgs,
     #[command(flatten)]
@@ -160,7 +164,7 @@ pub struct LimitArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "In scripts")]
 pub struct EndingArgs {
-    /// Exit after N requests (concurrent ones are still captured)
+    /// Exit after N requests (concurrent ones are still captured); a request whose signature is not valid does not count
     #[arg(long, value_name = "N", value_parser = whole_number::<u64>(1..=u64::MAX))]
     pub exit_after: Option<u64>,
     /// Exit after this time; with --exit-after, the exit code is 7 if fewer arrived

@@ -16,6 +16,7 @@ use super::capture_feed::{ListenerFeed, WhenFull};
 use super::context::Context;
 use super::listen_addr::bind_failure;
 use super::settings;
+use super::signature_feed::{Explainer, SignatureFeed};
 use crate::config::SettingSource;
 use crate::engine::plan::Clients;
 use crate::error::{Failure, Kind};
@@ -92,15 +93,22 @@ fn start<'a>(
     ctx: &Context<'_>,
     options: &ListenOptions,
     feed_journal: &'a dyn Journal,
-) -> Result<(Listener, ListenerFeed<'a>), Failure> {
+) -> Result<(Listener, SignatureFeed<ListenerFeed<'a>>), Failure> {
     let journal = ctx.journal()?;
     for bin in &options.bins {
         journal.create_bin(bin, false, ctx.now())?;
     }
     let writer = JournalCaptureStore::start(journal, &options.bins[0], args.limits.keep)?;
+    let explanations = writer.writer();
     let forwards = options.forwarder.is_some();
     let (captures, feed) = ListenerFeed::new(writer, feed_journal, WhenFull::ReadLater, forwards);
     let notifier = Notifier::new();
+    let explainer = options.verifier.clone().map(|verifier| Explainer {
+        verifier,
+        writer: explanations,
+        notifier: notifier.clone(),
+    });
+    let feed = SignatureFeed::new(feed, explainer);
     // An unknown home directory means no default file.
     let config_path = ctx.config_path().ok();
     let transport = settings::transport(&settings::with_endpoint(args.transport.settings(), None));
@@ -133,6 +141,7 @@ fn start<'a>(
         response_headers: options.response_headers.clone(),
         status_in_path: args.responses.status_in_path,
         require_secret: options.require_secret.clone(),
+        verifier: options.verifier.clone(),
         web_token: options.token.clone(),
         upstream: forwarder.map(|forwarder| forwarder as Arc<dyn Upstream>),
         web: Some(web),

@@ -12,6 +12,7 @@ use crate::cli::settings;
 use crate::error::{Failure, Kind};
 use crate::listener::{ListenerLimits, Script, Tls, Upstream as _};
 use crate::secret::{Secret, SecretSource};
+use crate::signature::Verifier;
 use crate::text;
 use crate::web::{parse_origin, random_token};
 
@@ -26,6 +27,7 @@ pub struct ListenOptions {
     pub response_headers: Vec<(String, String)>,
     /// Query parameters with the values that requests must have.
     pub require_secret: Vec<(String, Secret)>,
+    pub verifier: Option<Verifier>,
     /// Masks printed captures, all of this listener.
     pub mask: Mask,
     /// Masks the page, which also shows captures of other listeners with other required secrets.
@@ -87,6 +89,7 @@ impl ListenOptions {
                 .map(|text| parse_header(text))
                 .collect::<Result<_, _>>()?,
             require_secret,
+            verifier: settings::verifier(&args.signatures, ctx)?,
             mask,
             page_mask,
             forwarder,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::args::{EndingArgs, ListenFormat};
-use crate::capture::Mask;
+use crate::capture::{Capture, Mask};
 use crate::cli::capture_feed::{CaptureFeed, FeedItem};
 use crate::cli::context::Context;
 use crate::error::Failure;
@@ -21,12 +21,18 @@ const BURST_SIZE: usize = 8;
 const BATCH_INTERVAL: Duration = Duration::from_millis(5);
 const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Whether `--exit-after` counts a request.
+fn counts(capture: &Capture) -> bool {
+    capture.invalid_signature().is_none()
+}
+
 pub struct Printer<'a> {
     ctx: &'a Context<'a>,
     mask: Mask,
     format: ListenFormat,
     /// `--exit-after`.
     wanted: Option<u64>,
+    /// Those that count.
     printed: u64,
     /// Captures beyond `wanted`, which are not printed.
     surplus: u64,
@@ -136,7 +142,7 @@ impl<'a> Printer<'a> {
                 _ if self.is_complete() => self.surplus += 1,
                 FeedItem::Captured(capture) => {
                     self.print(&capture)?;
-                    self.printed += 1;
+                    self.printed += u64::from(counts(&capture.record.capture));
                 }
                 FeedItem::Deleted => self.missed += 1,
             }

@@ -6,12 +6,14 @@ use super::deliveries::BoundSql;
 use super::{SqliteJournal, rows};
 use crate::capture::{
     Bin, BinResponse, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head,
+    SignatureCheck,
 };
 use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture};
+use crate::signature::{InvalidKind, InvalidSignature};
 use crate::time::UnixMs;
 
 const CAPTURE_COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
-     response_status, response_duration_ms, response_note, body_size, pinned, note, head";
+     response_status, response_duration_ms, response_note, body_size, pinned, note, signature, head";
 
 /// The columns that [`bin`] reads.
 const BIN_COLUMNS: &str = "name, private, created_at, (SELECT count(*) FROM captures WHERE bin_id = bins.id), \
@@ -29,7 +31,7 @@ impl Captures for SqliteJournal {
                  WHERE captures.id = ?1"
             ))?
             .query_row([id], |row| {
-                let (bytes, wire) = (row.get(15)?, row.get(16)?);
+                let (bytes, wire) = (row.get(16)?, row.get(17)?);
                 Ok(StoredCapture {
                     record: record(row)?,
                     body: Body { bytes, wire },
@@ -196,15 +198,30 @@ fn record(row: &Row<'_>) -> rusqlite::Result<CaptureRecord> {
         capture: Capture {
             received_at: row.get(2)?,
             remote_addr: rows::parsed(row, 3, str::parse)?,
-            head: Head::read(row.get(14)?),
+            head: Head::read(row.get(15)?),
             malformed: row.get(6)?,
             secret_ok: row.get(7)?,
+            signature: signature_check(row.get(14)?),
             response: CapturedResponse {
                 status: row.get(8)?,
                 duration_ms: row.get(9)?,
                 note: row.get(10)?,
             },
         },
+    })
+}
+
+/// None for text that this version cannot read.
+fn signature_check(json: Option<String>) -> Option<SignatureCheck> {
+    let json: serde_json::Value = serde_json::from_str(&json?).ok()?;
+    let text = |key: &str| json.get(key)?.as_str();
+    let fault = |reason| {
+        let kind = InvalidKind::named(reason).unwrap_or(InvalidKind::Mismatch);
+        InvalidSignature::new(kind, text("detail").unwrap_or_default())
+    };
+    Some(SignatureCheck {
+        scheme: text("scheme")?.to_owned(),
+        invalid: text("reason").map(fault),
     })
 }
 

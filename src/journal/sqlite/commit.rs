@@ -7,7 +7,7 @@ use rusqlite::Transaction;
 use super::SqliteJournal;
 use super::attempts::WriteTransaction;
 use super::error::is_value_error;
-use super::new_captures::{CaptureCache, amend};
+use super::new_captures::{CaptureCache, amend, set_signature};
 use crate::journal::{JournalError, Write, WriteResult};
 
 impl SqliteJournal {
@@ -118,6 +118,10 @@ fn apply(
         Write::Capture(new) => cache.add(transaction.tx, new),
         Write::AmendCapture { id, response } => {
             amend(transaction.tx, *id, response)?;
+            Ok(WriteResult::Done)
+        }
+        Write::SetSignature { id, check } => {
+            set_signature(transaction.tx, *id, check)?;
             Ok(WriteResult::Done)
         }
     }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension, Transaction, params};
+use serde_json::json;
 
 use super::captures::{bin_response, insert_bin, newest_id};
-use crate::capture::{BinResponse, Capture, CapturedResponse, is_bin_name};
+use crate::capture::{BinResponse, Capture, CapturedResponse, SignatureCheck, is_bin_name};
 use crate::journal::{CaptureRules, StoredCapture, WriteResult};
 
 /// How long a transaction deletes captures, so that it stays short after `--keep` was lowered.
@@ -172,8 +173,8 @@ fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &StoredCapture) -> ru
     let (capture, event) = (&record.capture, record.event.as_ref());
     tx.prepare_cached(
         "INSERT INTO captures (id, bin_id, received_at, remote_addr, method, type, action, malformed, secret_ok,
-             response_status, response_duration_ms, response_note, body_size, head, body, wire_body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             signature, response_status, response_duration_ms, response_note, body_size, head, body, wire_body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?
     .execute(params![
         id,
@@ -185,6 +186,7 @@ fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &StoredCapture) -> ru
         event.map(|event| &event.action),
         capture.malformed,
         capture.secret_ok,
+        capture.signature.as_ref().map(signature_json),
         capture.response.status,
         milliseconds(capture.response.duration_ms),
         capture.response.note,
@@ -207,6 +209,27 @@ pub fn amend(tx: &Transaction<'_>, id: i64, response: &CapturedResponse) -> rusq
         response.note
     ])?;
     Ok(())
+}
+
+pub fn set_signature(
+    tx: &Transaction<'_>,
+    id: i64,
+    check: &SignatureCheck,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE captures SET signature = ?2 WHERE id = ?1")?
+        .execute(params![id, signature_json(check)])?;
+    Ok(())
+}
+
+fn signature_json(check: &SignatureCheck) -> String {
+    let (scheme, invalid) = (&check.scheme, check.invalid.as_ref());
+    let json = match invalid {
+        None => json!({ "scheme": scheme }),
+        Some(fault) => {
+            json!({ "scheme": scheme, "reason": fault.kind.as_str(), "detail": fault.detail })
+        }
+    };
+    json.to_string()
 }
 
 fn milliseconds(value: u64) -> i64 {

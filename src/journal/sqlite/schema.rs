@@ -5,12 +5,17 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkfl".
-pub const APPLICATION_ID: i64 = 0x686b_666c;
+/// `application_id` of a journal: "hkfm".
+pub const APPLICATION_ID: i64 = 0x686b_666d;
 
-/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfj" and "hkfk".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 4] =
-    [0x686b_6672, 0x686f_6f6b, 0x686b_666a, 0x686b_666b];
+/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfj", "hkfk" and "hkfl".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 5] = [
+    0x686b_6672,
+    0x686f_6f6b,
+    0x686b_666a,
+    0x686b_666b,
+    0x686b_666c,
+];
 
 /// The schema version that this program reads and writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -30,7 +35,7 @@ pub const MIGRATIONS: &[&str] = &[V1];
 /// `listed_failure_time` is when an imported delivery failed, as the portal listed it.
 ///
 /// The `response` of a bin is a `BinResponse` as JSON, or NULL if the listener's options choose it. `note` is what the user
-/// wrote about a capture.
+/// wrote about a capture, and `signature` a `SignatureCheck` as JSON.
 ///
 /// Ids are never reused: `deleted_ids` keeps the highest deleted ones.
 const V1: &str = "
@@ -106,6 +111,7 @@ const V1: &str = "
         action               TEXT,
         malformed            INTEGER NOT NULL,
         secret_ok            INTEGER,
+        signature            TEXT,
         response_status      INTEGER,
         response_duration_ms INTEGER NOT NULL,
         response_note        TEXT,

@@ -49,8 +49,12 @@ const captureList = new Picker($("list"), {
         ? h("span", { class: "badge warn" }, "malformed")
         : capture.secret_ok === false
           ? h("span", { class: "badge bad" }, "wrong secret")
-          : null,
-      capture.malformed || capture.secret_ok === false ? " " : null,
+          : capture.signature?.verified === false
+            ? h("span", { class: "badge bad" }, "invalid signature")
+            : capture.signature?.verified
+              ? h("span", { class: "badge good" }, "signed")
+              : null,
+      capture.malformed || capture.secret_ok === false || capture.signature ? " " : null,
       capture.pinned ? [h("span", { class: "badge pinned" }, "pinned"), " "] : null,
       capture.note ? [h("span", { class: "noted" }, ...shown(capture.note)), " "] : null,
       capture.type
@@ -243,12 +247,16 @@ function renderCapture() {
         ` after ${millis(response.duration_ms)}`,
         response.note && !capture.malformed ? [", ", ...shown(response.note)] : null,
         capture.secret_ok === true ? ", secret correct" : null,
+        capture.signature?.verified ? `, ${capture.signature.scheme} signature valid` : null,
       ),
     ),
     capture.malformed
       ? h("p", { class: "notice" }, "Malformed: ", ...shown(response.note || "the request is incomplete"), ". The bytes that were received are below.")
       : null,
     capture.secret_ok === false ? h("p", { class: "notice bad" }, "The secret was wrong or missing.") : null,
+    capture.signature?.verified === false && !capture.malformed
+      ? h("p", { class: "notice bad" }, `The ${capture.signature.scheme} signature is not valid: `, ...shown(capture.signature.detail), ". ", `${capture.signature.hint[0].toUpperCase()}${capture.signature.hint.slice(1)}.`)
+      : null,
     ...(capture.query.length ? [part("Query", capture.query.length, revealing, pairs(capture.query))] : []),
     part("Headers", capture.headers.length, capture.query.length ? [] : revealing, capture.headers.length ? pairs(capture.headers) : h("p", { class: "none" }, "No readable headers.")),
     bodyPart(),

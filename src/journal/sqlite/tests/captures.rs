@@ -6,10 +6,13 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
 use super::*;
-use crate::capture::{Body, Capture, CaptureRecord, CapturedResponse, EventName, Head};
+use crate::capture::{
+    Body, Capture, CaptureRecord, CapturedResponse, EventName, Head, SignatureCheck,
+};
 use crate::journal::{
     CaptureQuery, CaptureRules, CaptureStore, JournalError, Order, StoredCapture,
 };
+use crate::signature::{InvalidKind, InvalidSignature};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 const EVENT: &[u8] =
@@ -78,6 +81,10 @@ fn a_capture_comes_back_as_it_was_given() {
     let store = store(&bench, 10);
     let mut given = request("/hook?a=1");
     given.secret_ok = Some(false);
+    given.signature = Some(SignatureCheck {
+        scheme: "github".to_owned(),
+        invalid: Some(InvalidSignature::new(InvalidKind::Secret, "a \"b\"")),
+    });
     given.response.note = Some("by way of upstream".to_owned());
     let chunked = Body {
         bytes: EVENT.to_vec(),
