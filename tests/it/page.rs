@@ -801,14 +801,16 @@ fn bodies_are_shown_by_their_type() {
     browser.wait_for_text("#body", "Not formatted: not JSON");
 }
 
-/// The script of axe-core, a package for Node.js, in the folder that `AXE_CORE` names.
+/// The script of axe-core, which a Python package contains.
 fn axe_core() -> Option<String> {
-    let path = std::env::var("AXE_CORE").unwrap_or_else(|_| "node_modules/axe-core".to_owned());
-    let script = std::fs::read_to_string(format!("{path}/axe.min.js")).ok();
-    if script.is_none() {
-        crate::support::skipped("axe-core is not in the folder that AXE_CORE names");
-    }
-    script
+    const PACKAGE: &str = "axe_playwright_python";
+    let find = format!("import {PACKAGE}; print({PACKAGE}.__path__[0])");
+    let python = crate::support::python_with(PACKAGE)?;
+    let found = std::process::Command::new(python)
+        .args(["-c", &find])
+        .output();
+    let folder = String::from_utf8(found.unwrap().stdout).unwrap();
+    Some(std::fs::read_to_string(format!("{}/axe.min.js", folder.trim())).unwrap())
 }
 
 /// Problems that axe-core finds, as `rule: elements`.
@@ -909,11 +911,10 @@ fn touch_targets_are_large_on_a_phone() {
         return;
     };
     browser.size(390, 844);
-    // The lines of a body that can be collapsed are as high as its other lines.
     let small = || {
         browser.script(
             "return [...document.querySelectorAll('button, a[href], input:not([type=checkbox]), select, summary, [role=option]')]
-               .filter(target => target.checkVisibility() && !target.closest('.code'))
+               .filter(target => target.checkVisibility())
                .map(target => [target.outerHTML, target.getBoundingClientRect()])
                .filter(([, box]) => box.width < 44 || box.height < 44)
                .map(([html, box]) => `${box.width} x ${box.height}: ${html}`)",

@@ -280,19 +280,24 @@ fn commands_that_wait_for_input_say_so() {
         return;
     }
     let env = TestEnv::new();
-    let fire = [
-        "fire",
-        "account",
-        "created",
-        "--url",
-        "http://127.0.0.1:1/",
-        "--object",
-        "-",
-    ];
-    let shown = env.hookfire_on_terminal(&fire).run();
-    let words = "reading the object from stdin; Ctrl-D ends the input";
-    assert!(shown.stdout().contains(words), "{shown}");
-    let once = [&fire[..], &["--no-retry"]].concat();
-    let piped = env.hookfire(once).stdin("<account/>").run().assert_code(4);
-    assert!(!piped.stderr().contains("Ctrl-D"), "{piped}");
+    let url = ["--no-retry", "--url", "http://127.0.0.1:1/"];
+    let object = ["fire", "account", "created", "--object", "-"];
+    let event = ["fire", "--event", "-"];
+    let batch = ["fire", "--batch", "-"];
+    let import = ["failed", "import", "-"];
+    for (command, what) in [
+        ([&object[..], &url].concat(), "the object"),
+        ([&event[..], &url].concat(), "the event"),
+        (
+            [&batch[..], &url].concat(),
+            "events, one JSON object per line,",
+        ),
+        (import.to_vec(), "the list"),
+    ] {
+        let words = format!("reading {what} from stdin; Ctrl-D ends the input");
+        let shown = env.hookfire_on_terminal(&command).run();
+        assert!(shown.stdout().contains(&words), "{command:?}: {shown}");
+        let piped = env.hookfire(command).stdin("<account/>").run();
+        assert!(!piped.stderr().contains("Ctrl-D"), "{piped}");
+    }
 }
