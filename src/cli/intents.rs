@@ -149,6 +149,11 @@ const OPTIONS: &[Intent] = &[
         "`--background` makes one attempt, and leaves the others to `hookfire retry --due`",
     ),
     (
+        "retry",
+        &["--no-retry", "--once"],
+        "`retry` makes one attempt per delivery, unless `--retries` is given",
+    ),
+    (
         "captured replay",
         &["--url", "-u", "--target"],
         "`--to URL` says where to send it",
@@ -221,7 +226,7 @@ pub fn for_command(at: &Command, word: &str) -> Vec<String> {
     if let Some((_, _, hint)) = intended {
         return vec![(*hint).to_owned()];
     }
-    if path.is_empty() && (catalogue::TYPES.contains(&word.as_str()) || is_event(&word)) {
+    if path.is_empty() && (is_part_of_event(&word) || is_event(&word)) {
         return vec!["`hookfire fire TYPE ACTION` sends an event".to_owned()];
     }
     if path.is_empty() && is_url(&word) {
@@ -329,7 +334,8 @@ fn path(command: &Command) -> String {
 }
 
 fn command_line(group: &Command, name: &str) -> String {
-    format!("`{} {name}`", group.get_bin_name().unwrap_or_default())
+    let path = group.get_bin_name().unwrap_or("hookfire");
+    format!("`{path} {name}`")
 }
 
 fn visible(command: &Command) -> impl Iterator<Item = &Command> {
@@ -343,6 +349,12 @@ fn did_you_mean(found: &[String]) -> Vec<String> {
         Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
     };
     vec![format!("did you mean {words}?")]
+}
+
+fn is_part_of_event(word: &str) -> bool {
+    catalogue::EVENTS
+        .iter()
+        .any(|(event_type, action)| [*event_type, *action].contains(&word))
 }
 
 fn is_event(word: &str) -> bool {

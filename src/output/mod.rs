@@ -453,6 +453,13 @@ impl Ui {
     }
 }
 
+impl Drop for Ui {
+    /// The shell's prompt replaces what the next output would have replaced.
+    fn drop(&mut self) {
+        self.clear_transient();
+    }
+}
+
 fn paint(colors: bool, tone: Tone, text: &str) -> String {
     if !colors || text.is_empty() {
         return text.to_owned();

@@ -209,6 +209,8 @@ const MISTYPED: &[&str] = &[
     "diff 1 2",
     "init",
     "account.created",
+    "created account",
+    "failde",
     "http://127.0.0.1:1/",
     "failed lsit",
     "failed ls",
@@ -222,6 +224,7 @@ const MISTYPED: &[&str] = &[
     "listen --json",
     "fire account created --data x",
     "fire account created -d x",
+    "retry --all --no-retry",
     "retry 1 --to http://127.0.0.1:1/",
     "captured replay 1 --url http://127.0.0.1:1/",
     "failed list --from 2h",
@@ -278,6 +281,10 @@ fn mistyped_commands_get_a_suggestion() {
     hint: did you mean `hookfire config init`?
     $ hookfire account.created
     hint: `hookfire fire TYPE ACTION` sends an event
+    $ hookfire created account
+    hint: `hookfire fire TYPE ACTION` sends an event
+    $ hookfire failde
+    hint: did you mean `hookfire failed`?
     $ hookfire http://127.0.0.1:1/
     hint: `hookfire fire account created --url URL` sends an event to a URL
     $ hookfire failed lsit
@@ -304,6 +311,8 @@ fn mistyped_commands_get_a_suggestion() {
     hint: `--object FILE` reads the object's XML, `--event FILE` a whole document, `--batch FILE` many events
     $ hookfire fire account created -d x
     hint: `--object FILE` reads the object's XML, `--event FILE` a whole document, `--batch FILE` many events
+    $ hookfire retry --all --no-retry
+    hint: `retry` makes one attempt per delivery, unless `--retries` is given
     $ hookfire retry 1 --to http://127.0.0.1:1/
     hint: `--url URL` says where to send it
     $ hookfire captured replay 1 --url http://127.0.0.1:1/

@@ -254,6 +254,22 @@ fn progress_fits_the_terminal() {
 }
 
 #[test]
+fn no_progress_is_left_in_front_of_the_prompt() {
+    if !has_terminal() || !needs("timeout", &["--version"]) {
+        return;
+    }
+    let env = TestEnv::new();
+    let line = format!(
+        "timeout -s INT 1.5 '{}' retry --due --watch",
+        env!("CARGO_BIN_EXE_hookfire")
+    );
+    let shown = env.on_terminal(&line).run();
+    let last = shown.stdout().rsplit("\r\u{1b}[K").next().map(str::trim);
+    assert!(shown.stdout().contains("nothing is scheduled"), "{shown}");
+    assert_eq!(last, Some(""), "{shown}");
+}
+
+#[test]
 fn progress_never_shares_a_line_with_a_result() {
     if !has_terminal() {
         return;
