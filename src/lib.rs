@@ -18,7 +18,7 @@
 //! | `http` | the HTTP client: TLS, proxies, deadlines, error classification |
 //! | `config` | the configuration file |
 //! | `capture` | captured requests: model, masking, diff |
-//! | `delivery` | deliveries, attempts, targets, retry policy, webhook switches: records without I/O |
+//! | `delivery` | deliveries, payloads, attempts, targets, retry policy, webhook switches: records without I/O |
 //! | `signature` | signs and verifies webhooks, and explains a signature that does not match |
 //! | `document` | bodies that are XML or JSON, as a tree |
 //! | `event` | event documents: build, read, edit, samples |

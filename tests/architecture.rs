@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "capture/",
             "listener/",
             "output/",
+            "portal/",
             "secret/",
             "signature/",
             "web/",

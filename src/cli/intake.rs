@@ -4,6 +4,7 @@
 
 use crate::cli::settings;
 use crate::config::{Config, Endpoint, Settings};
+use crate::delivery::payload::Payload;
 use crate::error::{Failure, Kind};
 use crate::journal::{Import, Journal, NewDelivery};
 use crate::portal::failures::{ListError, PortalFailure};
@@ -11,7 +12,7 @@ use crate::secret::safe_url::BaseUrl;
 
 /// Failures that are imported in one commit.
 const MAX_BATCH: usize = 1_000;
-/// Bytes of events that wait for a commit.
+/// Bytes of payloads that wait for a commit.
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 const INCOMPLETE_HINT: &str =
@@ -45,19 +46,19 @@ impl<'a> FailureImport<'a> {
     pub fn push(&mut self, failed: PortalFailure) -> Result<(), Failure> {
         let (endpoint, settings) = endpoint_at(self.config, &failed.target.base).unzip();
         let settings = settings::with_endpoint(Settings::default(), settings);
-        self.waiting_bytes += failed.event.bytes().len();
+        self.waiting_bytes += failed.payload.bytes.len();
         self.waiting.push(Import {
             uuid: failed.uuid,
             failed_at: failed.at,
             listed_failure_time: failed.time,
             error: failed.error,
             delivery: NewDelivery {
-                event_type: failed.event.event_type().to_owned(),
-                action: failed.event.action().to_owned(),
-                event: failed.event.bytes().into(),
+                payload: Payload {
+                    kind: failed.payload.kind.in_format(settings.wire),
+                    ..failed.payload
+                },
                 endpoint: endpoint.map(str::to_owned),
                 target: failed.target,
-                body_format: settings.body_format(),
                 retry_policy: settings.retry_policy(),
             },
         });

@@ -140,8 +140,26 @@ const SYNONYMS: &[(&[&str], &str)] = &[
 const OPTIONS: &[Intent] = &[
     (
         "fire",
-        &["--data", "-d", "--body", "--payload", "--file", "-f"],
-        "`--object FILE` reads the object's XML, `--event FILE` a whole document, `--batch FILE` many events",
+        &[
+            "--data",
+            "-d",
+            "--data-binary",
+            "--json",
+            "--payload",
+            "--file",
+            "-f",
+        ],
+        "`--body FILE` sends any file, `--object FILE` an event with this object, `--batch FILE` many events",
+    ),
+    (
+        "fire",
+        &["-X", "--request"],
+        "`--method METHOD` sets the method",
+    ),
+    (
+        "fire",
+        &["--type", "--mime", "--media-type"],
+        "`--content-type TYPE` sets the content type; TYPE and ACTION need no option",
     ),
     (
         "fire",

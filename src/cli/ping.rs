@@ -56,7 +56,7 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     ctx.catch_interrupts()?;
     ctx.ui.detail(1, || request_head("GET", url, &[]));
 
-    let request = Request::for_delivery(&plan.target, &[], None);
+    let request = Request::for_delivery(&plan.target, "GET", &[], None);
     let completed = plan.client.send(request);
     let (duration, result) = (completed.duration, completed.result);
     let status = match &result {

@@ -114,11 +114,9 @@ pub fn event_name<'a>(
     event_type: &'a str,
     action: Option<&'a str>,
 ) -> Result<(&'a str, &'a str), Failure> {
-    if intents::is_url(event_type) || action.is_some_and(intents::is_url) {
-        return Err(Failure::usage("a URL is not the name of an event")
-            .hint("give the URL with `--url`: `hookfire fire account created --url URL`"));
-    }
+    refuse_url(event_type)?;
     if let Some(action) = action {
+        refuse_url(action)?;
         return Ok((event_type, action));
     }
     let parts = event_type.rsplit_once('.');
@@ -144,6 +142,15 @@ pub fn event_name<'a>(
     } else {
         failure.hint("write TYPE and ACTION; `hookfire events list` lists the events with samples")
     })
+}
+
+/// Refuses a URL as the type or action of an event.
+pub fn refuse_url(word: &str) -> Result<(), Failure> {
+    if intents::is_url(word) {
+        return Err(Failure::usage("a URL is not the name of an event")
+            .hint("give the URL with `--url`: `hookfire fire account created --url URL`"));
+    }
+    Ok(())
 }
 
 /// The most similar documented event, also in the wrong order.

@@ -1,20 +1,21 @@
 //! Deliveries and their attempts, as the journal stores them: records without I/O.
 //!
 //! No record contains a secret value: a target stores names and references of secrets, and an attempt's texts are
-//! masked. `retry_policy` decides what counts as delivered, `target` where a delivery goes, `switches` which events are
-//! sent, and `filter` selects deliveries.
+//! masked. `payload` is what is sent, `target` where a delivery goes; `retry_policy` decides what counts as delivered,
+//! `switches` which events are sent, and `filter` selects deliveries.
 
 pub mod filter;
+pub mod payload;
 pub mod retry_policy;
 pub mod switches;
 pub mod target;
 
 use std::time::Duration;
 
+use crate::delivery::payload::PayloadKind;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::delivery::target::Target;
-use crate::event::BodyFormat;
 use crate::text::named_enum;
 use crate::time::UnixMs;
 
@@ -108,19 +109,21 @@ pub struct LastError {
     pub message: String,
 }
 
-/// One event for one endpoint. The event document and the attempts are read separately.
+/// One payload for one endpoint. Its bytes and the attempts are read separately.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     /// The number that users type.
     pub id: i64,
     /// A UUIDv7, sent as `webhook-id` with every attempt.
     pub uuid: String,
-    pub event_type: String,
-    pub action: String,
+    /// Type and action of an event, or what names another payload in lists and filters.
+    pub event_type: Option<String>,
+    pub action: Option<String>,
     /// The configured endpoint's name; none for a plain URL.
     pub endpoint: Option<String>,
     pub target: Target,
-    pub body_format: BodyFormat,
+    pub payload_kind: PayloadKind,
+    pub method: String,
     pub retry_policy: RetryPolicy,
     pub status: Status,
     /// The switch that kept it from being sent.
@@ -139,6 +142,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// `application.created`; `-` if nothing names the payload.
+    pub fn name(&self) -> String {
+        payload::name(self.event_type.as_deref(), self.action.as_deref())
+    }
+
     /// The time that filters use: when it was delivered or last failed, else when it was accepted.
     pub fn finished_or_created_at(&self) -> UnixMs {
         self.finished_at.unwrap_or(self.created_at)

@@ -9,6 +9,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::config::Settings;
+use crate::delivery::Delivery;
+use crate::delivery::payload::PayloadKind;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::{MissingSecret, Resolved, Target};
 use crate::event::BodyFormat;
@@ -41,7 +43,8 @@ pub enum RetryMode {
 pub struct SendPlan {
     pub client: Client,
     pub target: Arc<Resolved>,
-    pub body_format: BodyFormat,
+    /// The body format of events, if it is not that of the delivery.
+    pub body_format: Option<BodyFormat>,
     pub policy: RetryPolicy,
     pub insecure: bool,
     /// Where it is sent, masked, if not to the delivery's own URL.
@@ -52,17 +55,18 @@ pub struct SendPlan {
 }
 
 impl SendPlan {
-    pub fn request(&self, uuid: &str, event: &[u8]) -> Request {
-        let headers = event_headers(uuid, self.body_format);
-        let body = self.body_format.body(event).into_owned();
-        Request::for_delivery(&self.target, &headers, Some(body))
+    pub fn request(&self, delivery: &Delivery, payload: &[u8]) -> Request {
+        let kind = delivery.payload_kind.clone().in_format(self.body_format);
+        let headers = payload_headers(&delivery.uuid, &kind);
+        let body = kind.request_body(payload).into_owned();
+        Request::for_delivery(&self.target, &delivery.method, &headers, Some(body))
     }
 }
 
 /// The headers that every delivery has.
-pub fn event_headers(uuid: &str, format: BodyFormat) -> Vec<(&'static str, String)> {
+pub fn payload_headers(uuid: &str, kind: &PayloadKind) -> Vec<(&'static str, String)> {
     vec![
-        ("content-type", format.content_type().to_owned()),
+        ("content-type", kind.content_type().to_owned()),
         ("webhook-id", uuid.to_owned()),
     ]
 }
@@ -141,7 +145,7 @@ impl Clients {
         Ok(SendPlan {
             client: self.client(target, options, idle_connections)?,
             target: Arc::new(resolved),
-            body_format: BodyFormat::default(),
+            body_format: None,
             policy,
             insecure: options.insecure && target.base.is_https(),
             sent_to: None,

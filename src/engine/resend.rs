@@ -69,15 +69,13 @@ impl Planner<'_> {
         let mut plan = self
             .clients
             .plan(self.env, &target, policy, &options, self.jobs)?;
-        plan.body_format = delivery.body_format;
         let mut withheld_secrets = Vec::new();
         if let Some((endpoint, _)) = &self.overrides.destination {
             plan.sent_to = Some(target.to_string());
             let missing = delivery.target.secrets_missing_in(&target);
             withheld_secrets = missing.into_iter().map(str::to_owned).collect();
             // Another endpoint may ask for another format.
-            let format = endpoint.and_then(|endpoint| endpoint.settings.wire);
-            plan.body_format = format.unwrap_or(delivery.body_format);
+            plan.body_format = endpoint.and_then(|endpoint| endpoint.settings.wire);
         }
         if self.scheduled {
             plan.mode = RetryMode::Schedule;

@@ -31,7 +31,7 @@ const MAX_LEASE_AGE: Duration = Duration::from_secs(LEASE_GRACE.as_secs() / 2);
 /// How often leases are renewed.
 const RENEW_INTERVAL: Duration = Duration::from_secs(LEASE_GRACE.as_secs() / 4);
 
-/// Event documents in memory at most, in bytes.
+/// Payloads in memory at most, in bytes.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Deliveries that may wait for their next attempt while new ones are taken. Tests use fewer.
@@ -63,7 +63,7 @@ struct Waiting {
 struct ClaimedAttempt {
     delivery: Box<Delivery>,
     condition: ClaimCondition,
-    event: Arc<[u8]>,
+    payload: Arc<[u8]>,
     plan: Arc<SendPlan>,
     /// Attempts before this one: of this run, or of all runs for a scheduled delivery.
     made: u32,
@@ -137,7 +137,7 @@ pub struct EventLoop<'r> {
     other_writes: usize,
     /// Writes of this round, which are submitted together.
     writes: Vec<(Write, Then)>,
-    /// Of all event documents in memory.
+    /// Of all payloads in memory.
     bytes: usize,
     window: ClaimWindow,
     /// The longest request timeout so far: a request may wait behind such a one.
@@ -411,15 +411,15 @@ impl<'r> EventLoop<'r> {
 
     fn accept(&mut self, delivery: NewDelivery, plan: Arc<SendPlan>, line: u64) -> bool {
         let attempt = self.new_attempt(&plan);
-        let (event, leased_at) = (Arc::clone(&delivery.event), self.elapsed());
-        self.bytes += event.len();
+        let (payload, leased_at) = (Arc::clone(&delivery.payload.bytes), self.elapsed());
+        self.bytes += payload.len();
         self.claiming += 1;
         self.write(Write::Accept(delivery, attempt), move |run, result| {
-            let bytes = event.len();
+            let bytes = payload.len();
             let attempt = |delivery| ClaimedAttempt {
                 delivery,
                 condition: ClaimCondition::Owned,
-                event,
+                payload,
                 plan,
                 made: 0,
                 leased_at,
@@ -456,7 +456,7 @@ impl<'r> EventLoop<'r> {
         self.ready.push_back(attempt);
     }
 
-    /// The commit of a claim has ended without one; `bytes` is the size of its event.
+    /// The commit of a claim has ended without one; `bytes` is the size of its payload.
     fn claim_failed(&mut self, bytes: usize) {
         self.claiming -= 1;
         self.window.committed();
@@ -465,8 +465,8 @@ impl<'r> EventLoop<'r> {
 
     /// Claims a delivery in the journal; returns false if it cannot be sent.
     fn claim(&mut self, id: i64, condition: ClaimCondition, made: u32) -> bool {
-        let (delivery, event) = match self.read(id, condition) {
-            Ok(Some((delivery, event))) => (delivery, Arc::<[u8]>::from(event)),
+        let (delivery, payload) = match self.read(id, condition) {
+            Ok(Some((delivery, payload))) => (delivery, Arc::<[u8]>::from(payload)),
             Ok(None) => {
                 self.lose_claim(id, condition);
                 return false;
@@ -490,12 +490,12 @@ impl<'r> EventLoop<'r> {
             condition,
             attempt: self.new_attempt(&plan),
         });
-        self.bytes += event.len();
+        self.bytes += payload.len();
         self.claiming += 1;
         let attempt = ClaimedAttempt {
             delivery: Box::new(delivery),
             condition,
-            event,
+            payload,
             plan,
             made,
             leased_at: self.elapsed(),
@@ -506,7 +506,7 @@ impl<'r> EventLoop<'r> {
         true
     }
 
-    /// A delivery with its event; none if it was deleted or changed since it was listed.
+    /// A delivery with its payload; none if it was deleted or changed since it was listed.
     fn read(
         &self,
         id: i64,
@@ -527,8 +527,8 @@ impl<'r> EventLoop<'r> {
         if !unchanged {
             return Ok(None);
         }
-        match journal.event(id) {
-            Ok(event) => Ok(Some((delivery, event))),
+        match journal.payload(id) {
+            Ok(payload) => Ok(Some((delivery, payload))),
             Err(_) if journal.delivery(id)?.is_none() => Ok(None),
             Err(e) => Err(e),
         }
@@ -539,7 +539,7 @@ impl<'r> EventLoop<'r> {
             attempt.delivery.attempt_count = number;
             return self.claim_succeeded(attempt);
         }
-        self.claim_failed(attempt.event.len());
+        self.claim_failed(attempt.payload.len());
         match result {
             Ok(_) => self.lose_claim(attempt.delivery.id, attempt.condition),
             Err(e) => self.halt(e),
@@ -615,7 +615,7 @@ impl<'r> EventLoop<'r> {
             delivery: &attempt.delivery,
             made: attempt.made,
         });
-        let request = attempt.plan.request(&attempt.delivery.uuid, &attempt.event);
+        let request = attempt.plan.request(&attempt.delivery, &attempt.payload);
         let waker = self.waker.clone();
         let client = attempt.plan.client;
         self.in_flight += 1;
@@ -698,7 +698,7 @@ impl<'r> EventLoop<'r> {
             next,
             ended_at,
         } = recording;
-        self.bytes -= attempt.event.len();
+        self.bytes -= attempt.payload.len();
         let mut delivery = attempt.delivery;
         let id = delivery.id;
         let contact = match (sent, outcome.http_status) {
@@ -808,7 +808,7 @@ impl<'r> EventLoop<'r> {
     fn withdraw(&mut self, attempt: ClaimedAttempt) {
         let delivery = &attempt.delivery;
         if let ClaimCondition::Scheduled { .. } = attempt.condition {
-            self.bytes -= attempt.event.len();
+            self.bytes -= attempt.payload.len();
             // The delivery is as it was before the claim, except for its attempt count.
             let slot = ScheduleSlot {
                 due: delivery.next_attempt_at.unwrap_or_else(|| self.now()),
@@ -895,7 +895,7 @@ impl<'r> EventLoop<'r> {
         for mut attempt in std::mem::take(&mut self.ready) {
             let id = attempt.delivery.id;
             if is_lost(id) {
-                self.bytes -= attempt.event.len();
+                self.bytes -= attempt.payload.len();
                 lost.push((id, attempt.condition));
                 continue;
             }

@@ -55,6 +55,11 @@ pub(super) fn root_element(text: &str, max_depth: usize) -> Result<Range<usize>,
     Ok(parse(text, max_depth)?.root_element().range())
 }
 
+/// Whether XML can contain all characters of the text.
+pub fn is_text(text: &str) -> bool {
+    forbidden_char(text).is_none()
+}
+
 /// The first character that XML 1.0 allows nowhere, with its byte offset.
 pub(super) fn forbidden_char(text: &str) -> Option<(usize, char)> {
     text.char_indices().find(|&(_, c)| !is_xml_char(c))

@@ -61,9 +61,10 @@ pub struct Request {
 }
 
 impl Request {
-    /// A delivery's request: POST with a body, else GET. The target's headers replace `headers` of the same name.
+    /// A request to a delivery's target, whose headers replace `headers` of the same name.
     pub fn for_delivery(
         target: &Resolved,
+        method: &str,
         headers: &[(&'static str, String)],
         body: Option<Vec<u8>>,
     ) -> Request {
@@ -77,7 +78,7 @@ impl Request {
             .chain(own);
         let all = all.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         Request {
-            method: if body.is_some() { "POST" } else { "GET" }.to_owned(),
+            method: method.to_owned(),
             url: target.url.clone(),
             headers: all.collect(),
             body,

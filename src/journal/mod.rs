@@ -93,8 +93,8 @@ pub trait Deliveries {
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError>;
     /// Finds the delivery with this uuid; ignores the case of its digits.
     fn delivery_by_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError>;
-    /// A delivery's event document; an error if the delivery does not exist.
-    fn event(&self, id: i64) -> Result<Vec<u8>, JournalError>;
+    /// The bytes of a delivery's payload; an error if the delivery does not exist.
+    fn payload(&self, id: i64) -> Result<Vec<u8>, JournalError>;
     /// A delivery's attempts, oldest first.
     fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError>;
     /// Id and attempt count of each delivery of a query.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::{JournalError, StoredCapture};
 use crate::capture::{BinResponse, CapturedResponse, INBOX, SignatureCheck};
 use crate::delivery::filter::Filter;
+use crate::delivery::payload::Payload;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::delivery::target::Target;
 use crate::delivery::{Delivery, LastError, Outcome, Status};
-use crate::event::BodyFormat;
 use crate::time::UnixMs;
 
 /// One change to the journal.
@@ -69,13 +69,10 @@ pub enum WriteResult {
 /// A delivery to add; the commit assigns its id and uuid.
 #[derive(Clone, Debug)]
 pub struct NewDelivery {
-    pub event_type: String,
-    pub action: String,
-    pub event: Arc<[u8]>,
+    pub payload: Payload,
     /// The configured endpoint's name; none for a plain URL.
     pub endpoint: Option<String>,
     pub target: Target,
-    pub body_format: BodyFormat,
     pub retry_policy: RetryPolicy,
 }
 

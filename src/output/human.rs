@@ -4,19 +4,26 @@ use std::fmt::Write as _;
 
 use super::rows::optional;
 use super::{Column, Tone, Ui};
+use crate::delivery::payload::{DEFAULT_METHOD, PayloadKind};
 use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
+use crate::document::pretty_json;
 use crate::engine::FinishedAttempt;
 use crate::event::{self, BodyFormat};
 use crate::http::status_text;
-use crate::text::count;
+use crate::text::{count, size};
 use crate::time::{UnixMs, ago, compact, local, measured, rfc3339, until};
 
 /// `#42 application.created → https://hooks.example.com/3scale?token=***`
 pub fn headline(delivery: &Delivery) -> String {
-    format!(
-        "#{} {}.{} → {}",
-        delivery.id, delivery.event_type, delivery.action, delivery.target
-    )
+    format!("{} → {}", title(delivery), delivery.target)
+}
+
+/// `#42 application.created`
+fn title(delivery: &Delivery) -> String {
+    match delivery.event_type {
+        Some(_) => format!("#{} {}", delivery.id, delivery.name()),
+        None => format!("#{}", delivery.id),
+    }
 }
 
 /// `#42 delivered, 2 attempts` or `#42 failed, 6 attempts: 503 Service Unavailable`
@@ -96,14 +103,14 @@ pub fn columns(with_status: bool, now: UnixMs) -> Vec<Column<'static, Delivery>>
     let status = |d: &Delivery| d.status.as_str().to_owned();
     vec![
         Col::text("ID", |d| format!("#{}", d.id)),
-        Col::text("EVENT", |d| format!("{}.{}", d.event_type, d.action)).whole(),
+        Col::text("EVENT", Delivery::name).whole(),
         Col::text("TO", |d| {
             d.endpoint.clone().unwrap_or_else(|| d.target.to_string())
         }),
         Col::csv("id", |d| d.id.to_string()),
         Col::csv("uuid", |d| d.uuid.clone()),
-        Col::csv("type", |d| d.event_type.clone()),
-        Col::csv("action", |d| d.action.clone()),
+        Col::csv("type", |d| optional(d.event_type.as_ref())),
+        Col::csv("action", |d| optional(d.action.as_ref())),
         Col::csv("endpoint", |d| optional(d.endpoint.as_ref())),
         Col::csv("url", |d| d.target.to_string()),
         if with_status {
@@ -164,13 +171,11 @@ pub fn page(
     ui: &Ui,
     delivery: &Delivery,
     attempts: &[Attempt],
-    document: &[u8],
+    payload: &[u8],
     now: UnixMs,
 ) -> String {
     let heading = |text: &str| ui.toned(Tone::Strong, &ui.untrusted(text));
-    let (event_type, action) = (&delivery.event_type, &delivery.action);
-    let title = heading(&format!("#{} {event_type}.{action}", delivery.id));
-    let mut page = format!("{title}\n");
+    let mut page = format!("{}\n", heading(&title(delivery)));
     for (name, value) in fields(ui, delivery, now) {
         let name = ui.toned(Tone::Faint, &format!("{name:<9}"));
         let _ = writeln!(page, "{name} {value}");
@@ -187,16 +192,26 @@ pub fn page(
         let text = ui.untrusted_document(text.trim_end());
         let _ = writeln!(page, "\n{title}\n{text}");
     }
+    let (name, shown) = match delivery.payload_kind {
+        PayloadKind::Event(_) => ("event", event::pretty(payload).ok()),
+        PayloadKind::Body { .. } => ("body", pretty_body(delivery.id, payload)),
+    };
     // A damaged document is shown unchanged, so that users can find the damage.
-    let shown =
-        event::pretty(document).unwrap_or_else(|_| String::from_utf8_lossy(document).into_owned());
-    let _ = write!(
-        page,
-        "\n{}\n{}",
-        heading("event"),
-        ui.untrusted_document(shown.trim_end())
-    );
+    let shown = shown.unwrap_or_else(|| String::from_utf8_lossy(payload).into_owned());
+    let shown = ui.untrusted_document(shown.trim_end());
+    let _ = write!(page, "\n{}\n{shown}", heading(name));
     page
+}
+
+/// JSON over several lines, or how to get a body that is not text; none for other text.
+fn pretty_body(id: i64, body: &[u8]) -> Option<String> {
+    if str::from_utf8(body).is_ok() {
+        return pretty_json(body);
+    }
+    let size = size(body.len() as u64);
+    Some(format!(
+        "{size}, not text; `hookfire journal show {id} --body > FILE` writes it"
+    ))
 }
 
 fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, String)> {
@@ -210,7 +225,17 @@ fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, Strin
         }
     };
     let url = ui.untrusted(&delivery.target.to_string()).into_owned();
-    let format = delivery.body_format;
+    let kind = &delivery.payload_kind;
+    let wire = match kind {
+        PayloadKind::Event(BodyFormat::Xml) => None,
+        PayloadKind::Event(format) => Some(format.as_str().to_owned()),
+        PayloadKind::Body { .. } => None,
+    };
+    let content_type = match kind {
+        PayloadKind::Event(_) => None,
+        PayloadKind::Body { content_type } => Some(ui.untrusted(content_type).into_owned()),
+    };
+    let method = (delivery.method != DEFAULT_METHOD).then(|| delivery.method.clone());
     let ended = match delivery.status {
         Status::Delivered => "delivered",
         _ => "failed",
@@ -221,10 +246,9 @@ fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, Strin
         ("endpoint", delivery.endpoint.clone()),
         ("url", Some(url)),
         ("uuid", Some(delivery.uuid.clone())),
-        (
-            "wire",
-            (format != BodyFormat::Xml).then(|| format.as_str().to_owned()),
-        ),
+        ("method", method),
+        ("wire", wire),
+        ("type", content_type),
         ("policy", Some(delivery.retry_policy.describe())),
         ("accepted", Some(when(delivery.created_at))),
         (ended, delivery.finished_at.map(when)),

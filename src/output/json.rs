@@ -6,8 +6,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::ErrorReport;
+use super::capture_json::BodyView;
+use crate::delivery::payload::PayloadKind;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Attempt, Delivery};
+use crate::event::BodyFormat;
 use crate::sanitize::visible_json;
 use crate::secret::Redactor;
 use crate::time::{duration_ms, rfc3339};
@@ -21,7 +24,9 @@ pub fn delivery_view(delivery: &Delivery) -> Value {
         "action": delivery.action,
         "endpoint": delivery.endpoint,
         "url": delivery.target.to_string(),
-        "wire": delivery.body_format.as_str(),
+        "method": delivery.method,
+        "content_type": delivery.payload_kind.content_type(),
+        "wire": delivery.payload_kind.event_format().map(BodyFormat::as_str),
         "status": delivery.status.as_str(),
         "ignored_by": delivery.ignored_by.map(Switch::as_str),
         "created_at": rfc3339(delivery.created_at),
@@ -43,10 +48,17 @@ pub fn delivery_with_attempts(delivery: &Delivery, attempts: &[Attempt]) -> Valu
     view
 }
 
-/// A delivery with its attempts and its event document.
-pub fn whole_delivery(delivery: &Delivery, attempts: &[Attempt], event: &[u8]) -> Value {
+/// A delivery with its attempts and its payload: `event`, or else `body` with its `body_encoding`.
+pub fn whole_delivery(delivery: &Delivery, attempts: &[Attempt], payload: &[u8]) -> Value {
     let mut view = delivery_with_attempts(delivery, attempts);
-    view["event"] = String::from_utf8_lossy(event).into();
+    match delivery.payload_kind {
+        PayloadKind::Event(_) => view["event"] = String::from_utf8_lossy(payload).into(),
+        PayloadKind::Body { .. } => {
+            let body = BodyView::new(payload);
+            view["body"] = body.text().into();
+            view["body_encoding"] = body.encoding().into();
+        }
+    }
     view
 }
 

@@ -14,7 +14,9 @@ use super::captures::deleted;
 use super::list::{MAX_LIST_BYTES, Page, Words, page_size};
 use super::{ApiResult, Web, WebState, blocking, json_response};
 use crate::delivery::filter::Filter;
+use crate::delivery::payload::PayloadKind;
 use crate::delivery::{Delivery, Status};
+use crate::document::pretty_json;
 use crate::error::Failure;
 use crate::event;
 use crate::journal::{Cursor, DeliveryList, DeliveryVersion, Journal, Query as DeliveryQuery};
@@ -25,6 +27,9 @@ const FAILED: [Status; 2] = [Status::Failed, Status::Interrupted];
 
 /// Deliveries read at a time while filtering.
 const FILTER_PAGE_SIZE: usize = 500;
+
+/// Longer bodies are shown as they are.
+const MAX_PRETTY_BYTES: usize = 8 * 1024 * 1024;
 
 /// The page waits for all of them.
 const MAX_RETRIES_PER_CALL: usize = 20;
@@ -120,11 +125,14 @@ fn newest(
 
 /// What the list shows of a delivery.
 fn searchable(delivery: &Delivery) -> String {
-    let (event_type, action) = (&delivery.event_type, &delivery.action);
+    let (event_type, action) = (delivery.event_type.as_deref(), delivery.action.as_deref());
     let error = delivery.last_error.as_ref();
     format!(
-        "#{} {event_type}.{action} {event_type} {action} {} {} {} {} {}",
+        "#{} {} {} {} {} {} {} {} {}",
         delivery.id,
+        delivery.name(),
+        event_type.unwrap_or_default(),
+        action.unwrap_or_default(),
         delivery.status.as_str(),
         delivery.endpoint.as_deref().unwrap_or_default(),
         delivery.target,
@@ -152,9 +160,13 @@ async fn show(State(state): Web, Path(id): Path<i64>) -> ApiResult {
         .respond(move |_, journal| {
             let delivery = journal.delivery(id)?;
             let delivery = delivery.ok_or_else(|| Failure::no_delivery(id))?;
-            let (attempts, document) = (journal.attempts(id)?, journal.event(id)?);
-            let view = whole_delivery(&delivery, &attempts, &document);
-            let pretty = event::pretty(&document).ok();
+            let (attempts, payload) = (journal.attempts(id)?, journal.payload(id)?);
+            let view = whole_delivery(&delivery, &attempts, &payload);
+            let pretty = match delivery.payload_kind {
+                PayloadKind::Event(_) => event::pretty(&payload).ok(),
+                PayloadKind::Body { .. } if payload.len() > MAX_PRETTY_BYTES => None,
+                PayloadKind::Body { .. } => pretty_json(&payload),
+            };
             Ok(json!({ "delivery": view, "pretty": pretty }))
         })
         .await

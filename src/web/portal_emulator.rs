@@ -228,9 +228,11 @@ fn next_part(
 ) -> Result<(Vec<u8>, Option<SentList>), Failure> {
     let page = journal.page(&failed_deliveries(None), list.after, PAGE_SIZE)?;
     for delivery in &page {
-        let event = journal.event(delivery.id)?;
+        let payload = journal.payload(delivery.id)?;
         let time = rfc3339_seconds(delivery.finished_or_created_at());
-        let pushed = list.writer.push(&FailureEntry::of(delivery, &time, &event));
+        let pushed = list
+            .writer
+            .push(&FailureEntry::of(delivery, &time, &payload));
         pushed.map_err(|e| Failure::from_error(Kind::Journal, e))?;
         list.after = Some(Cursor::after(delivery));
         if list.writer.out().len() > PART_BYTES {

@@ -13,11 +13,11 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::capture::{Body as CapturedBody, Capture, CapturedResponse, INBOX};
+use crate::delivery::payload::Payload;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
 use crate::delivery::{AttemptError, ErrorKind, Outcome};
 use crate::env::SystemClock;
-use crate::event::BodyFormat;
 use crate::journal::{
     AttemptResult, CaptureStore as _, JournalCaptureStore, NewAttempt, NewDelivery, NextStep,
     Write, WriteResult,
@@ -116,12 +116,9 @@ impl TestWeb {
         let journal = open(&self.folder);
         let target = Target::from_url("http://127.0.0.1:1/hook?token=canary").unwrap();
         let new = NewDelivery {
-            event_type: "application".to_owned(),
-            action: "created".to_owned(),
-            event: EVENT.into(),
+            payload: Payload::unchecked_event("application", "created", EVENT),
             endpoint: None,
             target,
-            body_format: BodyFormat::Xml,
             retry_policy: RetryPolicy::default(),
         };
         let attempt = NewAttempt {

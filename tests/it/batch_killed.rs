@@ -201,7 +201,7 @@ fn lines() -> String {
 fn lines_in_journal(env: &TestEnv) -> BTreeSet<usize> {
     let journal = rusqlite::Connection::open(env.journal_path()).expect("a journal");
     let mut events = journal
-        .prepare("SELECT event FROM deliveries")
+        .prepare("SELECT payload FROM deliveries")
         .expect("its table");
     let line = |event: Vec<u8>| {
         let event = String::from_utf8(event).expect("XML");

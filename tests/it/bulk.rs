@@ -18,7 +18,7 @@ pub fn many_delivered(env: &TestEnv) -> Connection {
         .assert_code(0);
     let journal = Connection::open(env.journal_path()).unwrap();
     let columns = "type, action, url, params, headers, retries, retry_interval_ms, success_statuses, status, created_at,
-         finished_at, attempt_count, body_format, event";
+         finished_at, attempt_count, method, body_format, payload";
     journal
         .execute_batch(&format!(
             "WITH RECURSIVE ids (id) AS (VALUES (2) UNION ALL SELECT id + 1 FROM ids WHERE id < {ROWS})

@@ -50,6 +50,7 @@ mod network_errors;
 mod output;
 mod page;
 mod page_security;
+mod payload;
 mod portal;
 mod proxies;
 mod recovery;

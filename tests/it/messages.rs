@@ -308,9 +308,9 @@ fn mistyped_commands_get_a_suggestion() {
     $ hookfire listen --json
     hint: write `-o ndjson`
     $ hookfire fire account created --data x
-    hint: `--object FILE` reads the object's XML, `--event FILE` a whole document, `--batch FILE` many events
+    hint: `--body FILE` sends any file, `--object FILE` an event with this object, `--batch FILE` many events
     $ hookfire fire account created -d x
-    hint: `--object FILE` reads the object's XML, `--event FILE` a whole document, `--batch FILE` many events
+    hint: `--body FILE` sends any file, `--object FILE` an event with this object, `--batch FILE` many events
     $ hookfire retry --all --no-retry
     hint: `retry` makes one attempt per delivery, unless `--retries` is given
     $ hookfire retry 1 --to http://127.0.0.1:1/
@@ -346,7 +346,7 @@ fn mistyped_commands_get_a_suggestion() {
     hint: write TYPE and ACTION; `hookfire events list` lists the events with samples
     $ hookfire fire
     hint: `hookfire fire account created` sends a sample; `hookfire events list` lists the events
-    hint: `--event FILE` sends a document, `--batch FILE` many events
+    hint: `--body FILE` sends any file, `--event FILE` an event document, `--batch FILE` many events
     $ hookfire failed list -o jsno
     hint: did you mean `json`?
     ");

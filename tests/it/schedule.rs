@@ -699,10 +699,10 @@ fn copy(journal: &rusqlite::Connection, id: i64, number: u32) {
     let copied = journal
         .execute(
             "INSERT INTO deliveries (id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms,
-                 success_statuses, status, created_at, next_attempt_at, attempt_count, event, body_format)
+                 success_statuses, status, created_at, next_attempt_at, attempt_count, payload, method, body_format)
              SELECT (SELECT max(id) + 1 FROM deliveries), substr(uuid, 1, 30) || printf('%06d', ?2), type, action, endpoint,
                  url, params, headers, retries, retry_interval_ms, success_statuses, status, created_at, next_attempt_at,
-                 attempt_count, event, body_format FROM deliveries WHERE id = ?1",
+                 attempt_count, payload, method, body_format FROM deliveries WHERE id = ?1",
             (id, number),
         )
         .unwrap();

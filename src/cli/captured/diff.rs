@@ -9,7 +9,7 @@ use crate::capture::{Mask, is_hop_by_hop};
 use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::delivery::target::{Param, Value};
-use crate::engine::plan::event_headers;
+use crate::engine::plan::payload_headers;
 use crate::error::Failure;
 use crate::event;
 use crate::exit::Exit;
@@ -90,6 +90,8 @@ struct ComparedRequest {
     /// Labels, such as `query token` and `header x-source`, and values in order.
     fields: Vec<(String, FieldValue)>,
     body: Vec<u8>,
+    /// Whether it is a delivery of an event.
+    is_event: bool,
 }
 
 struct FieldValue {
@@ -107,7 +109,7 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         SideId::Delivery(id) => ComparedRequest::delivery(&*journal, id),
     };
     let (mut a, mut b) = (read(args.a)?, read(args.b)?);
-    if args.a.is_delivery() || args.b.is_delivery() {
+    if a.is_event || b.is_event {
         // A delivery's event is compared with the event in the request, XML or form.
         a.body = event::extract_xml(&a.body).into_owned();
         b.body = event::extract_xml(&b.body).into_owned();
@@ -133,6 +135,7 @@ impl ComparedRequest {
         let mut request = ComparedRequest {
             fields: Vec::new(),
             body,
+            is_event: false,
         };
         request.add("method".to_owned(), method.to_owned(), Some(method));
         request.add("path".to_owned(), path.to_owned(), Some(path));
@@ -173,7 +176,9 @@ impl ComparedRequest {
             .delivery(id)?
             .ok_or_else(|| Failure::no_delivery(id))?;
         let target = &delivery.target;
-        let mut request = ComparedRequest::new("POST", target.base.path(), journal.event(id)?);
+        let mut request =
+            ComparedRequest::new(&delivery.method, target.base.path(), journal.payload(id)?);
+        request.is_event = delivery.payload_kind.event_format().is_some();
         for param in &target.params {
             let (shown, known) = shown_and_known(param);
             request.add(format!("query {}", param.name), shown, known);
@@ -182,7 +187,7 @@ impl ComparedRequest {
             let (shown, known) = shown_and_known(header);
             request.add_header(&header.name, shown, known);
         }
-        for (name, value) in event_headers(&delivery.uuid, delivery.body_format) {
+        for (name, value) in payload_headers(&delivery.uuid, &delivery.payload_kind) {
             let mut own = target.headers.iter();
             if !own.any(|header| header.name.eq_ignore_ascii_case(name)) {
                 request.add_header(name, value.clone(), Some(&value));

@@ -1,9 +1,9 @@
 //! `hookfire failed show`
 
-use clap::{Args, ValueHint};
+use clap::Args;
 
-use crate::cli::args::{PageOutput, parse_id};
 use crate::cli::context::Context;
+use crate::cli::journal::show::DeliveryPageArgs;
 use crate::cli::{journal, selection};
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -14,22 +14,19 @@ Examples:
     $ hookfire failed show 42
   Print the body of the endpoint's last response, for a script:
     $ hookfire failed show 42 -o json | jq -r '.attempts[-1].response_body'
-  Write the event's document, byte for byte:
-    $ hookfire failed show 42 -o xml > event.xml";
+  Write what could not be delivered, byte for byte:
+    $ hookfire failed show 42 --body > event.xml";
 
-/// Show a failed delivery: attempts, errors, response and event
+/// Show a failed delivery: attempts, errors, response and payload
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct FailedShowArgs {
-    /// The delivery, such as 42 or '#42'
-    #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other)]
-    id: i64,
     #[command(flatten)]
-    output: PageOutput,
+    page: DeliveryPageArgs,
 }
 
 pub(super) fn run(args: &FailedShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let journal = ctx.readable_journal()?;
-    let delivery = selection::in_failed_list(&*journal, args.id)?;
-    journal::show::page(ctx, &*journal, &delivery, args.output.format())
+    let delivery = selection::in_failed_list(&*journal, args.page.id)?;
+    journal::show::page(ctx, &*journal, &delivery, &args.page)
 }

@@ -8,8 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::batch_line::BatchLine;
+use super::destination::FireTarget;
 use super::lines::{self, Line, Lines, MAX_LINE_BYTES};
-use super::{FireArgs, FireTarget, background};
+use super::{FireArgs, background, payload};
 use crate::cli::context::Context;
 use crate::cli::report::{RunReport, Style, run_engine};
 use crate::cli::settings;
@@ -85,7 +86,7 @@ fn open(
 }
 
 fn cannot_read(file: &Path, error: std::io::Error) -> Failure {
-    let name = super::file_name(file);
+    let name = payload::file_name(file);
     Failure::from_error(Kind::Error, error).context(format!("cannot read {name}"))
 }
 
@@ -152,10 +153,11 @@ impl<'a> Batch<'a> {
         let line_object = BatchLine::parse(line)?;
         let route = self.route_of(&line_object)?;
         let (destination, plan) = &*route;
-        let order = destination.settings.element_order;
-        let event = line_object.event(self.ctx, &self.args.sample, order, number)?;
-        let delivery = destination.delivery(&event);
-        Ok(match destination.stopped_by(&event, self.args) {
+        let settings = &destination.settings;
+        let payload = line_object.payload(self.ctx, &self.args.sample, settings, number)?;
+        let stopped_by = destination.stopped_by(&payload, self.args);
+        let delivery = destination.delivery(payload);
+        Ok(match stopped_by {
             Some(by) => SourceItem::Ignore {
                 delivery,
                 by,

@@ -7,10 +7,13 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::{Map, Value};
 
+use super::payload;
 use crate::cli::context::Context;
 use crate::cli::sample::{SampleArgs, SamplePurpose};
+use crate::cli::settings::FireSettings;
+use crate::delivery::payload::Payload;
 use crate::error::Failure;
-use crate::event::{ElementOrder, Event, Object};
+use crate::event::{Event, Object};
 use crate::text;
 
 /// `{"type": "account", "action": "created", "set": {"org_name": "Acme"}}`
@@ -51,13 +54,14 @@ impl BatchLine {
     }
 
     /// Builds the event. Samples differ from line to line.
-    pub fn event(
+    pub fn payload(
         &self,
         ctx: &Context<'_>,
         sample: &SampleArgs,
-        order: ElementOrder,
+        settings: &FireSettings<'_>,
         number: u64,
-    ) -> Result<Event, Failure> {
+    ) -> Result<Payload, Failure> {
+        let order = settings.element_order;
         let (event_type, action) = (&self.event_type, &self.action);
         let mut object = match (&self.object, &self.object_file) {
             (Some(_), Some(_)) => {
@@ -65,8 +69,8 @@ impl BatchLine {
             }
             (Some(object), None) => Object::parse(object.as_bytes())
                 .map_err(|e| Failure::from(e).context("its `object` cannot be sent".to_owned()))?,
-            (None, Some(path)) => Object::parse(&super::read(path, ctx, "an object")?)
-                .map_err(|e| super::in_file(e, "object", path))?,
+            (None, Some(path)) => Object::parse(&payload::read(path, ctx, "an object")?)
+                .map_err(|e| payload::in_file(e, "object", path))?,
             (None, None) => {
                 sample.object(ctx, event_type, action, order, SamplePurpose::Line(number))?
             }
@@ -81,7 +85,8 @@ impl BatchLine {
         let changes: Vec<_> = changes.collect::<Result<_, _>>()?;
         let changes: Vec<(&str, &str)> = changes.iter().map(|(p, v)| (*p, &**v)).collect();
         object.set_all(&changes)?;
-        Ok(Event::build(event_type, action, &object, order)?)
+        let event = Event::build(event_type, action, &object, order)?;
+        Ok(Payload::event(&event, settings.body_format))
     }
 }
 

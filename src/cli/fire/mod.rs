@@ -1,39 +1,43 @@
-//! `hookfire fire`: builds an event and sends it; with `--batch`, sends many.
+//! `hookfire fire`: sends an event or another payload; with `--batch`, sends many.
+//!
+//! `payload` reads or builds what is sent, `destination` decides where and how, and the engine sends it. `batch` does the same
+//! for each line of a file.
 
 mod background;
 mod batch;
 mod batch_line;
+mod body;
+mod destination;
 mod lines;
+mod payload;
 mod refused;
+mod unsent;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueHint};
 
 use super::args::{
-    Format, OriginArgs, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs,
-    WireArgs, whole_number,
+    OriginArgs, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs, WireArgs,
+    whole_number,
 };
 use super::context::{Context, request_head};
-use super::portal::{self, PortalArgs};
+use super::portal::PortalArgs;
 use super::report::{self, RunReport, Style, run_engine};
-use super::sample::{SampleArgs, SamplePurpose, event_name};
-use crate::cli::settings::{self, Chosen, FireSettings};
-use crate::config::Settings;
-use crate::delivery::switches::Switch;
+use super::sample::SampleArgs;
+use crate::cli::settings;
+use crate::delivery::payload::Payload;
 use crate::delivery::{Delivery, Status};
-use crate::engine::plan::event_headers;
+use crate::engine::plan::payload_headers;
 use crate::engine::{Claims, Inbox, RetryMode, RunLimits, SendPlan, Source, SourceItem};
-use crate::error::{Failure, Kind};
-use crate::event::{ElementOrder, Event, Object, pretty};
+use crate::error::Failure;
 use crate::exit::Exit;
-use crate::journal::{NewDelivery, Write, WriteResult};
-use crate::text;
-use crate::time::compact;
+use crate::journal::NewDelivery;
 
-/// Larger events and objects are not read.
-const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
+use body::BodyArgs;
+use destination::FireTarget;
+use payload::PayloadSource;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,6 +51,9 @@ Examples:
     $ hookfire fire account updated -e staging --portal-object 42
   Send a whole event document byte for byte, read from stdin:
     $ hookfire fire --event - -e staging
+  Send any other payload: the exact bytes of a file, here with another method:
+    $ hookfire fire --body order.json -e staging
+    $ hookfire fire photo uploaded --body photo.png --method PUT --url http://127.0.0.1:8080/photos
   Send it like an old 3scale: action before type, in a form:
     $ hookfire fire application key_created -e staging --auth-mode oauth --compat porta --wire form
   Do not wait for retries; `hookfire retry --due` makes them:
@@ -57,15 +64,17 @@ Examples:
   Show what would be sent, and send nothing:
     $ hookfire fire account created -e staging --dry-run";
 
-/// Send an event, and retry until it is delivered
+/// Send an event or another payload, and retry until it is delivered
 ///
-/// hookfire records the event in the journal, then sends it. It is delivered if the endpoint responds with 200 (or a status of
+/// hookfire records the payload in the journal, then sends it. It is delivered if the endpoint responds with 200 (or a status of
 /// --success); otherwise hookfire retries 5 times, 60 seconds apart. After that it is in the failed list, and `hookfire retry`
 /// sends it again. On a terminal, and unless you set --retries or --retry-interval, hookfire does not retry if nothing listens
 /// at a port of this machine.
 ///
 /// With --background, hookfire makes one attempt. If it fails, the next attempt is scheduled in the journal and the exit code is
 /// 0. No daemon makes it: run `hookfire retry --due` from a timer, or `hookfire retry --due --watch`.
+///
+/// An event is an XML document such as 3scale sends. --body sends any other payload without changing a byte.
 ///
 /// Each delivery has a uuid, which all its attempts carry in the header `webhook-id`.
 ///
@@ -109,6 +118,8 @@ pub struct FireArgs {
     /// Set a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)
     #[arg(long, value_name = "PATH=VALUE", value_hint = ValueHint::Other, help_heading = "Event")]
     set: Vec<String>,
+    #[command(flatten)]
+    body: BodyArgs,
     /// Send the events in this file (- = stdin), one JSON object per line
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Batch", conflicts_with_all = [
         "event_type", "action", "object", "event", "set", "portal_object", "portal_account",
@@ -149,86 +160,6 @@ pub struct FireArgs {
     output: ReportOutput,
 }
 
-/// Where events are sent and how; resolved once.
-struct FireTarget<'a> {
-    settings: FireSettings<'a>,
-    mode: RetryMode,
-}
-
-impl<'a> FireTarget<'a> {
-    fn resolve(
-        args: &FireArgs,
-        ctx: &Context<'_>,
-        chosen: Chosen<'a>,
-    ) -> Result<FireTarget<'a>, Failure> {
-        let mut options = [args.transport.settings(), args.wire.settings()]
-            .iter()
-            .fold(args.retry_policy.settings(), Settings::or);
-        if args.no_retry {
-            if ctx.is_flag("retries") {
-                return Err(Failure::usage(
-                    "`--retries` and `--no-retry` cannot be used together",
-                ));
-            }
-            options.retries = Some(0);
-        }
-        let settings = FireSettings::new(chosen, options);
-        let mode = if args.background && settings.policy.retries > 0 {
-            RetryMode::Schedule
-        } else if args.batch.is_none() && ctx.ui.is_interactive() && refused::ends(&settings) {
-            RetryMode::WaitUnlessRefused
-        } else {
-            RetryMode::Wait
-        };
-        Ok(FireTarget { settings, mode })
-    }
-
-    /// The name of the configured endpoint; none for a bare URL.
-    fn endpoint(&self) -> Option<&str> {
-        self.settings.endpoint.map(|(name, _)| name)
-    }
-
-    /// Looks up secrets and sets up the connection.
-    fn plan(&self, ctx: &Context<'_>, jobs: usize) -> Result<SendPlan, Failure> {
-        let settings = &self.settings;
-        if self.mode == RetryMode::Schedule {
-            background::refuse_literal_secrets(settings)?;
-        }
-        let plan = ctx.clients.plan(
-            &ctx.env,
-            &settings.target,
-            settings.policy.clone(),
-            &settings.transport,
-            jobs,
-        )?;
-        Ok(SendPlan {
-            body_format: settings.body_format,
-            mode: self.mode,
-            ..plan
-        })
-    }
-
-    fn delivery(&self, event: &Event) -> NewDelivery {
-        NewDelivery {
-            event_type: event.event_type().to_owned(),
-            action: event.action().to_owned(),
-            event: event.bytes().into(),
-            endpoint: self.endpoint().map(str::to_owned),
-            target: self.settings.target.clone(),
-            body_format: self.settings.body_format,
-            retry_policy: self.settings.policy.clone(),
-        }
-    }
-
-    /// The switch that stops the event, unless `--force` is given.
-    fn stopped_by(&self, event: &Event, args: &FireArgs) -> Option<Switch> {
-        let (event_type, action) = (event.event_type(), event.action());
-        let switches = &self.settings.switches;
-        let decision = switches.decide(event_type, action, args.origin.source());
-        decision.err().filter(|_| !args.force)
-    }
-}
-
 pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     match &args.batch {
         Some(file) => batch::run(args, file, ctx),
@@ -244,33 +175,39 @@ fn fire(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
                 .hint("`--batch FILE` sends many events"));
         }
     }
-    let name = match &args.event {
-        Some(_) => None,
-        None => Some(name(args)?),
-    };
+    let source = PayloadSource::new(args, ctx)?;
     let chosen = settings::chosen(ctx, &args.target)?;
     let destination = FireTarget::resolve(args, ctx, chosen)?;
     let settings = &destination.settings;
-    let event = match (&args.event, name) {
-        (Some(file), _) => document(file, args, ctx)?,
-        (None, name) => built(name.unwrap_or_default(), args, ctx, settings.element_order)?,
-    };
-    let delivery = destination.delivery(&event);
-    if let Some(switch) = destination.stopped_by(&event, args) {
-        return ignore(args, ctx, &destination, delivery, switch);
+    let payload = source.read(args, ctx, settings)?;
+    let stopped_by = destination.stopped_by(&payload, args);
+    let delivery = destination.delivery(payload);
+    if let Some(switch) = stopped_by {
+        return unsent::ignore(args, ctx, &destination, delivery, switch);
     }
     let plan = destination.plan(ctx, 1)?;
     if args.dry_run {
-        return dry_run(ctx, &delivery, args.output.format());
+        return unsent::dry_run(ctx, &delivery, args.output.format());
     }
     ctx.warn_of_exposure(&settings.target, &settings.transport);
+    show_details(ctx, &delivery);
+    send(args, ctx, delivery, plan)
+}
+
+/// Prints the request with `-v`, its payload too with `-vv`.
+fn show_details(ctx: &Context<'_>, delivery: &NewDelivery) {
+    let Payload {
+        kind,
+        method,
+        bytes,
+        ..
+    } = &delivery.payload;
     ctx.ui.detail(1, || {
-        let headers = event_headers("(the delivery's uuid)", settings.body_format);
-        request_head("POST", &settings.target, &headers)
+        let headers = payload_headers("(the delivery's uuid)", kind);
+        request_head(method, &delivery.target, &headers)
     });
     ctx.ui
-        .detail(2, || String::from_utf8_lossy(event.bytes()).into_owned());
-    send(args, ctx, delivery, plan)
+        .detail(2, || String::from_utf8_lossy(bytes).into_owned());
 }
 
 fn send(
@@ -284,7 +221,7 @@ fn send(
     let journal = ctx.journal()?;
     ctx.catch_interrupts()?;
     let report = RunReport::new(ctx, &*journal, format, Style::Single);
-    let mut source = OneEvent {
+    let mut source = OnePayload {
         delivery: Some(delivery),
         plan: Arc::new(plan),
     };
@@ -316,13 +253,13 @@ fn send(
     report::single(ctx, &*journal, &delivery, format, next_steps)
 }
 
-/// The engine's source for a single event.
-struct OneEvent {
+/// The engine's source for a single payload.
+struct OnePayload {
     delivery: Option<NewDelivery>,
     plan: Arc<SendPlan>,
 }
 
-impl Source for OneEvent {
+impl Source for OnePayload {
     fn next(&mut self) -> SourceItem {
         match self.delivery.take() {
             Some(delivery) => SourceItem::New {
@@ -337,185 +274,4 @@ impl Source for OneEvent {
     fn plan(&mut self, _: &Delivery) -> Option<Arc<SendPlan>> {
         Some(Arc::clone(&self.plan))
     }
-}
-
-/// The type and action of the event to build.
-fn name(args: &FireArgs) -> Result<(&str, &str), Failure> {
-    match &args.event_type {
-        Some(event_type) => event_name(event_type, args.action.as_deref()),
-        None => Err(Failure::usage("no event is given")
-            .hint("`hookfire fire account created` sends a sample; `hookfire events list` lists the events")
-            .hint("`--event FILE` sends a document, `--batch FILE` many events")),
-    }
-}
-
-/// The event document of `--event`.
-fn document(file: &Path, args: &FireArgs, ctx: &Context<'_>) -> Result<Event, Failure> {
-    args.sample.refuse_beside(ctx, "--event")?;
-    if ctx.is_flag("compat") {
-        return Err(Failure::usage(
-            "`--compat` cannot order the fields of `--event`, which is sent byte for byte",
-        ));
-    }
-    let document = read(file, ctx, "the event")?;
-    Event::from_document(document).map_err(|e| in_file(e, "event", file))
-}
-
-fn built(
-    (event_type, action): (&str, &str),
-    args: &FireArgs,
-    ctx: &Context<'_>,
-    compat: ElementOrder,
-) -> Result<Event, Failure> {
-    let mut object = match (&args.object, args.portal_object) {
-        (None, Some(id)) => {
-            args.sample.refuse_beside(ctx, "--portal-object")?;
-            portal::fetch(
-                event_type,
-                id,
-                args.portal_account,
-                (&args.portal, &args.transport),
-                ctx,
-            )?
-        }
-        (Some(path), _) => {
-            args.sample.refuse_beside(ctx, "--object")?;
-            Object::parse(&read(path, ctx, "the object")?)
-                .map_err(|e| in_file(e, "object", path))?
-        }
-        (None, None) => args
-            .sample
-            .object(ctx, event_type, action, compat, SamplePurpose::Fire)?,
-    };
-    let changes = args.set.iter().map(|change| {
-        let parts = change.split_once('=');
-        parts.ok_or_else(|| Failure::usage(format!("`--set` takes PATH=VALUE, not `{change}`")))
-    });
-    object.set_all(&changes.collect::<Result<Vec<_>, _>>()?)?;
-    Ok(Event::build(event_type, action, &object, compat)?)
-}
-
-fn read(path: &Path, ctx: &Context<'_>, what: &str) -> Result<Vec<u8>, Failure> {
-    let read = if path == Path::new("-") {
-        ctx.ui.reads_stdin(what);
-        text::read_whole(std::io::stdin().lock(), MAX_DOCUMENT_BYTES)
-    } else {
-        text::read_file(path, MAX_DOCUMENT_BYTES)
-    };
-    read.map_err(|e| {
-        Failure::from_error(Kind::Error, e).context(format!("cannot read {}", file_name(path)))
-    })
-}
-
-fn file_name(path: &Path) -> String {
-    if path == Path::new("-") {
-        "stdin".to_owned()
-    } else {
-        format!("`{}`", path.display())
-    }
-}
-
-fn in_file(error: impl Into<anyhow::Error>, what: &str, path: &Path) -> Failure {
-    let name = file_name(path);
-    Failure::from_error(Kind::Usage, error).context(format!("the {what} in {name} cannot be sent"))
-}
-
-/// Records an event that a webhook switch stops, and says which.
-fn ignore(
-    args: &FireArgs,
-    ctx: &Context<'_>,
-    destination: &FireTarget<'_>,
-    delivery: NewDelivery,
-    switch: Switch,
-) -> Result<Exit, Failure> {
-    let format = args.output.format();
-    let reason = ignore_reason(ctx, destination, &delivery, switch)?;
-    if args.dry_run {
-        if format == Format::Text {
-            ctx.ui.status(&format!("nothing would be sent; {reason}"));
-        } else {
-            let view = serde_json::json!({ "dry_run": true, "ignored_by": switch.as_str(), "request": null });
-            ctx.ui.line(&format.document(&view))?;
-        }
-        ctx.ui.flush()?;
-        return Ok(Exit::Done);
-    }
-    let journal = ctx.journal()?;
-    let results = journal.commit(&[Write::Ignore(delivery, switch)])?;
-    let exit = match results.into_iter().next() {
-        Some(WriteResult::Delivery(delivery)) => {
-            report::single(ctx, &*journal, &delivery, format, Vec::new())?
-        }
-        Some(WriteResult::Rejected(error)) => {
-            return Err(Failure::from_error(Kind::Journal, error));
-        }
-        _ => Exit::Done,
-    };
-    ctx.ui.status(&reason);
-    Ok(exit)
-}
-
-fn ignore_reason(
-    ctx: &Context<'_>,
-    destination: &FireTarget<'_>,
-    delivery: &NewDelivery,
-    switch: Switch,
-) -> Result<String, Failure> {
-    let (event_type, action) = (&delivery.event_type, &delivery.action);
-    let (of, change) = match destination.endpoint() {
-        Some(name) => {
-            let (path, _) = ctx.config_path()?;
-            (
-                format!("of endpoint `{name}`"),
-                format!("change it in `{}`", path.display()),
-            )
-        }
-        None => (
-            "of a bare URL".to_owned(),
-            "name an endpoint where it is on".to_owned(),
-        ),
-    };
-    let state = switch.describe(&format!("`{}` {of}", switch.as_str()), event_type, action);
-    Ok(format!(
-        "{event_type}.{action} is ignored: {state}; {change}, or send it with `--force`"
-    ))
-}
-
-fn dry_run(ctx: &Context<'_>, delivery: &NewDelivery, format: Format) -> Result<Exit, Failure> {
-    let policy = &delivery.retry_policy;
-    let headers = event_headers("(made when it is sent)", delivery.body_format);
-    let head = request_head("POST", &delivery.target, &headers);
-    let body = delivery.body_format.body(&delivery.event);
-    if format == Format::Text {
-        ctx.ui
-            .status(&format!("nothing is sent; {}", policy.describe()));
-        ctx.ui.data(|out| writeln!(out, "{head}"))?;
-        ctx.ui
-            .data(|out| out.write_all(ctx.ui.untrusted_bytes(&body).as_ref()))?;
-        if !body.ends_with(b"\n") {
-            ctx.ui.line("")?;
-        }
-    } else {
-        let headers: Vec<(&str, &str)> = head
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.split_once(": "))
-            .collect();
-        let body = match std::str::from_utf8(&body) {
-            Ok(body) => body.to_owned(),
-            Err(_) => pretty(&delivery.event)?,
-        };
-        let view = serde_json::json!({
-            "dry_run": true,
-            "ignored_by": null,
-            "request": { "method": "POST", "url": delivery.target.to_string(), "headers": headers, "body": body },
-            "retry_policy": {
-                "success": policy.success.to_string(), "retries": policy.retries,
-                "retry_interval": compact(policy.interval),
-            },
-        });
-        ctx.ui.line(&format.document(&view))?;
-    }
-    ctx.ui.flush()?;
-    Ok(Exit::Done)
 }

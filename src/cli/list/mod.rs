@@ -77,11 +77,11 @@ fn xml(ctx: &Context<'_>, journal: &dyn Journal, query: &Query) -> Result<(), Fa
     let mut list = FailuresWriter::new(ctx.ui.untrusted_writer(), ListFormat::Xml)
         .map_err(OutputError::from)?;
     journal.each(query, |delivery| {
-        let event = journal.event(delivery.id)?;
+        let payload = journal.payload(delivery.id)?;
         // An imported failure keeps the time as 3scale wrote it.
         let listed = delivery.listed_failure_time.clone();
         let time = listed.unwrap_or_else(|| failures_list_time(delivery.finished_or_created_at()));
-        list.push(&FailureEntry::of(&delivery, &time, &event))
+        list.push(&FailureEntry::of(&delivery, &time, &payload))
             .map_err(|e| match e.kind() {
                 ErrorKind::InvalidData => Failure::from_error(Kind::Journal, e),
                 _ => OutputError::from(e).into(),

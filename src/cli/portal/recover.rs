@@ -367,7 +367,7 @@ fn dry_run(
         if is_delivered || !to.base.is_url() && here.as_ref().is_none_or(is_settled) {
             settled.insert(failed.uuid);
         } else if to.base.is_url() && lines.len() < most {
-            let event = format!("{}.{}", failed.event.event_type(), failed.event.action());
+            let event = failed.payload.name();
             lines.push((failed.uuid.clone(), event, to.to_string()));
             settled.insert(failed.uuid);
         }

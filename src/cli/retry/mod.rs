@@ -360,14 +360,14 @@ fn dry_run(
                 return Ok(());
             }
         };
-        let (id, event_type, action) = (delivery.id, &delivery.event_type, &delivery.action);
+        let id = delivery.id;
         if format == Format::Text {
-            let line = format!("would send #{id} {event_type}.{action} → {target}");
+            let line = format!("would send #{id} {} → {target}", delivery.name());
             Ok(ctx.ui.line(&line)?)
         } else {
             report.print_json(&serde_json::json!({
-                "dry_run": true, "id": id, "uuid": delivery.uuid, "type": event_type,
-                "action": action, "url": target.to_string(),
+                "dry_run": true, "id": id, "uuid": delivery.uuid, "type": delivery.event_type,
+                "action": delivery.action, "url": target.to_string(),
             }))
         }
     })?;

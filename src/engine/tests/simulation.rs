@@ -14,6 +14,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use crate::delivery::payload::Payload;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::{Resolved, Target};
 use crate::delivery::{Delivery, ErrorKind, Outcome, Status};
@@ -21,7 +22,6 @@ use crate::engine::{
     Engine, EngineEvent, Idle, Inbox, LEASE_GRACE, RetryMode, RunLimits, RunObserver, SendPlan,
     Sender, Source, Summary, Update, Wait, Writer,
 };
-use crate::event::BodyFormat;
 use crate::http::{Client, Completed, Request, Response, SendError, TransportOptions};
 use crate::journal::{
     self, AttemptResult, DeliveryVersion, Host, Journal, JournalError, NewAttempt, NewDelivery,
@@ -186,12 +186,9 @@ impl Simulation {
 
     pub fn new_delivery_to(&self, url: &str, policy: &RetryPolicy) -> NewDelivery {
         NewDelivery {
-            event_type: "account".to_owned(),
-            action: "created".to_owned(),
-            event: b"<event/>".as_slice().into(),
+            payload: Payload::unchecked_event("account", "created", b"<event/>"),
             endpoint: None,
             target: Target::from_url(url).unwrap(),
-            body_format: BodyFormat::Xml,
             retry_policy: policy.clone(),
         }
     }
@@ -261,7 +258,7 @@ impl Simulation {
                 headers: Vec::new(),
                 redactor: Arc::new(Redactor::default()),
             }),
-            body_format: BodyFormat::Xml,
+            body_format: None,
             policy: policy.clone(),
             insecure: false,
             sent_to: None,

@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Builder;
 
 use super::rows;
+use crate::delivery::payload::PayloadKind;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
 use crate::journal::{
@@ -42,7 +43,7 @@ impl WriteTransaction<'_> {
     pub fn accept(&self, new: &NewDelivery, attempt: &NewAttempt) -> rusqlite::Result<WriteResult> {
         let mut delivery = self.new_delivery(new)?;
         (delivery.attempt_count, delivery.is_owned) = (1, true);
-        self.insert(&delivery, &new.event, Some(attempt))?;
+        self.insert(&delivery, &new.payload.bytes, Some(attempt))?;
         self.insert_attempt(delivery.id, 1, attempt)?;
         Ok(WriteResult::Delivery(delivery))
     }
@@ -50,7 +51,7 @@ impl WriteTransaction<'_> {
     pub fn ignore(&self, new: &NewDelivery, by: Switch) -> rusqlite::Result<WriteResult> {
         let mut delivery = self.new_delivery(new)?;
         (delivery.status, delivery.ignored_by) = (Status::Ignored, Some(by));
-        self.insert(&delivery, &new.event, None)?;
+        self.insert(&delivery, &new.payload.bytes, None)?;
         Ok(WriteResult::Delivery(delivery))
     }
 
@@ -252,7 +253,7 @@ impl WriteTransaction<'_> {
             listed_failure_time: Some(import.listed_failure_time.clone()),
             ..*self.new_delivery(&import.delivery)?
         };
-        self.insert(&delivery, &import.delivery.event, None)?;
+        self.insert(&delivery, &import.delivery.payload.bytes, None)?;
         rows::insert(
             self.tx,
             "attempts",
@@ -283,11 +284,12 @@ impl WriteTransaction<'_> {
         Ok(Box::new(Delivery {
             id,
             uuid: uuid.into_uuid().to_string(),
-            event_type: new.event_type.clone(),
-            action: new.action.clone(),
+            event_type: new.payload.event_type.clone(),
+            action: new.payload.action.clone(),
             endpoint: new.endpoint.clone(),
             target: new.target.clone(),
-            body_format: new.body_format,
+            payload_kind: new.payload.kind.clone(),
+            method: new.payload.method.clone(),
             retry_policy: new.retry_policy.clone(),
             status: Status::Pending,
             ignored_by: None,
@@ -304,10 +306,14 @@ impl WriteTransaction<'_> {
     fn insert(
         &self,
         delivery: &Delivery,
-        event: &[u8],
+        payload: &[u8],
         attempt: Option<&NewAttempt>,
     ) -> rusqlite::Result<()> {
         let error = delivery.last_error.as_ref();
+        let content_type = match &delivery.payload_kind {
+            PayloadKind::Event(_) => None,
+            PayloadKind::Body { content_type } => Some(content_type),
+        };
         rows::insert(
             self.tx,
             "deliveries",
@@ -341,10 +347,12 @@ impl WriteTransaction<'_> {
                     "lease_until",
                     &attempt.map(|attempt| self.lease_clock.plus(attempt.lease)),
                 ),
-                ("body_format", &delivery.body_format),
+                ("method", &delivery.method),
+                ("body_format", &delivery.payload_kind.event_format()),
+                ("content_type", &content_type),
                 ("ignored_by", &delivery.ignored_by),
                 ("listed_failure_time", &delivery.listed_failure_time),
-                ("event", &event),
+                ("payload", &payload),
             ],
         )
     }

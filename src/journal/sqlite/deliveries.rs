@@ -155,9 +155,9 @@ impl Deliveries for SqliteJournal {
         })
     }
 
-    fn event(&self, id: i64) -> Result<Vec<u8>, JournalError> {
+    fn payload(&self, id: i64) -> Result<Vec<u8>, JournalError> {
         self.read(|conn| {
-            conn.prepare_cached("SELECT event FROM deliveries WHERE id = ?1")?
+            conn.prepare_cached("SELECT payload FROM deliveries WHERE id = ?1")?
                 .query_row([id], |row| row.get(0))
         })
     }

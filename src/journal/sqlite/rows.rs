@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, Transaction, params_from_iter};
 
+use crate::delivery::payload::PayloadKind;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::delivery::target::{Param, Target};
@@ -17,7 +18,7 @@ use crate::time::UnixMs;
 /// The columns that [`delivery`] reads, in its order.
 pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms, \
      success_statuses, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind, error_status, error_message, \
-     body_format, ignored_by, owner IS NOT NULL, iif(attempt_count <= 1, listed_failure_time, NULL)";
+     method, body_format, content_type, ignored_by, owner IS NOT NULL, iif(attempt_count <= 1, listed_failure_time, NULL)";
 
 /// The columns that [`attempt`] reads, in its order.
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
@@ -106,22 +107,34 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
             params: parsed(row, 6, |json| serde_json::from_str(json))?,
             headers: parsed(row, 7, |json| serde_json::from_str(json))?,
         },
-        body_format: row.get(19)?,
+        method: row.get(19)?,
+        payload_kind: payload_kind(row.get(20)?, row.get(21)?)?,
         retry_policy: RetryPolicy {
             retries: row.get(8)?,
             interval: milliseconds(row.get(9)?),
             success: parsed(row, 10, str::parse)?,
         },
         status,
-        ignored_by: row.get(20)?,
+        ignored_by: row.get(22)?,
         created_at: row.get(12)?,
         finished_at: row.get(13)?,
         next_attempt_at: next_attempt_at.filter(|_| status == Status::Pending),
         attempt_count: row.get(15)?,
         last_error,
-        is_owned: row.get(21)?,
-        listed_failure_time: row.get(22)?,
+        is_owned: row.get(23)?,
+        listed_failure_time: row.get(24)?,
     })
+}
+
+fn payload_kind(
+    format: Option<BodyFormat>,
+    content_type: Option<String>,
+) -> rusqlite::Result<PayloadKind> {
+    match (format, content_type) {
+        (Some(format), _) => Ok(PayloadKind::Event(format)),
+        (None, Some(content_type)) => Ok(PayloadKind::Body { content_type }),
+        (None, None) => Err(FromSqlError::InvalidType.into()),
+    }
 }
 
 /// Reads a row of [`ATTEMPT_COLUMNS`].

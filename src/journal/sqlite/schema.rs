@@ -5,16 +5,18 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkfm".
-pub const APPLICATION_ID: i64 = 0x686b_666d;
+/// `application_id` of a journal: "hkfn".
+pub const APPLICATION_ID: i64 = 0x686b_666e;
 
-/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfj", "hkfk" and "hkfl".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 5] = [
+/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfj", "hkfk", "hkfl"
+/// and "hkfm".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 6] = [
     0x686b_6672,
     0x686f_6f6b,
     0x686b_666a,
     0x686b_666b,
     0x686b_666c,
+    0x686b_666d,
 ];
 
 /// The schema version that this program reads and writes.
@@ -24,8 +26,11 @@ pub const VERSION: i64 = MIGRATIONS.len() as i64;
 pub const MIGRATIONS: &[&str] = &[V1];
 
 /// `url` never contains a query, `params` and `headers` never the value of a secret. The newest error is stored with
-/// the delivery, so that lists and filters read one table. The event comes last: SQLite reads the columns before it
+/// the delivery, so that lists and filters read one table. The payload comes last: SQLite reads the columns before it
 /// without loading it.
+///
+/// An event has a `body_format`, any other payload a `content_type`. `type` and `action` are those of the event, or what
+/// names another payload in lists and filters.
 ///
 /// A delivery is leased to the process in `owner` while it is being sent. An attempt without `duration_ms` and
 /// `error_kind` is in flight; one with only `error_kind` ended without a recorded result. A delivery with
@@ -42,8 +47,8 @@ const V1: &str = "
     CREATE TABLE deliveries (
         id                  INTEGER PRIMARY KEY,
         uuid                TEXT NOT NULL COLLATE NOCASE UNIQUE,
-        type                TEXT NOT NULL,
-        action              TEXT NOT NULL,
+        type                TEXT,
+        action              TEXT,
         endpoint            TEXT,
         url                 TEXT NOT NULL,
         params              TEXT NOT NULL,
@@ -62,10 +67,12 @@ const V1: &str = "
         error_message       TEXT,
         owner               TEXT,
         lease_until         INTEGER,
-        body_format         TEXT NOT NULL CHECK (body_format = 'xml' OR body_format = 'form'),
+        method              TEXT NOT NULL,
+        body_format         TEXT CHECK (body_format = 'xml' OR body_format = 'form'),
+        content_type        TEXT CHECK ((content_type IS NULL) = (body_format IS NOT NULL)),
         ignored_by          TEXT,
         listed_failure_time TEXT,
-        event               BLOB NOT NULL
+        payload             BLOB NOT NULL
     ) STRICT;
 
     -- The failed list, oldest first; filters compare the time of the failure.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::delivery::Outcome;
+use crate::delivery::payload::Payload;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
-use crate::event::BodyFormat;
 
 /// Runs a test with two connections to a new journal of each implementation.
 fn with_journals(test: impl Fn(&dyn Journal, &dyn Journal)) {
@@ -18,12 +18,9 @@ fn with_journals(test: impl Fn(&dyn Journal, &dyn Journal)) {
 
 fn new_delivery() -> NewDelivery {
     NewDelivery {
-        event_type: "account".to_owned(),
-        action: "created".to_owned(),
-        event: Arc::from(&b"<event/>"[..]),
+        payload: Payload::unchecked_event("account", "created", b"<event/>"),
         endpoint: None,
         target: Target::from_url("https://example.com/hook").unwrap(),
-        body_format: BodyFormat::Xml,
         retry_policy: RetryPolicy::default(),
     }
 }

@@ -91,12 +91,10 @@ fn told(input: &mut dyn BufRead) -> Vec<String> {
 
 /// Holds a failure to what sending it again takes.
 fn sound(failed: &PortalFailure) -> String {
-    let event = Event::from_document(failed.event.bytes().to_vec());
-    assert_eq!(
-        event.as_ref(),
-        Ok(&failed.event),
-        "its event could not be sent"
-    );
+    if failed.payload.kind.event_format().is_some() {
+        let event = Event::from_document(failed.payload.bytes.to_vec());
+        assert!(event.is_ok(), "its event could not be sent: {event:?}");
+    }
     assert!(
         !failed.uuid.is_empty() && !failed.uuid.contains(['\r', '\n', '\0']),
         "its id could not be a header"

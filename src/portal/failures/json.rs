@@ -33,17 +33,13 @@ fn texts(element: Value) -> Result<Texts, String> {
     if let Some(Value::Object(inner)) = fields.remove("webhooks-failure") {
         fields = inner;
     }
-    let mut text = |name: &str| match fields.remove(name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    };
-    Ok(Texts {
-        id: text("id"),
-        time: text("time"),
-        error: text("error"),
-        url: text("url"),
-        event: text("event"),
-    })
+    let mut texts = Texts::default();
+    for (name, value) in fields {
+        if let (Some(field), Value::String(text)) = (texts.field_mut(&name), value) {
+            *field = Some(text);
+        }
+    }
+    Ok(texts)
 }
 
 /// The list, or an object that contains it under the key `webhooks-failures`.

@@ -14,9 +14,13 @@ mod xml;
 
 use std::io::{self, BufRead};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::delivery::payload::{self, DEFAULT_METHOD, Payload, PayloadKind};
 use crate::delivery::target::{Param, Target, Value};
 use crate::delivery::{ErrorKind, LastError};
-use crate::event::Event;
+use crate::event::{BodyFormat, Event};
 use crate::secret::{MASK, Redactor, Secret, SecretSource, safe_url};
 use crate::time::{UnixMs, parse_list_time};
 
@@ -33,7 +37,7 @@ pub struct PortalFailure {
     /// Without secret values.
     pub target: Target,
     pub full_target: Target,
-    pub event: Event,
+    pub payload: Payload,
 }
 
 /// A failure in the list that cannot be used.
@@ -81,6 +85,53 @@ struct Texts {
     url: Option<String>,
     /// A document of its own.
     event: Option<String>,
+    // Only in lists of hookfire:
+    event_type: Option<String>,
+    action: Option<String>,
+    method: Option<String>,
+    content_type: Option<String>,
+    body_encoding: Option<String>,
+    body: Option<String>,
+}
+
+/// The `body_encoding` of a body that is not text.
+const BASE64: &str = "base64";
+
+impl Texts {
+    /// The texts by their names in a list, in the order in which hookfire writes them.
+    fn fields(&self) -> [(&'static str, Option<&str>); 11] {
+        [
+            ("id", self.id.as_deref()),
+            ("time", self.time.as_deref()),
+            ("error", self.error.as_deref()),
+            ("url", self.url.as_deref()),
+            ("event", self.event.as_deref()),
+            ("type", self.event_type.as_deref()),
+            ("action", self.action.as_deref()),
+            ("method", self.method.as_deref()),
+            ("content_type", self.content_type.as_deref()),
+            ("body_encoding", self.body_encoding.as_deref()),
+            ("body", self.body.as_deref()),
+        ]
+    }
+
+    /// The field for the text of this name.
+    fn field_mut(&mut self, name: &str) -> Option<&mut Option<String>> {
+        Some(match name {
+            "id" => &mut self.id,
+            "time" => &mut self.time,
+            "error" => &mut self.error,
+            "url" => &mut self.url,
+            "event" => &mut self.event,
+            "type" => &mut self.event_type,
+            "action" => &mut self.action,
+            "method" => &mut self.method,
+            "content_type" => &mut self.content_type,
+            "body_encoding" => &mut self.body_encoding,
+            "body" => &mut self.body,
+            _ => return None,
+        })
+    }
 }
 
 /// Takes the texts of each failure or why it has none, with its line in XML; false stops the reading.
@@ -149,18 +200,21 @@ fn read(
     })
 }
 
-fn build(texts: Texts, uuid: Option<String>, at: Option<UnixMs>) -> Result<PortalFailure, String> {
-    let text = |text: Option<String>| text.as_deref().unwrap_or_default().trim().to_owned();
+fn build(
+    mut texts: Texts,
+    uuid: Option<String>,
+    at: Option<UnixMs>,
+) -> Result<PortalFailure, String> {
+    let text = |text: &Option<String>| text.as_deref().unwrap_or_default().trim().to_owned();
     let uuid = uuid.ok_or("it has no `id`, or one that cannot be a header's value")?;
-    let (time, url) = (text(texts.time), text(texts.url));
+    let (time, url) = (text(&texts.time), text(&texts.url));
     let at = match at {
         Some(at) => at,
         None if time.is_empty() => return Err("it has no `time`".to_owned()),
         None => return Err("its `time` cannot be read".to_owned()),
     };
     let mut full_target = Target::from_list(&url);
-    let event = texts.event.ok_or("it has no `event`")?.into_bytes();
-    let event = Event::from_document(event).map_err(|e| format!("its `event`: {e}"))?;
+    let payload = payload(&mut texts)?;
     let (target, mut values) = without_values(&mut full_target);
     values.add(&url_secrets(&url));
     Ok(PortalFailure {
@@ -170,7 +224,45 @@ fn build(texts: Texts, uuid: Option<String>, at: Option<UnixMs>) -> Result<Porta
         error: last_error(values.redact(&texts.error.unwrap_or_default())),
         target,
         full_target,
-        event,
+        payload,
+    })
+}
+
+fn payload(texts: &mut Texts) -> Result<Payload, String> {
+    let method = match &texts.method {
+        None => DEFAULT_METHOD.to_owned(),
+        Some(method) => {
+            payload::parse_method(method).ok_or("its `method` cannot be sent as a method")?
+        }
+    };
+    if let Some(event) = texts.event.take() {
+        let event = Event::from_document(event.into_bytes());
+        let event = event.map_err(|e| format!("its `event`: {e}"))?;
+        return Ok(Payload {
+            method,
+            ..Payload::event(&event, BodyFormat::default())
+        });
+    }
+    let body = texts.body.take().ok_or("it has no `event`")?;
+    let bytes = match texts.body_encoding.as_deref() {
+        None => body.into_bytes(),
+        Some(BASE64) => {
+            let decoded = STANDARD.decode(body.trim());
+            decoded.map_err(|_| "its `body` is not valid base64")?
+        }
+        Some(_) => return Err("its `body_encoding` is unknown".to_owned()),
+    };
+    let content_type = texts.content_type.take();
+    let content_type = content_type.filter(|text| payload::is_content_type(text));
+    let label = |text: Option<String>| text.filter(|text| payload::is_label(text));
+    Ok(Payload {
+        kind: PayloadKind::Body {
+            content_type: content_type.ok_or("its `content_type` is missing or invalid")?,
+        },
+        method,
+        bytes: bytes.into(),
+        event_type: label(texts.event_type.take()),
+        action: label(texts.action.take()),
     })
 }
 

@@ -79,10 +79,13 @@ fn targets_have_no_secret_values() {
         (ErrorKind::Dns, None)
     );
     assert_eq!(
-        (failed.event.event_type(), failed.event.action()),
-        ("account", "created")
+        (
+            failed.payload.event_type.as_deref(),
+            failed.payload.action.as_deref()
+        ),
+        (Some("account"), Some("created"))
     );
-    assert!(String::from_utf8_lossy(failed.event.bytes()).ends_with(&format!("?>\n{EVENT}\n")));
+    assert!(String::from_utf8_lossy(&failed.payload.bytes).ends_with(&format!("?>\n{EVENT}\n")));
 }
 
 #[test]

@@ -1,10 +1,17 @@
-//! Writes the failed list as 3scale's own document, in XML or JSON, one event in memory at a time.
+//! Writes the failed list as 3scale's own document, in XML or JSON, one payload in memory at a time.
+//!
+//! 3scale's entries have an `event`. A payload that is not an event has a `body` instead, with its `content_type`, and a
+//! `body_encoding` of `base64` if it is not text; `type`, `action` and `method` are written if there are any.
 
 use std::io::{self, Write};
 
-use serde_json::json;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
 
+use super::{BASE64, Texts};
 use crate::delivery::Delivery;
+use crate::delivery::payload::{DEFAULT_METHOD, PayloadKind};
 use crate::event::{EventError, MAX_DOCUMENT_DEPTH, escape_text, xml};
 
 const JSON_START: &str = "{\"webhooks-failures\":[";
@@ -18,56 +25,94 @@ pub struct FailureEntry<'a> {
     pub error: &'a str,
     /// Where it was sent, secrets masked.
     pub url: String,
-    /// The whole event document, in any encoding that
-    /// [`Event::from_document`](super::Event::from_document) takes.
-    pub event: &'a [u8],
+    pub kind: &'a PayloadKind,
+    pub method: &'a str,
+    pub event_type: Option<&'a str>,
+    pub action: Option<&'a str>,
+    /// An event is a whole document, in any encoding that
+    /// [`Event::from_document`](crate::event::Event::from_document) takes.
+    pub payload: &'a [u8],
 }
 
 impl<'a> FailureEntry<'a> {
     /// `time` is that of the delivery's last failure.
-    pub fn of(delivery: &'a Delivery, time: &'a str, event: &'a [u8]) -> FailureEntry<'a> {
+    pub fn of(delivery: &'a Delivery, time: &'a str, payload: &'a [u8]) -> FailureEntry<'a> {
         let error = delivery.last_error.as_ref();
         FailureEntry {
             id: &delivery.uuid,
             time,
             error: error.map_or("interrupted", |error| &error.message),
             url: delivery.target.to_string(),
-            event,
+            kind: &delivery.payload_kind,
+            method: &delivery.method,
+            event_type: delivery.event_type.as_deref(),
+            action: delivery.action.as_deref(),
+            payload,
         }
     }
 
     /// The texts are escaped, with U+FFFD for what XML forbids; the event's root element is spliced in as UTF-8, not escaped,
     /// without its declaration.
     fn to_xml(&self) -> io::Result<String> {
-        let event = self.root_element()?;
+        let event = match self.kind {
+            PayloadKind::Event(_) => format!("    {}\n", self.root_element()?),
+            PayloadKind::Body { .. } => String::new(),
+        };
         let mut entry = "  <webhooks-failure>\n".to_owned();
-        for (name, value) in [
-            ("id", self.id),
-            ("time", self.time),
-            ("error", self.error),
-            ("url", &self.url),
-        ] {
-            entry += &format!("    <{name}>{}</{name}>\n", escape_text(value));
+        for (name, value) in self.texts(xml::is_text).fields() {
+            if let Some(value) = value {
+                entry += &format!("    <{name}>{}</{name}>\n", escape_text(value));
+            }
         }
-        Ok(entry + &format!("    {event}\n  </webhooks-failure>\n"))
+        Ok(entry + &event + "  </webhooks-failure>\n")
     }
 
     /// The event is as it was sent, or in UTF-8 if it was not.
     fn to_json(&self) -> io::Result<String> {
-        let event = match str::from_utf8(self.event) {
-            Ok(event) => event.to_owned(),
-            Err(_) => self.root_element()?,
-        };
-        let failure = json!({
-            "id": self.id, "time": self.time, "error": self.error, "url": self.url, "event": event,
-        });
+        let mut texts = self.texts(|_| true);
+        if let PayloadKind::Event(_) = self.kind {
+            texts.event = Some(match str::from_utf8(self.payload) {
+                Ok(event) => event.to_owned(),
+                Err(_) => self.root_element()?,
+            });
+        }
+        let fields = texts.fields().into_iter();
+        let failure: Map<String, Value> = fields
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.into())))
+            .collect();
         Ok(json!({ "webhooks-failure": failure }).to_string())
+    }
+
+    /// The texts of the entry, without an event. A body for which `is_text` is false is encoded.
+    fn texts(&self, is_text: fn(&str) -> bool) -> Texts {
+        let mut texts = Texts {
+            id: Some(self.id.to_owned()),
+            time: Some(self.time.to_owned()),
+            error: Some(self.error.to_owned()),
+            url: Some(self.url.clone()),
+            method: (self.method != DEFAULT_METHOD).then(|| self.method.to_owned()),
+            ..Texts::default()
+        };
+        if let PayloadKind::Body { content_type } = self.kind {
+            texts.event_type = self.event_type.map(str::to_owned);
+            texts.action = self.action.map(str::to_owned);
+            texts.content_type = Some(content_type.clone());
+            let text = str::from_utf8(self.payload).ok();
+            texts.body = match text.filter(|text| is_text(text)) {
+                Some(text) => Some(text.to_owned()),
+                None => {
+                    texts.body_encoding = Some(BASE64.to_owned());
+                    Some(STANDARD.encode(self.payload))
+                }
+            };
+        }
+        texts
     }
 
     /// The event's root element as text. Events are checked when they are accepted; a damaged journal may return others.
     fn root_element(&self) -> io::Result<String> {
         let read = || {
-            let text = xml::decode_text(self.event)?;
+            let text = xml::decode_text(self.payload)?;
             let root = xml::parse(&text, MAX_DOCUMENT_DEPTH)?
                 .root_element()
                 .range();
@@ -144,6 +189,7 @@ impl<W: Write> FailuresWriter<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::BodyFormat;
 
     fn failure() -> FailureEntry<'static> {
         FailureEntry {
@@ -151,7 +197,11 @@ mod tests {
             time: "2026-11-20 10:00:00 UTC",
             error: "503 Service Unavailable",
             url: "https://hooks.example.com/3scale?token=***".to_owned(),
-            event: b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n\
+            kind: &PayloadKind::Event(BodyFormat::Xml),
+            method: "POST",
+            event_type: Some("t"),
+            action: None,
+            payload: b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n\
                      <event><type>t</type>\n<object>\xE9&amp;</object></event>\n",
         }
     }
@@ -159,9 +209,12 @@ mod tests {
     #[test]
     fn json_has_the_event_as_it_was_sent() {
         let sent = "<event> <type>\u{e9}</type>\r\n</event>";
-        let entry = |event| FailureEntry { event, ..failure() };
+        let entry = |payload| FailureEntry {
+            payload,
+            ..failure()
+        };
         let mut writer = FailuresWriter::new(Vec::new(), ListFormat::Json).unwrap();
-        let events = [sent.as_bytes(), failure().event];
+        let events = [sent.as_bytes(), failure().payload];
         for event in events {
             writer.push(&entry(event)).unwrap();
         }
@@ -238,7 +291,10 @@ mod tests {
         ] {
             let mut writer = FailuresWriter::new(Vec::new(), ListFormat::Xml).unwrap();
             let error = writer
-                .push(&FailureEntry { event, ..failure() })
+                .push(&FailureEntry {
+                    payload: event,
+                    ..failure()
+                })
                 .unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
             assert!(error.to_string().contains(failure().id), "{error}");

@@ -174,20 +174,16 @@ fn parse(bytes: &[u8]) -> Result<Texts, String> {
     let mut texts = Texts::default();
     for (name, element) in xml::elements(document.root_element()) {
         let value = xml::text(element);
-        let (field, value) = match name {
-            "id" => (&mut texts.id, value),
-            "time" => (&mut texts.time, value),
-            "error" => (&mut texts.error, value),
-            "url" => (&mut texts.url, value),
+        let value = match name {
             // Escaped as one text, or as elements.
             "event" if element.first_element_child().is_none() && value.trim().starts_with('<') => {
-                (&mut texts.event, value.trim().to_owned())
+                value.trim().to_owned()
             }
-            "event" => {
-                let event = format!("{DECLARATION}{}\n", &text[element.range()]);
-                (&mut texts.event, event)
-            }
-            _ => continue,
+            "event" => format!("{DECLARATION}{}\n", &text[element.range()]),
+            _ => value,
+        };
+        let Some(field) = texts.field_mut(name) else {
+            continue;
         };
         if field.replace(value).is_some() {
             return Err(format!("it has more than one `{name}`"));
@@ -232,6 +228,7 @@ mod tests {
                 error: Some("x & <y>".into()),
                 url: Some("http://h/?a=1&b=2".into()),
                 event: Some(document.into()),
+                ..Texts::default()
             })
         );
     }

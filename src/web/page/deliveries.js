@@ -7,12 +7,14 @@ const STATUS_TONE = { delivered: "good", failed: "bad", interrupted: "warn", pen
 const inFailedList = (delivery) => delivery.status === "failed" || delivery.status === "interrupted";
 
 const isScheduled = (delivery) => delivery.status === "pending" && delivery.next_attempt_at !== null;
+/** `application.created`; `-` if nothing names the payload. */
+const deliveryName = ({ type, action }) => (type === null ? "-" : action === null ? type : `${type}.${action}`);
 /** The endpoint's name and its URL, without the scheme. */
 const destination = ({ endpoint, url }) => (endpoint ? `${endpoint}: ` : "") + url.replace(/^https?:\/\//, "");
 
 const deliveryList = new Picker($("delivery-list"), {
   row: (delivery) => [
-    h("span", { class: "event" }, ...shown(`${delivery.type}.${delivery.action}`)),
+    h("span", { class: "event" }, ...shown(deliveryName(delivery))),
     h("span", { class: "right" }, h("span", { class: `badge ${STATUS_TONE[delivery.status]}` }, delivery.status)),
     h("span", { class: "second" }, ...shown(destination(delivery))),
     h("span", { class: "right" }, h("span", { class: "id" }, `#${delivery.id} · `), when(delivery.finished_at || delivery.created_at)),
@@ -80,7 +82,7 @@ function showDeliveryStart() {
   const explained = {
     failed: "Failed deliveries are listed here until they are retried or deleted.",
     scheduled: "Deliveries that wait for their next attempt are listed here. `hookfire retry --due` makes the attempts.",
-    all: "Every fired event is recorded here before it is sent.",
+    all: "Every payload is recorded here before it is sent.",
   };
   fillDetail($("delivery"), "start", [
     h(
@@ -127,7 +129,7 @@ function renderDelivery() {
       h(
         "div",
         { class: "what" },
-        h("h2", { tabindex: "-1", title: plain(`${delivery.type}.${delivery.action}`) }, ...shown(`${delivery.type}.${delivery.action}`), " ", h("span", { class: `badge ${STATUS_TONE[delivery.status]}` }, delivery.status)),
+        h("h2", { tabindex: "-1", title: plain(deliveryName(delivery)) }, ...shown(deliveryName(delivery)), " ", h("span", { class: `badge ${STATUS_TONE[delivery.status]}` }, delivery.status)),
         h(
           "p",
           { class: "facts" },
@@ -154,11 +156,25 @@ function renderDelivery() {
             )
           : null,
     ),
-    h("div", { class: "exchange mono" }, h("p", {}, h("b", {}, "POST"), " ", ...shown(delivery.url))),
+    h("div", { class: "exchange mono" }, h("p", {}, h("b", {}, ...shown(delivery.method)), " ", ...shown(delivery.url))),
     part("Attempts", attempts.length, [], attempts.length ? h("ol", { class: "timeline" }, ...attempts.map(attemptItem)) : h("p", { class: "none" }, delivery.ignored_by ? `Not sent: disabled by the switch ${delivery.ignored_by}.` : "None yet.")),
-    part("Event", pretty === null ? null : bytes(pretty.length), [h("button", { class: "button quiet", type: "button", onclick: pressed(() => copy(delivery.event, "Event copied")) }, "Copy event")], pretty === null ? code(delivery.event, "xml") : folded(pretty, "xml")),
+    payloadPart(delivery, pretty),
     part("Identity", null, [], pairs([["webhook-id", delivery.uuid], ["in a terminal", `${program} journal show ${id}`]])),
   ].filter(Boolean));
+}
+
+/** The event, or the body of another payload. */
+function payloadPart(delivery, pretty) {
+  const isEvent = delivery.event !== undefined;
+  const [title, text] = isEvent ? ["Event", delivery.event] : ["Body", delivery.body];
+  const language = isEvent ? "xml" : "json";
+  const size = pretty === null ? null : bytes(pretty.length);
+  if (delivery.body_encoding === "base64") {
+    const note = h("p", { class: "none" }, "The first kilobyte at most. To save the body in a terminal: ", h("code", {}, `${program} journal show ${delivery.id} --body > body.bin`));
+    return part(title, delivery.content_type, [], code(hexDump(text), ""), note);
+  }
+  const copyButton = h("button", { class: "button quiet", type: "button", onclick: pressed(() => copy(text, `${title} copied`)) }, `Copy ${title.toLowerCase()}`);
+  return part(title, isEvent ? size : delivery.content_type, [copyButton], pretty === null ? code(text, isEvent ? "xml" : "") : folded(pretty, language));
 }
 
 function attemptItem(attempt) {

@@ -51,9 +51,7 @@ pub(super) fn run(args: &PortalFailedListArgs, ctx: &Context<'_>) -> Result<Exit
     }
     let columns = vec![
         Column::<PortalFailure>::text("FAILED", |failed| local(failed.at)),
-        Column::<PortalFailure>::text("EVENT", |failed| {
-            format!("{}.{}", failed.event.event_type(), failed.event.action())
-        }),
+        Column::<PortalFailure>::text("EVENT", |failed| failed.payload.name()),
         Column::<PortalFailure>::text("TO", |failed| failed.target.to_string()),
         Column::<PortalFailure>::text("ERROR", |failed| failed.error.message.clone()),
     ];
@@ -67,8 +65,8 @@ pub(super) fn run(args: &PortalFailedListArgs, ctx: &Context<'_>) -> Result<Exit
 fn view(failed: &PortalFailure) -> serde_json::Value {
     let error = &failed.error;
     serde_json::json!({
-        "uuid": failed.uuid, "time": rfc3339(failed.at), "type": failed.event.event_type(),
-        "action": failed.event.action(), "url": failed.target.to_string(),
+        "uuid": failed.uuid, "time": rfc3339(failed.at), "type": failed.payload.event_type,
+        "action": failed.payload.action, "url": failed.target.to_string(),
         "error": { "kind": error.kind.as_str(), "http_status": error.http_status, "message": error.message },
     })
 }
@@ -81,7 +79,11 @@ fn document(found: &[PortalFailure]) -> std::io::Result<Vec<u8>> {
             time: &failed.time,
             error: &failed.error.message,
             url: failed.target.to_string(),
-            event: failed.event.bytes(),
+            kind: &failed.payload.kind,
+            method: &failed.payload.method,
+            event_type: failed.payload.event_type.as_deref(),
+            action: failed.payload.action.as_deref(),
+            payload: &failed.payload.bytes,
         })?;
     }
     writer.finish()

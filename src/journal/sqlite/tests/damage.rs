@@ -72,7 +72,7 @@ fn opens_to(file: &[u8], wal: &[u8], commits: i64, what: &str) {
     ids.reverse();
     assert_eq!(ids, (1..=rows).collect::<Vec<_>>(), "{what}");
     for id in ids {
-        assert_eq!(journal.event(id).unwrap(), event(id).as_bytes(), "{what}");
+        assert_eq!(journal.payload(id).unwrap(), event(id).as_bytes(), "{what}");
         assert_eq!(journal.attempts(id).unwrap().len(), 1, "{what}");
     }
     assert!(journal.check().unwrap().problems.is_empty(), "{what}");

@@ -24,7 +24,7 @@ fn try_import(journal: &SqliteJournal, uuids: &[&str]) -> (Slice, Result<(), Jou
         listed_failure_time: "then".to_owned(),
         error: error.clone(),
         delivery: NewDelivery {
-            body_format: BodyFormat::Form,
+            payload: in_a_form(b"<event/>"),
             ..new_delivery(b"<event/>")
         },
     });
@@ -46,10 +46,10 @@ fn each_is_taken_once_until_it_is_deleted() {
     assert_eq!(
         (
             delivery.status,
-            delivery.body_format,
+            delivery.payload_kind.event_format(),
             delivery.attempt_count
         ),
-        (Status::Failed, BodyFormat::Form, 1)
+        (Status::Failed, Some(BodyFormat::Form), 1)
     );
     assert_eq!(
         (

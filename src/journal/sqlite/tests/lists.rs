@@ -94,11 +94,9 @@ fn write(journal: &SqliteJournal, row: &Row) {
     let target = Target::from_url("https://example.com/hook").unwrap();
     let started = UnixMs(T0.0 + row.started);
     let new = NewDelivery {
-        event_type: row.event_type.to_owned(),
-        action: row.action.to_owned(),
+        payload: Payload::unchecked_event(row.event_type, row.action, b"<event/>"),
         endpoint: row.endpoint.map(str::to_owned),
         target: target.clone(),
-        body_format: BodyFormat::Xml,
         ..new_delivery(b"<event/>")
     };
     let id = journal.accept(&new, &attempt(started)).unwrap().id;
@@ -136,8 +134,8 @@ fn matches(filter: &Filter, delivery: &Delivery) -> bool {
             .is_none_or(|wanted| Some(wanted) == actual)
     };
     let last = delivery.last_error.as_ref();
-    equal(&filter.event_type, Some(&delivery.event_type))
-        && equal(&filter.action, Some(&delivery.action))
+    equal(&filter.event_type, delivery.event_type.as_deref())
+        && equal(&filter.action, delivery.action.as_deref())
         && equal(&filter.endpoint, delivery.endpoint.as_deref())
         && filter
             .since

@@ -26,6 +26,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::{SqliteJournal, schema};
+use crate::delivery::payload::{Payload, PayloadKind};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, Outcome};
@@ -171,13 +172,18 @@ fn attempt(at: UnixMs) -> Starting {
 
 fn new_delivery(event: &[u8]) -> NewDelivery {
     NewDelivery {
-        event_type: "account".to_owned(),
-        action: "created".to_owned(),
-        event: event.into(),
+        payload: Payload::unchecked_event("account", "created", event),
         endpoint: None,
         target: Target::from_url("https://example.com/hook").unwrap(),
-        body_format: BodyFormat::Xml,
         retry_policy: RetryPolicy::default(),
+    }
+}
+
+/// An event that is sent in a form.
+fn in_a_form(event: &[u8]) -> Payload {
+    Payload {
+        kind: PayloadKind::Event(BodyFormat::Form),
+        ..Payload::unchecked_event("user", "created", event)
     }
 }
 

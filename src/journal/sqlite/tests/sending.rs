@@ -39,13 +39,14 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
     };
     let event = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><e>\xe9\x00\xff</e>\n";
     let new = NewDelivery {
-        event_type: "type \u{e9}".to_owned(),
-        action: "it's".to_owned(),
+        payload: Payload {
+            kind: PayloadKind::Event(BodyFormat::Form),
+            method: "PUT".to_owned(),
+            ..Payload::unchecked_event("type \u{e9}", "it's", event)
+        },
         endpoint: Some("prod".to_owned()),
         target: target.clone(),
-        body_format: BodyFormat::Form,
         retry_policy: retry_policy.clone(),
-        ..new_delivery(event)
     };
     let mut first = attempt(T0);
     first.attempt.insecure = true;
@@ -67,11 +68,12 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
     let expected = Delivery {
         id: accepted.id,
         uuid: accepted.uuid.clone(),
-        event_type: "type \u{e9}".to_owned(),
-        action: "it's".to_owned(),
+        event_type: Some("type \u{e9}".to_owned()),
+        action: Some("it's".to_owned()),
         endpoint: Some("prod".to_owned()),
         target: kept,
-        body_format: BodyFormat::Form,
+        payload_kind: PayloadKind::Event(BodyFormat::Form),
+        method: "PUT".to_owned(),
         retry_policy,
         status: Status::Pending,
         ignored_by: None,
@@ -84,7 +86,7 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
         listed_failure_time: None,
     };
     assert_eq!(journal.delivery(accepted.id).unwrap(), Some(expected));
-    assert_eq!(journal.event(accepted.id).unwrap(), event);
+    assert_eq!(journal.payload(accepted.id).unwrap(), event);
     let attempts = journal.attempts(accepted.id).unwrap();
     assert_eq!(attempts.len(), 1);
     let sent_to = Some("http://127.0.0.1:9/?a=***".to_owned());
@@ -98,7 +100,7 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
     };
     assert_eq!(attempts[0], open);
     assert_eq!(journal.delivery(accepted.id + 1).unwrap(), None);
-    assert!(journal.event(accepted.id + 1).is_err());
+    assert!(journal.payload(accepted.id + 1).is_err());
 }
 
 #[test]
@@ -107,10 +109,7 @@ fn no_file_of_the_journal_holds_a_byte_of_a_literal_secret() {
     let journal = bench.open(1);
     let target = full_target();
     let new = NewDelivery {
-        event_type: "account".to_owned(),
-        action: "created".to_owned(),
         target: target.clone(),
-        body_format: BodyFormat::Xml,
         ..new_delivery(b"<event>MARKER-IN-THE-EVENT</event>")
     };
     let id = journal.accept(&new, &attempt(T0)).unwrap().id;
@@ -351,11 +350,9 @@ fn ignored_delivery_is_recorded_with_its_switch() {
     let bench = Bench::new();
     let target = full_target();
     let new = NewDelivery {
-        event_type: "user".to_owned(),
-        action: "created".to_owned(),
+        payload: in_a_form(b"<event/>"),
         endpoint: Some("prod".to_owned()),
         target: target.clone(),
-        body_format: BodyFormat::Form,
         ..new_delivery(b"<event/>")
     };
     // In a new journal, in one with an empty log, and in one with a long one.
@@ -368,15 +365,22 @@ fn ignored_delivery_is_recorded_with_its_switch() {
         let journal = bench.open(2);
         let kept = journal.delivery(nth).unwrap().unwrap();
         assert_eq!(
-            (kept.status, kept.ignored_by, kept.body_format),
-            (Status::Ignored, Some(switch), BodyFormat::Form)
+            (
+                kept.status,
+                kept.ignored_by,
+                kept.payload_kind.event_format()
+            ),
+            (Status::Ignored, Some(switch), Some(BodyFormat::Form))
         );
         assert_eq!(
             (kept.attempt_count, kept.finished_at, kept.created_at),
             (0, None, T0)
         );
         assert_eq!(
-            (journal.event(nth).unwrap(), journal.attempts(nth).unwrap()),
+            (
+                journal.payload(nth).unwrap(),
+                journal.attempts(nth).unwrap()
+            ),
             (b"<event/>".to_vec(), vec![])
         );
         assert_eq!(journal.release_dead(T0.plus(LEASE * 1000)).unwrap(), 0);

@@ -129,13 +129,8 @@ fn a_sound_journal_has_no_problems_and_every_status_is_counted() {
     one_of_each(&journal);
     accept(&journal, T0);
     let target = Target::from_url("https://example.com/hook").unwrap();
-    let (body_format, retry_policy) = (BodyFormat::Xml, &RetryPolicy::default());
     let new = NewDelivery {
-        event_type: "user".to_owned(),
-        action: "created".to_owned(),
         target: target.clone(),
-        body_format,
-        retry_policy: retry_policy.clone(),
         ..new_delivery(b"<event/>")
     };
     journal.ignore(&new, Switch::Events, T0).unwrap();
