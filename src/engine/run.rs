@@ -47,10 +47,10 @@ const MAX_UNSENT_PER_ROUND: usize = 16;
 const ROUNDS_PER_IDLE: u64 = 16;
 
 /// Deliveries to give up in one commit.
-const MAX_RELEASED_AT_ONCE: usize = 500;
+pub const MAX_RELEASED_AT_ONCE: usize = if cfg!(test) { 8 } else { 500 };
 
 /// How many leases of waiting deliveries one write renews, so that it holds the journal's lock for a short time.
-const MAX_RENEWED_AT_ONCE: usize = if cfg!(test) { 8 } else { 5_000 };
+pub const MAX_RENEWED_AT_ONCE: usize = if cfg!(test) { 8 } else { 5_000 };
 
 /// A delivery that waits for its next attempt. Holds ids only, since many may wait.
 struct Waiting {

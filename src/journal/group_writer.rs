@@ -4,6 +4,7 @@
 //! failed, the writer refuses to add deliveries and to begin attempts: if a delivery was accepted, so were all that
 //! were submitted before it. It still commits results of attempts and captures.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -11,7 +12,7 @@ use std::thread::JoinHandle;
 
 use super::{Journal, JournalError, Write, WriteResult};
 
-/// A commit takes further writes until they change this many rows.
+/// A commit takes further writes until they change this many rows, so that it holds the lock for a short time.
 const MAX_GROUP: usize = 512;
 
 /// Called on the writer's thread with the result of the write.
@@ -63,7 +64,8 @@ impl GroupWriter {
         self.submit_all(vec![(write, reply)]);
     }
 
-    /// Submits writes that share a commit. To submit them one by one would wake the thread for the first alone.
+    /// Submits writes that share a commit if they change few rows. To submit them one by one would wake the thread for the
+    /// first alone.
     pub fn submit_all(&self, writes: Vec<(Write, Reply)>) {
         if let Some(requests) = &self.requests {
             // Cannot fail: the thread receives until this is dropped.
@@ -90,14 +92,8 @@ struct Committer {
 
 impl Committer {
     fn run(mut self, submitted: &Receiver<Vec<(Write, Reply)>>) {
-        while let Ok(mut group) = submitted.recv() {
-            let mut rows = count_rows(&group);
-            while rows < MAX_GROUP
-                && let Ok(more) = submitted.try_recv()
-            {
-                rows += count_rows(&more);
-                group.extend(more);
-            }
+        let mut queue = VecDeque::new();
+        while let Some(group) = next_group(&mut queue, submitted) {
             self.commit_group(group);
         }
     }
@@ -178,13 +174,35 @@ impl Committer {
     }
 }
 
-/// How many rows the writes change, about.
-fn count_rows(writes: &[(Write, Reply)]) -> usize {
-    let rows = writes.iter().map(|(write, _)| match write {
+/// The writes of the next commit, at least one: waits for the first. `None` once there are no more. `queue` has those
+/// that were submitted together with writes of earlier commits.
+fn next_group(
+    queue: &mut VecDeque<(Write, Reply)>,
+    submitted: &Receiver<Vec<(Write, Reply)>>,
+) -> Option<Vec<(Write, Reply)>> {
+    if queue.is_empty() {
+        queue.extend(submitted.recv().ok()?);
+    }
+    let (mut group, mut rows) = (Vec::new(), 0);
+    while rows < MAX_GROUP {
+        if let Some(write) = queue.pop_front() {
+            rows += count_rows(&write.0);
+            group.push(write);
+        } else if let Ok(more) = submitted.try_recv() {
+            queue.extend(more);
+        } else {
+            break;
+        }
+    }
+    Some(group)
+}
+
+/// How many rows a write changes, about.
+fn count_rows(write: &Write) -> usize {
+    match write {
         Write::Release(ids) | Write::Renew { ids, .. } => ids.len(),
         _ => 1,
-    });
-    rows.sum()
+    }
 }
 
 /// Whether the write adds a delivery or begins an attempt.

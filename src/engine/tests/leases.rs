@@ -37,10 +37,24 @@ fn leases_of_overdue_retries_are_renewed() {
         });
     }
     let recorder = Recorder::new(&simulation);
-    let mut items = Items::new(&simulation, 40, policy(1, 1_000));
+    let mut items = Items::new(&simulation, 100, policy(1, 1_000));
     simulation.run(many(1), &mut items, &recorder);
-    assert_eq!(recorder.count("delivered"), 40);
-    assert!(simulation.time.ms() >= 800_000);
+    assert_eq!(recorder.count("delivered"), 100);
+    assert!(simulation.time.ms() >= 2_000_000);
+    // Each write renews the few that are about to be sent, and some of the many that are overdue.
+    let most = simulation.most_renewed.get();
+    assert!((1..60).contains(&most), "{most}");
+}
+
+#[test]
+fn ctrl_c_releases_few_deliveries_at_once() {
+    let simulation = Simulation::new(|_, _| (10, 503));
+    simulation.interrupt_at.set(Some(5_000));
+    let recorder = Recorder::new(&simulation);
+    let mut items = Items::new(&simulation, 40, RetryPolicy::default());
+    simulation.run(many(8), &mut items, &recorder);
+    assert_eq!(recorder.count("interrupted"), 40);
+    assert_eq!(simulation.most_released.get(), run::MAX_RELEASED_AT_ONCE);
 }
 
 #[test]

@@ -96,6 +96,9 @@ pub struct Simulation {
     pub fails_from: Cell<usize>,
     failed: Cell<bool>,
     pub renewals: Cell<usize>,
+    /// The most deliveries that one write renewed, and released.
+    pub most_renewed: Cell<usize>,
+    pub most_released: Cell<usize>,
     workers: RefCell<Vec<i64>>,
     max_in_flight: Cell<usize>,
     in_flight: Cell<usize>,
@@ -133,6 +136,8 @@ impl Simulation {
             fails_from: Cell::new(usize::MAX),
             failed: Cell::new(false),
             renewals: Cell::new(0),
+            most_renewed: Cell::new(0),
+            most_released: Cell::new(0),
             workers: RefCell::default(),
             max_in_flight: Cell::new(0),
             in_flight: Cell::new(0),
@@ -340,8 +345,17 @@ impl Simulation {
                 write,
                 Write::Accept(..) | Write::Ignore(..) | Write::Begin(_)
             );
-            if let Write::Renew { .. } = write {
-                self.renewals.set(self.renewals.get() + 1);
+            match &write {
+                Write::Renew { ids, .. } => {
+                    self.renewals.set(self.renewals.get() + 1);
+                    self.most_renewed
+                        .set(self.most_renewed.get().max(ids.len()));
+                }
+                Write::Release(ids) => {
+                    self.most_released
+                        .set(self.most_released.get().max(ids.len()));
+                }
+                _ => {}
             }
             if !works || was_failed && begins {
                 reply(Err(locked()));

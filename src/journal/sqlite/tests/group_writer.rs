@@ -99,6 +99,36 @@ fn writes_submitted_at_once_share_commits_in_order() {
 }
 
 #[test]
+fn writes_of_many_rows_do_not_share_a_commit() {
+    let bench = Bench::new();
+    let mut journal = bench.open(1);
+    journal.tune_for_groups().unwrap();
+    let writer = writer(journal);
+    let ids = [(); 4].map(|()| accepted(&writer));
+    let lock = bench.raw();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let before = commits_in_wal(&bench.path());
+    let (reply, replied) = mpsc::channel();
+    let release = |id| {
+        let reply = reply.clone();
+        let reply: crate::journal::Reply = Box::new(move |result| drop(reply.send(result)));
+        (Write::Release(vec![id; 512]), reply)
+    };
+    // As the engine submits them after Ctrl-C, and one by one.
+    writer.submit_all(vec![release(ids[0]), release(ids[1])]);
+    for id in &ids[2..] {
+        writer.submit_all(vec![release(*id)]);
+    }
+    lock.execute_batch("COMMIT").unwrap();
+    for _ in ids {
+        result(&replied).unwrap();
+    }
+    assert_eq!(commits_in_wal(&bench.path()) - before, 4);
+    let released = Query::failed(crate::delivery::filter::Filter::default());
+    assert_eq!(bench.open(2).ids(&released).unwrap().len(), 4);
+}
+
+#[test]
 fn each_kind_of_write_is_applied() {
     let bench = Bench::new();
     let (writer, journal) = (writer(bench.open(1)), bench.open(2));
