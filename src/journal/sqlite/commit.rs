@@ -66,7 +66,7 @@ impl SqliteJournal {
             });
         }
         if has_captures {
-            cache.prune(tx, writes.len())?;
+            cache.prune(tx, writes.len(), self.pace.slice_time)?;
         }
         Ok(results)
     }

@@ -14,9 +14,6 @@ use super::captures::{bin_response, insert_bin, newest_id};
 use crate::capture::{BinResponse, Capture, CapturedResponse, SignatureCheck, is_bin_name};
 use crate::journal::{CaptureRules, StoredCapture, WriteResult};
 
-/// How long a transaction deletes captures, so that it stays short after `--keep` was lowered.
-const MAX_PRUNE_TIME: Duration = Duration::from_millis(25);
-
 /// After a transaction that deleted captures, others delete few for this many times as long: meanwhile the lock is free
 /// often enough for other processes.
 const PRUNE_PAUSE_FACTOR: u32 = 4;
@@ -92,8 +89,14 @@ impl CaptureCache {
     }
 
     /// Deletes the oldest captures of full bins, once there are enough: each deletion writes several pages. Always
-    /// deletes more than the transaction has added, if there are more.
-    pub fn prune(&mut self, tx: &Transaction<'_>, added: usize) -> rusqlite::Result<()> {
+    /// deletes more than the transaction has added, if there are more. After `--keep` was lowered, it deletes for about
+    /// `time`, so that the transaction stays short.
+    pub fn prune(
+        &mut self,
+        tx: &Transaction<'_>,
+        added: usize,
+        time: Duration,
+    ) -> rusqlite::Result<()> {
         let limit = i64::from(self.rules.keep_per_bin.max(1));
         let began = Instant::now();
         let is_paused = self.paused_until.is_some_and(|until| began < until);
@@ -102,9 +105,7 @@ impl CaptureCache {
             if *count - limit <= limit / PRUNED_FRACTION {
                 continue;
             }
-            while *count > limit
-                && (deleted <= 2 * added || !is_paused && began.elapsed() < MAX_PRUNE_TIME)
-            {
+            while *count > limit && (deleted <= 2 * added || !is_paused && began.elapsed() < time) {
                 let rows = tx
                     .prepare_cached(
                         "DELETE FROM captures WHERE id IN

@@ -291,16 +291,19 @@ fn a_much_lower_limit_deletes_few_captures_at_once() {
         })
         .unwrap();
     // The captures left after another one, during a pause or after it.
-    let left = |paused_until| {
+    let left = |journal: &SqliteJournal, paused_until| {
         journal.captures.borrow_mut().paused_until = paused_until;
         let new = StoredCapture::new(0, "", None, request("/"), body(EVENT));
         journal.commit(&[Write::Capture(Arc::new(new))]).unwrap();
         journal.bin("inbox").unwrap().unwrap().request_count
     };
     let long = Some(Instant::now() + Duration::from_secs(3600));
-    assert_eq!([left(long), left(long)], [185, 170]);
-    assert!((0..100).any(|_| left(None) == 1));
-    assert_eq!(left(long), 1);
+    assert_eq!([left(&journal, long), left(&journal, long)], [185, 170]);
+    let slice_time = std::mem::replace(&mut journal.pace.slice_time, Duration::ZERO);
+    assert_eq!(left(&journal, None), 155, "no time is left");
+    journal.pace.slice_time = slice_time;
+    assert!((0..100).any(|_| left(&journal, None) == 1));
+    assert_eq!(left(&journal, long), 1);
 }
 
 #[test]
