@@ -171,14 +171,15 @@ mod tests {
         let me = Owner::current();
         let is_dead = |owner: &Owner| ThisHost.is_dead(&owner.to_string());
         assert!(!is_dead(me));
-        let (started, namespace) = (1, "elsewhere".to_owned());
-        assert!(is_dead(&Owner {
-            started,
+        let earlier = Owner {
+            started: 1,
             ..me.clone()
-        }));
+        };
+        assert!(is_dead(&earlier));
+        let namespace = "elsewhere".to_owned();
         assert!(!is_dead(&Owner {
             namespace,
-            ..me.clone()
+            ..earlier
         }));
 
         let mut child = std::process::Command::new("sleep")

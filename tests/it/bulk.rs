@@ -1,6 +1,7 @@
 //! Bulk changes of many rows: they work in slices, show progress, and report what they did when they stop early.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -158,6 +159,54 @@ fn the_web_ui_responds_while_failures_are_deleted() {
     journal.execute_batch("COMMIT").unwrap();
     assert_eq!(read_response(&mut deleting).status, 200);
     assert_eq!(count(&journal), 0);
+}
+
+/// Writes, and restarts the write-ahead log, which is not possible while a transaction is open.
+fn restart_log(journal: &Connection, reader: &str) {
+    let touch = "UPDATE deliveries SET retries = retries + 1 WHERE id = 1";
+    journal.execute(touch, []).unwrap();
+    let is_busy = journal.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    assert_eq!(is_busy, Ok(false), "`{reader}` has a transaction open");
+}
+
+#[test]
+fn a_reader_that_pauses_has_no_transaction_open() {
+    let env = TestEnv::new();
+    let journal = many_delivered(&env);
+    let listener = Listener::start(&env, &["--emulate-portal"]);
+    assert_eq!(listener.get("/").status, 200);
+    let columns = "bin_id, received_at, remote_addr, method, malformed, response_duration_ms, body_size, head, body";
+    journal
+        .execute_batch(&format!(
+            "WITH RECURSIVE ids (id) AS (VALUES (2) UNION ALL SELECT id + 1 FROM ids WHERE id < 5000)
+             INSERT INTO captures (id, {columns})
+             SELECT ids.id, {columns} FROM captures JOIN ids WHERE captures.id = 1;
+             UPDATE deliveries SET status = 'failed'"
+        ))
+        .unwrap();
+    let pipe = env.work_dir().join("pipe");
+    env.program("mkfifo").arg(&pipe).run().assert_code(0);
+    for list in [
+        "journal list -o ndjson",
+        "journal list --limit 3000",
+        "failed list -o xml",
+        "captured list -o ndjson",
+    ] {
+        let listing = env.shell(&format!("exec \"$HOOKFIRE\" {list} > pipe"));
+        let mut listing = listing
+            .env("HOOKFIRE", env!("CARGO_BIN_EXE_hookfire"))
+            .spawn();
+        let mut output = File::open(&pipe).unwrap();
+        output.read_exact(&mut [0; 1000]).unwrap();
+        restart_log(&journal, list);
+        assert!(listing.is_running(), "{list}: the pipe held all of it");
+    }
+    let mut client = listener.connect();
+    let get = "GET /admin/api/webhooks/failures.xml HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    client.write_all(get.as_bytes()).unwrap();
+    client.read_exact(&mut [0; 1000]).unwrap();
+    restart_log(&journal, get);
+    listener.stop();
 }
 
 #[test]

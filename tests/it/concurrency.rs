@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::Connection;
+
 use crate::support::{Listener, Server, TestEnv, forever, repeat, respond};
 
 #[test]
@@ -119,9 +121,11 @@ fn retry_skips_what_another_retry_just_failed() {
     assert!(first.stderr().ends_with("1 failed, 1 skipped\n"), "{first}");
 }
 
-/// Removes the journal's files and fires, which creates a new journal; runs `then`; expects the new journal's delivery.
-fn replaced_journal_survives(env: &TestEnv, then: impl FnOnce()) {
-    for suffix in ["", "-wal", "-shm"] {
+const ALL_FILES: &[&str] = &["", "-wal", "-shm"];
+
+/// Removes some of the journal's files and fires, which creates new ones; runs `then`; expects that delivery only.
+fn replaced_journal_survives(env: &TestEnv, removed: &[&str], then: impl FnOnce()) {
+    for suffix in removed {
         let mut path = env.journal_path().into_os_string();
         path.push(suffix);
         std::fs::remove_file(path).unwrap();
@@ -145,13 +149,27 @@ fn replaced_journal_survives(env: &TestEnv, then: impl FnOnce()) {
 
 #[test]
 fn listener_answers_503_after_its_journal_was_replaced() {
-    let env = TestEnv::new();
-    let listener = Listener::start(&env, &[]);
-    assert_eq!(listener.post("/", "before").status, 200);
-    replaced_journal_survives(&env, || {
-        assert_eq!(listener.post("/", "after").status, 503);
-        listener.stop();
-    });
+    for removed in [ALL_FILES, &[""], &["-wal", "-shm"]] {
+        let env = TestEnv::new();
+        let listener = Listener::start(&env, &[]);
+        Connection::open(env.journal_path())
+            .and_then(|journal| {
+                journal.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            })
+            .unwrap();
+        // So much that a process checkpoints the log when it ends.
+        for _ in 0..4 {
+            assert_eq!(listener.post("/", &"x".repeat(1_000_000)).status, 200);
+        }
+        replaced_journal_survives(&env, removed, || {
+            assert_eq!(listener.post("/", "after").status, 503, "{removed:?}");
+            let new = Connection::open(env.journal_path()).unwrap();
+            new.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+            let grow = "UPDATE deliveries SET event = zeroblob(4000000)";
+            new.execute(grow, []).unwrap();
+            listener.stop();
+        });
+    }
 }
 
 #[test]
@@ -171,7 +189,7 @@ fn watcher_exits_without_touching_a_new_journal() {
     .run();
     let watcher = env.hookfire(["retry", "--due", "--watch"]).spawn();
     server.wait_for_requests(2);
-    replaced_journal_survives(&env, || {
+    replaced_journal_survives(&env, ALL_FILES, || {
         watcher.wait().assert_code(6);
     });
     drop(server.lenient());

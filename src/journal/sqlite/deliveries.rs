@@ -15,7 +15,7 @@ use crate::time::UnixMs;
 pub const MAX_COUNTED: u32 = if cfg!(test) { 20 } else { 20_000 };
 
 /// How many deliveries [`Deliveries::delivery_versions`] reads at a time.
-const VERSIONS_PAGE: usize = 2_000;
+const VERSIONS_PAGE: usize = if cfg!(test) { 20 } else { 2_000 };
 
 /// A condition or statement, and the values of its parameters.
 pub struct BoundSql<'a> {

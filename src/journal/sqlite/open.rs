@@ -70,8 +70,17 @@ pub fn open(
     timeout: Duration,
     migrations: &[&str],
 ) -> Result<(Connection, JournalFiles), JournalError> {
+    open_prepared(path, &prepare_file(path)?, timeout, migrations)
+}
+
+/// Fails if the file is no longer the prepared one.
+fn open_prepared(
+    path: &Path,
+    prepared: &Metadata,
+    timeout: Duration,
+    migrations: &[&str],
+) -> Result<(Connection, JournalFiles), JournalError> {
     let fail = |e| store_error(path, timeout, e);
-    let prepared = prepare_file(path)?;
     let conn = connect(path, timeout).map_err(fail)?;
     let version = read_version(&conn, path, timeout)?;
     let known = migrations.len() as i64;
@@ -356,5 +365,25 @@ pub fn retry_busy<T>(
             result => return result,
         }
         pause = BUSY_PAUSE[1].min(pause * 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_replaced_while_it_is_opened_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a.db"), folder.path().join("b.db"));
+        let open = |path| open(path, Duration::ZERO, schema::MIGRATIONS);
+        drop(open(&other).unwrap());
+        drop(open(&path).unwrap());
+        let prepared = prepare_file(&path).unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        let opened = open_prepared(&path, &prepared, Duration::ZERO, schema::MIGRATIONS);
+        let error = opened.err().unwrap();
+        assert!(matches!(error, JournalError::Lost { .. }), "{error}");
+        open(&path).unwrap();
     }
 }

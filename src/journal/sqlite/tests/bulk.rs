@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use super::*;
+use crate::capture::{Body, Capture};
 use crate::delivery::Status;
+use crate::delivery::filter::Filter;
+use crate::journal::StoredCapture;
 
 /// A journal whose bulk changes process one item per transaction, and failed deliveries in it.
 fn slow(bench: &Bench, number: usize) -> (SqliteJournal, Vec<DeliveryVersion>) {
@@ -121,9 +124,118 @@ fn deliveries_of_a_dead_process_are_interrupted_in_slices() {
     assert_eq!(journal.interrupt_abandoned().unwrap(), 0);
 }
 
-fn wal_mib(bench: &Bench) -> u64 {
+#[test]
+fn every_bulk_change_works_in_slices() {
+    let bench = Bench::new();
+    let (journal, failed) = slow(&bench, 3);
+    let scheduled: Vec<DeliveryVersion> = failed
+        .iter()
+        .map(|seen| {
+            let again = ClaimCondition::Failed { attempts: 1 };
+            let begun = journal.begin_attempt(seen.id, again, &attempt(T0));
+            assert_eq!(begun.unwrap(), Some(2));
+            let later = scheduled_at(at(60));
+            let finish = journal.finish_attempt(seen.id, 2, Duration::ZERO, &refusal(503), later);
+            assert!(finish.unwrap());
+            DeliveryVersion {
+                id: seen.id,
+                attempts: 2,
+            }
+        })
+        .collect();
+    let captures = [(); 3].map(|()| capture(&journal));
+    let (done, changed) = (1, 1);
+    let one = Slice { done, changed };
+    assert_eq!(journal.cancel_slice(&scheduled).unwrap(), one);
+    assert_eq!(journal.delete_captures_slice(&captures).unwrap(), one);
+    let interrupted = [Status::Interrupted];
+    let deleted = journal.delete_slice(&scheduled, &interrupted).unwrap();
+    assert_eq!(deleted, one);
+}
+
+fn capture(journal: &SqliteJournal) -> i64 {
+    let head = b"GET / HTTP/1.1\r\n\r\n".to_vec();
+    let capture = Capture::new(T0, ([127, 0, 0, 1], 80).into(), head);
+    let body = Body::default();
+    let new = Arc::new(StoredCapture::new(0, "", None, capture, body));
+    match journal.commit(&[Write::Capture(new)]).unwrap().remove(0) {
+        WriteResult::Captured { id, .. } => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn free_space_is_returned_in_slices() {
+    let bench = Bench::new();
+    let mut journal = bench.open_fast(1);
+    journal.pace.slice_time = Duration::ZERO;
+    let id = accept_event(&journal, T0, &vec![b'x'; 3 << 20]).id;
+    let (outcome, next) = (refusal(503), NextStep::Failed);
+    journal
+        .finish_attempt(id, 1, Duration::ZERO, &outcome, next)
+        .unwrap();
+    let seen = [DeliveryVersion { id, attempts: 1 }];
+    let mut slices = 0;
+    let (_, result) = journal.dynamic().change_until(
+        &seen,
+        |rest| journal.delete_slice(rest, &[Status::Failed]),
+        |_| {
+            assert!(is_unlocked(&bench.raw()));
+            slices += 1;
+            true
+        },
+    );
+    result.unwrap();
+    // The deletion, and 192 pages, 50 at a time.
+    assert!(slices >= 4, "{slices}");
+    let free = "PRAGMA freelist_count";
+    let free = journal.conn.query_row(free, [], |row| row.get(0));
+    assert_eq!(free, Ok(0));
+}
+
+#[test]
+fn no_transaction_is_open_while_deliveries_are_visited() {
+    let bench = Bench::new();
+    let (journal, _) = slow(&bench, 3);
+    let other = bench.raw();
+    other.busy_timeout(Duration::ZERO).unwrap();
+    let mut are_busy = Vec::new();
+    let all = journal.dynamic().each(&Query::all(None), |_| {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let is_busy = other.query_row(checkpoint, [], |row| row.get::<_, bool>(0))?;
+        are_busy.push(is_busy);
+        Ok::<_, rusqlite::Error>(())
+    });
+    all.unwrap().unwrap();
+    assert_eq!(are_busy, [false; 3]);
+}
+
+#[test]
+fn versions_are_not_read_in_one_transaction() {
+    let bench = Bench::new();
+    let (mut journal, seen) = slow(&bench, 21);
+    let (other, last) = (bench.open_fast(2), seen[20].id);
+    let mut steps = 0;
+    // Deletes the last row while the first page is read: the second page no longer has it.
+    let delete = move || {
+        steps += 1;
+        if steps == 60 {
+            assert_eq!(other.delete_ids(&[last], &[Status::Failed]).unwrap(), 1);
+        }
+        false
+    };
+    journal.conn.progress_handler(1, Some(delete)).unwrap();
+    let failed = Query::failed(Filter::default());
+    assert_eq!(journal.ids(&failed).unwrap().len(), 20);
+}
+
+fn wal_bytes(bench: &Bench) -> u64 {
     let wal = with_suffix(&bench.path(), "-wal");
-    std::fs::metadata(wal).unwrap().len() >> 20
+    std::fs::metadata(wal).unwrap().len()
+}
+
+fn wal_mib(bench: &Bench) -> u64 {
+    wal_bytes(bench) >> 20
 }
 
 /// Commits 4 MiB, which SQLite does not checkpoint.

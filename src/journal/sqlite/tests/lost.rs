@@ -125,6 +125,19 @@ fn a_lost_journal_is_not_checkpointed_when_it_is_closed() {
 }
 
 #[test]
+fn a_commit_during_which_the_files_were_removed_has_failed() {
+    for removed in [&["", "-wal", "-shm"][..], &["-wal"]] {
+        let bench = Bench::new();
+        let journal = bench.open(1);
+        let remove = |suffix: &&str| std::fs::remove_file(with_suffix(&bench.path(), suffix));
+        lost(journal.write(|_| {
+            removed.iter().try_for_each(remove).unwrap();
+            Ok(())
+        }));
+    }
+}
+
+#[test]
 fn closing_moves_a_long_wal_into_the_file() {
     let bench = Bench::new();
     let mut journal = bench.open(1);
