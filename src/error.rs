@@ -268,6 +268,7 @@ fn journal_hint(error: &JournalError) -> &'static str {
         JournalError::Full { .. } => {
             "free some disk space, or use a file on another disk with `--journal FILE`"
         }
+        JournalError::TooManyFiles { .. } => "raise the limit, for example with `ulimit -n 1024`",
         JournalError::Unusable { .. } => {
             "check the free disk space; if the file is damaged, copy it first, then try `sqlite3 FILE .recover`"
         }

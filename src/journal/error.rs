@@ -44,6 +44,8 @@ pub enum JournalError {
     Mounted { path: PathBuf },
     #[error("the journal `{path}` cannot be written: the disk is full")]
     Full { path: PathBuf },
+    #[error("the journal `{path}` cannot be opened: too many open files")]
+    TooManyFiles { path: PathBuf },
     /// Any other problem; `problem` completes the sentence that begins with the path.
     #[error("the journal `{path}` {problem}")]
     Unusable { path: PathBuf, problem: String },

@@ -119,9 +119,11 @@ fn without_home_the_user_database_is_used() {
     assert_eq!(server.connections(), 0);
 }
 
+/// Options of `setpriv`.
+const NOBODY: &[&str] = &["--reuid=65534", "--regid=65534", "--clear-groups"];
+
 #[test]
 fn fire_refuses_an_unwritable_journal() {
-    const NOBODY: &[&str] = &["--reuid=65534", "--regid=65534", "--clear-groups"];
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(200)]));
     let hookfire = env!("CARGO_BIN_EXE_hookfire");
     // root can write anyway.
@@ -332,6 +334,67 @@ fn a_journal_mounted_as_a_single_file_is_rejected() {
         said.contains("is mounted as a single file") && said.contains("mount its directory"),
         "{outcome}"
     );
+}
+
+/// Only root can become another user, who then sees no `/proc` entry of root's processes.
+#[test]
+fn a_sender_without_a_visible_proc_entry_is_alive() {
+    let hide = "mount -t proc -o hidepid=2 proc /proc && exec setpriv \"$@\"";
+    let hidden = ["--mount", "sh", "-c", hide, "sh"];
+    let hookfire = env!("CARGO_BIN_EXE_hookfire");
+    let list = [hookfire, "failed", "list", "-o", "json"];
+    let is_root = rustix::process::getuid().is_root();
+    if !is_root
+        || !needs(
+            "unshare",
+            &[&hidden, NOBODY, &[hookfire, "--version"]].concat(),
+        )
+    {
+        return;
+    }
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(200).held()]);
+    let journal = env.work_dir().join("shared/journal.db");
+    let fire = ["fire", "account", "created", "--url", &server.url()];
+    let sending = env.hookfire(fire).env("HOOKFIRE_JOURNAL", &journal).spawn();
+    server.wait_for_requests(1);
+    let allow = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
+    for folder in [env.root(), &env.work_dir(), journal.parent().unwrap()] {
+        allow(folder, 0o777).unwrap();
+    }
+    for entry in fs::read_dir(journal.parent().unwrap()).unwrap() {
+        allow(&entry.unwrap().path(), 0o666).unwrap();
+    }
+    let failed = env
+        .program("unshare")
+        .args([&hidden, NOBODY, &list].concat())
+        .env("HOOKFIRE_JOURNAL", &journal)
+        .run()
+        .assert_code(0);
+    assert_eq!(failed.json(), serde_json::json!([]), "{failed}");
+    server.release();
+    sending.wait().assert_code(0);
+}
+
+#[test]
+fn too_few_file_descriptors_are_reported_as_such() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![repeat(200, 9)]).lenient();
+    let fire = format!(
+        "exec '{}' fire account created --no-retry --url {}",
+        env!("CARGO_BIN_EXE_hookfire"),
+        server.url()
+    );
+    env.shell(&fire).run().assert_code(0);
+    let (mut codes, mut files) = (Vec::new(), 5);
+    while codes.last() != Some(&Some(0)) {
+        let outcome = env.shell(&format!("ulimit -n {files}; {fire}")).run();
+        let is_named = outcome.stderr().contains("oo many open files");
+        assert!(is_named || outcome.code == Some(0), "{files}: {outcome}");
+        codes.push(outcome.code);
+        files += 1;
+    }
+    assert!(codes.contains(&Some(6)), "{codes:?}");
 }
 
 /// Only root can give a file to another user; root then is the user who must not trust it.
