@@ -76,9 +76,15 @@ fn banner_lists_every_limit() {
 fn banner_shows_the_connections_that_few_files_allow() {
     let env = TestEnv::new();
     let hookfire = env!("CARGO_BIN_EXE_hookfire");
-    let line = format!("ulimit -n 100; exec '{hookfire}' listen :0 --for 50ms -v");
-    let outcome = env.shell(&line).run().assert_code(0);
-    assert!(outcome.stderr().contains(" 50 connections"), "{outcome}");
+    // The listener raises the soft limit to the hard one.
+    for (limit, connections) in [
+        ("ulimit -n 100", " 50 connections"),
+        ("ulimit -S -n 100; ulimit -H -n 200", " 136 connections"),
+    ] {
+        let line = format!("{limit}; exec '{hookfire}' listen :0 --for 50ms -v");
+        let outcome = env.shell(&line).run().assert_code(0);
+        assert!(outcome.stderr().contains(connections), "{outcome}");
+    }
 }
 
 #[test]

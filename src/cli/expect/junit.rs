@@ -138,6 +138,7 @@ fn document(name: &str, failure: Option<&Failure>, took: Duration, output: &str)
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::symlink;
 
     use roxmltree::Document;
@@ -154,6 +155,17 @@ mod tests {
         file.try_write("report").unwrap();
         assert!(link.is_symlink());
         assert_eq!(std::fs::read_to_string(&target).unwrap(), "report");
+    }
+
+    #[test]
+    fn a_stream_is_appended_to() {
+        let mut output = tempfile::NamedTempFile::new().unwrap();
+        output.write_all(b"before\n").unwrap();
+        let stream = format!("/dev/fd/{}", output.as_file().as_raw_fd());
+        let file = JunitFile::new(Path::new(&stream)).unwrap();
+        file.try_write("report").unwrap();
+        let written = std::fs::read_to_string(output.path()).unwrap();
+        assert_eq!(written, "before\nreport");
     }
 
     #[test]

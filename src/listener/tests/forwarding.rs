@@ -397,6 +397,26 @@ fn unread_responses_count_towards_the_memory_limit() {
 }
 
 #[test]
+fn clients_that_do_not_read_release_memory_for_others() {
+    let stage = Stage::with(|setup| setup.limits.buffered_bytes = 2 << 20);
+    let long = "x".repeat(2 << 20);
+    let ask = || {
+        stage.response(relayed(200, &[], &long));
+        Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n")
+    };
+    // One within the limit, and the one that may exceed it.
+    let _unread = [(); 2].map(|()| {
+        let client = ask();
+        assert!(matches!(stage.told(), Told::Keep { .. }));
+        let forwarded = amended(200, "forwarded to http://up/?token=***");
+        assert_eq!(stage.told(), forwarded);
+        client
+    });
+    let response = ask().response();
+    assert_eq!((response.status, response.body.len()), (200, long.len()));
+}
+
+#[test]
 fn refused_or_unstored_requests_are_not_forwarded() {
     let stage = Stage::new();
     for (bytes, status) in [
