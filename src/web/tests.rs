@@ -574,6 +574,23 @@ fn bins_are_created_with_a_valid_response_only() {
 }
 
 #[test]
+fn a_limited_number_of_bins_can_be_created() {
+    let web = TestWeb::new();
+    let journal = open(&web.folder);
+    let save = |name: &str| {
+        web.reply("PUT", &format!("/_hookfire/api/bins/{name}"), "{}")
+            .0
+    };
+    for n in 1..1_000 {
+        journal
+            .create_bin(&n.to_string(), false, web.now())
+            .unwrap();
+    }
+    assert_eq!([save("new"), save("newer")], [200, 400]);
+    assert_eq!(save("new"), 200, "it exists");
+}
+
+#[test]
 fn search_stops_after_a_part_of_the_journal() {
     let web = TestWeb::new();
     let large = vec![b'x'; 20 * 1024 * 1024];

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Received, Server, TestEnv, closed_port, forever, hang, repeat, respond};
+use crate::support::{
+    Listener, Received, Server, TestEnv, closed_port, forever, hang, repeat, respond,
+};
 
 /// Fires in the background and returns the id.
 fn schedule(env: &TestEnv, url: &str, interval: &str) -> i64 {
@@ -843,22 +845,43 @@ fn stopped_watcher_exits_6_for_an_unrecorded_delivery() {
 
 #[test]
 fn watcher_ends_if_the_journal_is_gone_or_newer() {
-    let env = TestEnv::new();
-    let server = Server::script(vec![respond(503), forever(503)]);
-    schedule(&env, &server.url(), "300ms");
-    let watcher = env.hookfire(["retry", "--due", "--watch"]).spawn();
-    server.wait_for_requests(2);
+    for (change, words) in [
+        (remove as fn(&TestEnv), "the file was removed or replaced"),
+        (upgrade, "was written by a newer hookfire"),
+    ] {
+        let env = TestEnv::new();
+        let server = Server::script(vec![respond(503), forever(503)]);
+        schedule(&env, &server.url(), "300ms");
+        let watcher = env.hookfire(["retry", "--due", "--watch"]).spawn();
+        server.wait_for_requests(2);
+        change(&env);
+        let outcome = watcher.wait().assert_code(6);
+        assert!(outcome.stderr().contains(words), "{outcome}");
+        drop(server.lenient());
+    }
+}
+
+/// Removes the journal.
+fn remove(env: &TestEnv) {
     for suffix in ["", "-wal", "-shm"] {
         let mut path = env.journal_path().into_os_string();
         path.push(suffix);
         std::fs::remove_file(path).unwrap();
     }
-    let outcome = watcher.wait().assert_code(6);
-    assert!(
-        outcome
-            .stderr()
-            .contains("the file was removed or replaced"),
-        "{outcome}"
-    );
-    drop(server.lenient());
+}
+
+/// As a newer hookfire upgrades the journal.
+fn upgrade(env: &TestEnv) {
+    let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
+    journal.pragma_update(None, "user_version", 99).unwrap();
+}
+
+#[test]
+fn listener_answers_503_after_its_journal_was_upgraded() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    assert_eq!(listener.post("/", "before").status, 200);
+    upgrade(&env);
+    assert_eq!(listener.post("/", "after").status, 503);
+    listener.stop();
 }
