@@ -16,7 +16,7 @@ use crate::delivery::target::{Target, Value};
 use crate::engine::plan::Clients;
 use crate::env::{Environment, SystemClock};
 use crate::error::{Failure, Kind};
-use crate::http::TransportOptions;
+use crate::http::{TransportOptions, trusts_built_in_roots};
 use crate::journal::{self, Journal};
 use crate::output::Ui;
 use crate::secret::{MASK, safe_url};
@@ -218,7 +218,7 @@ impl<'a> Context<'a> {
         Ok(mask)
     }
 
-    /// Warns of secrets in plain HTTP, and of TLS certificates that are not verified.
+    /// Warns of secrets in plain HTTP, of TLS certificates that are not verified, and of a system without certificates.
     pub fn warn_of_exposure(&self, target: &Target, options: &TransportOptions) {
         if target.secrets().next().is_some()
             && !target.base.is_https()
@@ -232,6 +232,11 @@ impl<'a> Context<'a> {
         if options.insecure && target.base.is_https() {
             self.ui.warning(
                 "TLS certificates are not verified (--insecure): anyone on the network path can read the traffic",
+            );
+        }
+        if target.base.is_https() && trusts_built_in_roots(options) {
+            self.ui.status(
+                "this system has no certificates of authorities; the built-in ones are used",
             );
         }
     }

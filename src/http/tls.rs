@@ -1,7 +1,7 @@
 //! TLS settings: which certificates are trusted, and the client's own.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -65,14 +65,37 @@ fn trusted(
         }
         return Ok((roots, given));
     }
-    // A certificate that cannot be parsed does not stop the others.
-    let (added, _) =
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 {
-        let bundled = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned();
-        roots.add_parsable_certificates(bundled);
-    }
-    Ok((roots, Vec::new()))
+    Ok((default_roots().store.clone(), Vec::new()))
+}
+
+/// The authorities that are trusted without `--cacert`.
+struct DefaultRoots {
+    store: RootCertStore,
+    /// They come with the program, because the system has none.
+    are_built_in: bool,
+}
+
+fn default_roots() -> &'static DefaultRoots {
+    static ROOTS: OnceLock<DefaultRoots> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let mut store = RootCertStore::empty();
+        // A certificate that cannot be parsed does not stop the others.
+        let system = rustls_native_certs::load_native_certs().certs;
+        let (added, _) = store.add_parsable_certificates(system);
+        if added == 0 {
+            let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned();
+            store.add_parsable_certificates(built_in);
+        }
+        DefaultRoots {
+            store,
+            are_built_in: added == 0,
+        }
+    })
+}
+
+/// Whether a connection to an `https` URL trusts the certificates that come with the program, because the system has none.
+pub fn trusts_built_in_roots(options: &TransportOptions) -> bool {
+    options.cacert.is_none() && !options.insecure && default_roots().are_built_in
 }
 
 /// Whether it is a key with `BEGIN ENCRYPTED PRIVATE KEY`, or with `Proc-Type: 4,ENCRYPTED` in the older form.

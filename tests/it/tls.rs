@@ -116,6 +116,24 @@ fn cacert_comes_from_variable_config_or_ssl_cert_file() {
     );
 }
 
+#[test]
+fn built_in_certificates_are_used_with_a_note() {
+    let (mut env, _, server) = usual();
+    let note = "this system has no certificates of authorities; the built-in ones are used";
+    env.write_file("none.pem", "");
+    env.set("SSL_CERT_FILE", env.work_dir().join("none.pem"));
+    let ping = |option: &[&str]| {
+        let ping = ["ping", "--url", &server.url()];
+        env.hookfire(ping).args(option).run()
+    };
+    let by_default = ping(&[]).assert_code(4);
+    assert!(by_default.stderr().contains(note), "{by_default}");
+    for option in [&["--cacert", "ca.pem"][..], &["--insecure"]] {
+        let other = ping(option).assert_code(0);
+        assert!(!other.stderr().contains(note), "{other}");
+    }
+}
+
 /// A given authority replaces the system's.
 fn no_tls_after(requests: usize, outcome: Outcome, server: &TlsServer) {
     let outcome = outcome.assert_code(4);
