@@ -78,7 +78,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "cli/",
             "journal/",
             "capture/",
-            "document.rs",
+            "document/",
             "output/",
             "secret/",
             "portal/",

@@ -403,3 +403,167 @@ fn a_body_is_compared_with_a_capture() {
     assert_eq!(compared["bodies"], "byte_equal");
     assert_eq!(compared["request_differences"], json!([]));
 }
+
+#[test]
+fn set_changes_json_and_keeps_the_rest_as_written() {
+    let env = TestEnv::new();
+    env.write_file("order.json", ORDER);
+    let set = [
+        "--body",
+        "order.json",
+        "--set",
+        "type=bill.sent",
+        "--set",
+        "lines:=[{\"n\": 1.0}]",
+        "--set",
+        "lines/[1]/name=\u{e9}\"",
+    ];
+    let (request, outcome) = sent(&env, &set);
+    let expected = concat!(
+        "{ \"type\": \"bill.sent\",\r\n \"amount\": 10.50, \"amount\": 1e2,",
+        " \"lines\": [{\"n\": 1.0,\"name\": \"\u{e9}\\\"\"}] }\n"
+    );
+    assert_eq!(String::from_utf8(request.body).unwrap(), expected);
+    assert_eq!(
+        outcome.json()["type"],
+        "bill",
+        "labels are those of the changed body"
+    );
+
+    let env = TestEnv::new();
+    env.write_file("order.json", ORDER);
+    env.write_file("order.xml", "<order/>");
+
+    for (options, problem) in [
+        (
+            &["--body", "order.xml", "--set", "a=1"][..],
+            "the body is not JSON",
+        ),
+        (
+            &["--body", "order.json", "--set", "a/b=1"],
+            "no `a` in the body, which has `type`, `amount`",
+        ),
+        (
+            &["--body", "order.json", "--set", "a:=x"],
+            "its value is not JSON",
+        ),
+        (
+            &["--body", "order.json", "--set", "a"],
+            "takes PATH=TEXT or PATH:=JSON",
+        ),
+        (
+            &["account", "created", "--set", "org_name:=1"],
+            "an event is XML",
+        ),
+    ] {
+        let message = refused(&env, options);
+        assert!(message.contains(problem), "{message}");
+    }
+}
+
+#[test]
+fn batch_lines_carry_any_payload() {
+    let (env, server) = (TestEnv::new(), Server::script(vec![respond(200).times(6)]));
+    env.write_file("photo.png", BINARY);
+    env.write_file("a.json", r#"{"id": 1.0}"#);
+    let lines = [
+        r#"{"body": {"type": "order.paid", "amount": 10.50, "amount": 1e2}}"#,
+        r#"{"type": "bill", "action": "sent", "body_text": "<a/>"}"#,
+        r#"{"body_file": "photo.png", "method": "put"}"#,
+        r#"{"body_file": "a.json", "content_type": "application/x+json", "set": {"id": 2.50, "to": {"x": [1]}}}"#,
+        r#"{"body": [7], "type": "list"}"#,
+        r#"{"type": "user", "action": "created"}"#,
+    ];
+    let args = [
+        "fire",
+        "--batch",
+        "-",
+        "--jobs",
+        "1",
+        "-o",
+        "ndjson",
+        "--url",
+        &server.url(),
+    ];
+    let outcome = env
+        .hookfire(args)
+        .stdin(lines.join("\n"))
+        .run()
+        .assert_code(0);
+    let mut names: Vec<Value> = Vec::new();
+    for delivery in outcome.ndjson() {
+        names.push(json!([
+            delivery["type"],
+            delivery["action"],
+            delivery["content_type"]
+        ]));
+    }
+    assert_eq!(
+        names,
+        [
+            json!(["order", "paid", "application/json"]),
+            json!(["bill", "sent", "application/xml"]),
+            json!([null, null, "image/png"]),
+            json!([null, null, "application/x+json"]),
+            json!(["list", null, "application/json"]),
+            json!(["user", "created", "application/xml"]),
+        ]
+    );
+    let requests = server.requests();
+    let body = |n: usize| String::from_utf8_lossy(&requests[n].body).into_owned();
+    assert_eq!(
+        body(0),
+        r#"{"type": "order.paid", "amount": 10.50, "amount": 1e2}"#
+    );
+    assert_eq!(body(1), "<a/>");
+    assert!(requests[2].body == BINARY);
+    assert_eq!(requests[2].method, "PUT");
+    assert_eq!(body(3), r#"{"id": 2.50,"to": {"x": [1]}}"#);
+    assert_eq!(body(4), "[7]");
+}
+
+#[test]
+fn batch_lines_with_unclear_payloads_are_reported() {
+    let env = TestEnv::new();
+    for (line, problem) in [
+        (
+            r#"{"body": {}, "object": "<a/>"}"#,
+            "`object` and `body` are both given",
+        ),
+        (
+            r#"{"body": {}, "body_text": ""}"#,
+            "`body` and `body_text` are both given",
+        ),
+        (
+            r#"{"type":"a","action":"b","object":"<a/>","content_type":"a/b"}"#,
+            "`content_type` is for a `body`",
+        ),
+        (
+            r#"{"body": {}, "content_type": "x"}"#,
+            "`content_type`: it is not a content type",
+        ),
+        (
+            r#"{"body": {}, "method": "a b"}"#,
+            "`method`: it is not a method",
+        ),
+        (r#"{"body": {}, "action": "b"}"#, "`type` is missing"),
+        (
+            r#"{"body_text": "x", "set": {"a": 1}}"#,
+            "the body is not JSON",
+        ),
+        (r#"{"body_file": "missing"}"#, "cannot read `missing`"),
+        (r#"{"type": "user"}"#, "`action` is missing"),
+        (
+            r#"{"boddy": 1}"#,
+            "unknown key `boddy`; did you mean `body`?",
+        ),
+    ] {
+        let args = ["fire", "--batch", "-", "--url", "http://127.0.0.1:1/"];
+        let outcome = env.hookfire(args).stdin(line).run();
+        assert!(
+            outcome.stderr().contains(&format!("line 1: {problem}")),
+            "{outcome}"
+        );
+        assert!(!outcome.stderr().contains("delivered in"), "{outcome}");
+    }
+}

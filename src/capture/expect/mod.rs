@@ -3,19 +3,15 @@
 //! [`Expectation::unmet`] lists the differences as messages. They may quote the request (in visible characters, on one
 //! line) and the condition, but no secret value of either. A malformed capture never matches.
 
-mod path;
-
 use std::fmt;
 
 use super::{Body, Capture, CaptureRecord, SignatureCheck};
-use crate::document::{BodyNode, Document, is_same_literal, looks_like_json};
+use crate::document::{BodyNode, Document, FieldPath, is_same_literal, looks_like_json};
 use crate::event::{self, Event, EventError};
 use crate::sanitize::visible_line;
 use crate::secret::Secret;
 use crate::secret::safe_url::decoded_pairs;
 use crate::signature::Verifier;
-
-pub use path::FieldPath;
 
 /// Conditions on a captured request; without any, every request matches.
 #[derive(Clone, Debug, Default)]

@@ -5,10 +5,11 @@
 
 use clap::{Args, ValueHint};
 
-use crate::capture::expect::{Expectation, ExpectedHeader, FieldPath};
+use crate::capture::expect::{Expectation, ExpectedHeader};
 use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::delivery::target::{MissingSecret, Part};
+use crate::document::FieldPath;
 use crate::error::Failure;
 use crate::secret::{Secret, SecretSource, header_is_secret};
 

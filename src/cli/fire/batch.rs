@@ -154,7 +154,7 @@ impl<'a> Batch<'a> {
         let route = self.route_of(&line_object)?;
         let (destination, plan) = &*route;
         let settings = &destination.settings;
-        let payload = line_object.payload(self.ctx, &self.args.sample, settings, number)?;
+        let payload = line_object.payload(self.ctx, self.args, settings, number)?;
         let stopped_by = destination.stopped_by(&payload, self.args);
         let delivery = destination.delivery(payload);
         Ok(match stopped_by {

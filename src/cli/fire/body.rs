@@ -23,7 +23,7 @@ const CONTENT_TYPES: [(&str, &str); 22] = [
     ("jpeg", "image/jpeg"),
     ("jpg", "image/jpeg"),
     ("js", "text/javascript"),
-    ("json", "application/json"),
+    ("json", JSON),
     ("jsonl", "application/x-ndjson"),
     ("ndjson", "application/x-ndjson"),
     ("pdf", "application/pdf"),
@@ -36,6 +36,7 @@ const CONTENT_TYPES: [(&str, &str); 22] = [
     ("zip", "application/zip"),
 ];
 
+pub const JSON: &str = "application/json";
 const BINARY: &str = "application/octet-stream";
 
 #[derive(Args, Clone, Debug, Default)]
@@ -104,7 +105,7 @@ pub fn guess_content_type(file: Option<&Path>, bytes: &[u8]) -> String {
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let by_extension = by_extension.map(|(_, content_type)| *content_type);
     let by_first_byte = || match text.trim_ascii_start().first() {
-        Some(b'{' | b'[') => "application/json",
+        Some(b'{' | b'[') => JSON,
         Some(b'<') => "application/xml",
         _ => BINARY,
     };

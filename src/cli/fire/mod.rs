@@ -54,6 +54,8 @@ Examples:
   Send any other payload: the exact bytes of a file, here with another method:
     $ hookfire fire --body order.json -e staging
     $ hookfire fire photo uploaded --body photo.png --method PUT --url http://127.0.0.1:8080/photos
+  Change a JSON body before it is sent:
+    $ hookfire fire --body order.json -e staging --set customer/name=Jo --set 'lines/[2]/quantity:=3'
   Send it like an old 3scale: action before type, in a form:
     $ hookfire fire application key_created -e staging --auth-mode oauth --compat porta --wire form
   Do not wait for retries; `hookfire retry --due` makes them:
@@ -79,7 +81,8 @@ Examples:
 /// Each delivery has a uuid, which all its attempts carry in the header `webhook-id`.
 ///
 /// With --batch, each line of a file is an event: {"type": "user", "action": "created"}, optionally with "object" (XML),
-/// "object_file" (relative to the working directory), "set" ({"path": "value"}) and "endpoint". Invalid lines are reported with
+/// "object_file" (relative to the working directory), "set" ({"path": "value"}) and "endpoint"; or another payload: "body" (JSON),
+/// "body_text" or "body_file", with "content_type" and "method". Invalid lines are reported with
 /// their number and skipped. Retries do not block other events. Options apply to every line.
 ///
 /// The switches of an endpoint (`active`, `provider_actions`, `events`) are those of 3scale. An event that they disable is
@@ -115,7 +118,10 @@ pub struct FireArgs {
     /// Send the event document in this file (- = stdin) byte for byte
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event", conflicts_with_all = ["event_type", "object", "set"])]
     event: Option<PathBuf>,
-    /// Set a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)
+    /// Set a field of the object, or of a JSON --body: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)
+    ///
+    /// In a JSON body, PATH=TEXT sets a string and PATH:=JSON any value: `lines/[2]/quantity:=3`. Keys that contain `/` or `=` are
+    /// written in double quotes, `[N]` selects an item of an array, and everything else stays as written.
     #[arg(long, value_name = "PATH=VALUE", value_hint = ValueHint::Other, help_heading = "Event")]
     set: Vec<String>,
     #[command(flatten)]

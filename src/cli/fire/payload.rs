@@ -9,6 +9,7 @@ use crate::cli::portal;
 use crate::cli::sample::{SamplePurpose, event_name};
 use crate::cli::settings::FireSettings;
 use crate::delivery::payload::Payload;
+use crate::document::{Change, edit_json};
 use crate::error::{Failure, Kind};
 use crate::event::{ElementOrder, Event, Object};
 use crate::text;
@@ -100,7 +101,13 @@ fn given_body(
     if options.content_type.is_some() {
         refuse_second_content_type("`--content-type`", settings)?;
     }
-    let bytes = read(file, ctx, "the body")?;
+    let changes = args.set.iter().map(|change| Change::parse(change));
+    let changes = changes.collect::<Result<Vec<_>, _>>();
+    let changes = changes.map_err(Failure::usage)?;
+    let mut bytes = read(file, ctx, "the body")?;
+    if !changes.is_empty() {
+        bytes = edit_json(&bytes, &changes).map_err(Failure::usage)?;
+    }
     let content_type = match &options.content_type {
         Some(content_type) => content_type.clone(),
         None => body::guess_content_type(Some(file), &bytes),
@@ -165,9 +172,15 @@ fn built(
             .sample
             .object(ctx, event_type, action, compat, SamplePurpose::Fire)?,
     };
-    let changes = args.set.iter().map(|change| {
-        let parts = change.split_once('=');
-        parts.ok_or_else(|| Failure::usage(format!("`--set` takes PATH=VALUE, not `{change}`")))
+    let changes = args.set.iter().map(|change| match change.split_once('=') {
+        Some((path, _)) if path.ends_with(':') => Err(Failure::usage(format!(
+            "`--set` with `:=` sets JSON in a `--body`, and an event is XML: `{change}`"
+        ))
+        .hint("`--set PATH=VALUE` sets a field of the event's object")),
+        Some(parts) => Ok(parts),
+        None => Err(Failure::usage(format!(
+            "`--set` takes PATH=VALUE, not `{change}`"
+        ))),
     });
     object.set_all(&changes.collect::<Result<Vec<_>, _>>()?)?;
     Ok(Event::build(event_type, action, &object, compat)?)

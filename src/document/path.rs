@@ -1,11 +1,11 @@
-//! Where a value is expected in a body: `object/account/org_name`, `//email`, `items[2]/"first name"`.
+//! Where a value is in a body: `object/account/org_name`, `//email`, `items[2]/"first name"`.
 //!
 //! A path starts at the root, or with `//` at any depth. In XML its steps are elements and, as `@name`, attributes; the name
 //! of the root element may come first. In JSON they are keys. `[n]` is the n-th element of the name or item of the array,
 //! counted from 1; a step without an index goes through all of them, and `[n]` alone is an item of the array itself. A name
 //! that contains `/`, `=` or `[` is written in double quotes.
 
-use crate::document::{BodyNode, Document};
+use super::{BodyNode, Document};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldPath {
@@ -20,6 +20,23 @@ struct Step {
     /// None for an index alone.
     name: Option<String>,
     index: Option<usize>,
+}
+
+/// One step down, to a single value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Selector<'p> {
+    Key(&'p str),
+    /// Counted from 1.
+    Item(usize),
+}
+
+impl std::fmt::Display for Selector<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Selector::Key(name) => f.write_str(name),
+            Selector::Item(number) => write!(f, "[{number}]"),
+        }
+    }
 }
 
 impl FieldPath {
@@ -59,13 +76,25 @@ impl FieldPath {
         &self.typed
     }
 
-    pub(super) fn is_attribute(&self) -> bool {
+    /// The way down in JSON to a single value; an error is a message.
+    pub(super) fn selectors(&self) -> Result<Vec<Selector<'_>>, String> {
+        if self.anywhere {
+            return Err("a path that begins with `//` can select several values".to_owned());
+        }
+        let steps = self.steps.iter().flat_map(|step| {
+            let name = step.name.as_deref().map(Selector::Key);
+            name.into_iter().chain(step.index.map(Selector::Item))
+        });
+        Ok(steps.collect())
+    }
+
+    pub fn is_attribute(&self) -> bool {
         let name = self.steps.last().and_then(|step| step.name.as_ref());
         name.is_some_and(|name| name.starts_with('@'))
     }
 
     /// Everything in the document that the path selects.
-    pub(super) fn find<'n, 'a>(&self, document: &'n Document<'a>) -> Vec<&'n BodyNode<'a>> {
+    pub fn find<'n, 'a>(&self, document: &'n Document<'a>) -> Vec<&'n BodyNode<'a>> {
         let mut found = Vec::new();
         if let (Some(root), [first, rest @ ..]) = (&document.root_name, &self.steps[..])
             && first.name.as_ref() == Some(root)

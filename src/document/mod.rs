@@ -1,12 +1,18 @@
-//! A body that is XML or JSON, as a tree: what `expect` searches and `captured diff` compares.
+//! Bodies that are XML or JSON: a tree to search and compare, [paths](FieldPath) into it, and changes of JSON.
 //!
 //! JSON keeps all digits of its numbers, and the order and repeats of its keys. Every step takes linear time.
+
+mod edit;
+mod path;
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
 use crate::event::{self, Element, EventError};
+
+pub use edit::{Change, edit_json};
+pub use path::FieldPath;
 
 /// Limits the recursion over JSON; [`event::tree`] limits that over XML.
 const MAX_JSON_DEPTH: usize = 64;
