@@ -5,6 +5,7 @@
 //! Events move it on.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::iter;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -46,7 +47,7 @@ const MAX_UNSENT_PER_ROUND: usize = 16;
 /// Rounds after which the observer's `idle` is called even if there is something to do.
 const ROUNDS_PER_IDLE: u64 = 16;
 
-/// Deliveries to give up in one commit.
+/// Waiting deliveries to release in one commit.
 pub const MAX_RELEASED_AT_ONCE: usize = if cfg!(test) { 8 } else { 500 };
 
 /// How many leases of waiting deliveries one write renews, so that it holds the journal's lock for a short time.
@@ -148,6 +149,8 @@ pub struct EventLoop<'r> {
     /// When to ask the source again, if it said so.
     ask_source_at: Option<Duration>,
     renewing: bool,
+    /// Whether a write that releases waiting deliveries is being committed.
+    releasing: bool,
     renew_at: Duration,
     has_more: bool,
     stopping: bool,
@@ -181,6 +184,7 @@ impl<'r> EventLoop<'r> {
             rate_allows_at: None,
             ask_source_at: None,
             renewing: false,
+            releasing: false,
             renew_at: engine.clock.elapsed() + RENEW_INTERVAL,
             has_more: true,
             stopping: false,
@@ -478,7 +482,7 @@ impl<'r> EventLoop<'r> {
         };
         let Some(plan) = self.source.plan(&delivery) else {
             if condition == ClaimCondition::Owned {
-                self.give_up(vec![id]);
+                self.give_up(id);
             } else {
                 self.summary.not_sent += 1;
                 self.release(id, condition, Contact::NotSent);
@@ -783,18 +787,43 @@ impl<'r> EventLoop<'r> {
         while let Some(attempt) = self.ready.pop_front() {
             self.withdraw(attempt);
         }
-        let waiting = std::mem::take(&mut self.waiting);
-        let ids: Vec<i64> = waiting.into_keys().map(|(_, id)| id).collect();
-        for ids in ids.chunks(MAX_RELEASED_AT_ONCE) {
-            self.give_up(ids.to_vec());
+        if !self.releasing {
+            self.release_waiting();
         }
     }
 
-    fn give_up(&mut self, ids: Vec<i64>) {
-        self.write_other(Write::Release(ids.clone()), |run, result| match result {
-            Ok(_) => ids.into_iter().for_each(|id| run.report_released(id)),
-            Err(e) => run.halt(e),
+    /// Moves deliveries that wait for their next attempt to the failed list. If there are more, they follow once these are
+    /// recorded and reported: meanwhile other processes can write.
+    fn release_waiting(&mut self) {
+        let waiting = iter::from_fn(|| self.waiting.pop_first());
+        let ids = waiting.take(MAX_RELEASED_AT_ONCE).map(|((_, id), _)| id);
+        let ids: Vec<i64> = ids.collect();
+        if ids.is_empty() {
+            return;
+        }
+        self.releasing = true;
+        self.write_other(Write::Release(ids.clone()), |run, result| {
+            run.releasing = false;
+            if result.is_err() {
+                // For the others it would probably fail as well, each time after a wait. Other processes move them to
+                // the failed list, since this one ends.
+                run.waiting.clear();
+            }
+            run.given_up(ids, result);
         });
+    }
+
+    fn give_up(&mut self, id: i64) {
+        self.write_other(Write::Release(vec![id]), move |run, result| {
+            run.given_up(vec![id], result);
+        });
+    }
+
+    fn given_up(&mut self, ids: Vec<i64>, result: Written) {
+        match result {
+            Ok(_) => ids.into_iter().for_each(|id| self.report_released(id)),
+            Err(e) => self.halt(e),
+        }
     }
 
     fn report_released(&mut self, id: i64) {

@@ -58,6 +58,21 @@ fn ctrl_c_releases_few_deliveries_at_once() {
 }
 
 #[test]
+fn ctrl_c_does_not_wait_for_a_locked_journal_again_and_again() {
+    let simulation = Simulation::new(|_, _| (10, 503));
+    simulation.at(5_000, |simulation| {
+        simulation.fails_from.set(simulation.commits.borrow().len());
+    });
+    simulation.interrupt_at.set(Some(5_000));
+    let recorder = Recorder::new(&simulation);
+    let mut items = Items::new(&simulation, 40, RetryPolicy::default());
+    let summary = simulation.run(many(8), &mut items, &recorder);
+    assert!(summary.halted.is_some());
+    let failed = simulation.commits.borrow().len() - simulation.fails_from.get();
+    assert_eq!((failed, recorder.count("interrupted")), (1, 0));
+}
+
+#[test]
 fn ready_delivery_that_was_taken_over_is_not_sent() {
     let simulation = Simulation::new(|delivery, _| {
         let takes = if delivery.id == 1 { 10 } else { 1_000 };

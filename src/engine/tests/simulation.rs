@@ -96,7 +96,7 @@ pub struct Simulation {
     pub fails_from: Cell<usize>,
     failed: Cell<bool>,
     pub renewals: Cell<usize>,
-    /// The most deliveries that one write renewed, and released.
+    /// The most deliveries that one write renewed, and that one commit released.
     pub most_renewed: Cell<usize>,
     pub most_released: Cell<usize>,
     workers: RefCell<Vec<i64>>,
@@ -339,7 +339,7 @@ impl Simulation {
                 waited: Duration::from_secs(10),
             })
         };
-        let (mut writes, mut replies) = (Vec::new(), Vec::new());
+        let (mut writes, mut replies, mut released) = (Vec::new(), Vec::new(), 0);
         for (write, reply) in group {
             let begins = matches!(
                 write,
@@ -351,10 +351,7 @@ impl Simulation {
                     self.most_renewed
                         .set(self.most_renewed.get().max(ids.len()));
                 }
-                Write::Release(ids) => {
-                    self.most_released
-                        .set(self.most_released.get().max(ids.len()));
-                }
+                Write::Release(ids) => released += ids.len(),
                 _ => {}
             }
             if !works || was_failed && begins {
@@ -364,6 +361,8 @@ impl Simulation {
                 replies.push(reply);
             }
         }
+        self.most_released
+            .set(self.most_released.get().max(released));
         let results = self.journal.commit(&writes).unwrap();
         for (reply, result) in replies.into_iter().zip(results) {
             reply(Ok(result));
