@@ -79,6 +79,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "journal/",
             "capture/",
             "document/",
+            "listener/handshake.rs",
             "output/",
             "secret/",
             "portal/",

@@ -72,6 +72,8 @@ pub struct Capture {
     pub secret_ok: Option<bool>,
     /// The result of verifying its signature; none if the listener verifies none.
     pub signature: Option<SignatureCheck>,
+    /// The sender's handshake that the listener answered, such as `slack`, or `cors` for a preflight.
+    pub handshake: Option<String>,
     pub response: CapturedResponse,
 }
 
@@ -114,6 +116,7 @@ impl Capture {
             malformed: true,
             secret_ok: None,
             signature: None,
+            handshake: None,
             response,
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::cli::args::{ExtraArgs, TargetArgs, VerifyArgs};
+use crate::cli::args::{ExtraArgs, HandshakeArgs, TargetArgs, VerifyArgs};
 use crate::cli::context::Context;
 use crate::config::{self, Config, Endpoint, SettingSource, Settings};
 use crate::delivery::retry_policy::RetryPolicy;
@@ -16,6 +16,7 @@ use crate::env::Environment;
 use crate::error::{Failure, Kind};
 use crate::event::{BodyFormat, ElementOrder};
 use crate::http::TransportOptions;
+use crate::listener::{Handshake, Handshakes};
 use crate::secret::safe_url::{self, UrlError};
 use crate::secret::{Secret, SecretSource};
 use crate::signature::{Scheme, Verifier};
@@ -260,13 +261,7 @@ pub fn signing_secrets(texts: &[String], env: &Environment) -> Result<Vec<Secret
 /// What `--verify` verifies with; none without it.
 pub fn verifier(args: &VerifyArgs, ctx: &Context<'_>) -> Result<Option<Verifier>, Failure> {
     let Some(scheme) = args.verify else {
-        return match ctx.is_flag("signing_secret") {
-            true => Err(
-                Failure::usage("`--signing-secret` requires `--verify SCHEME`")
-                    .hint(format!("the schemes are {}", text::listed(Scheme::NAMES))),
-            ),
-            false => Ok(None),
-        };
+        return Ok(None);
     };
     let secrets = signing_secrets(&args.signing_secret, &ctx.env)?;
     let tolerance = args.tolerance.unwrap_or(DEFAULT_TOLERANCE);
@@ -274,6 +269,42 @@ pub fn verifier(args: &VerifyArgs, ctx: &Context<'_>) -> Result<Option<Verifier>
     verifier
         .map(Some)
         .map_err(|e| Failure::from_error(Kind::Usage, e))
+}
+
+/// The handshakes that `--handshake` and `--cors` name. `--signing-secret` without a use is an error.
+pub fn handshakes(
+    args: &HandshakeArgs,
+    signatures: &VerifyArgs,
+    ctx: &Context<'_>,
+) -> Result<Handshakes, Failure> {
+    let names = args.handshake.iter().map(|name| name.trim());
+    let (all, named): (Vec<&str>, Vec<&str>) = names
+        .filter(|name| !name.is_empty())
+        .partition(|name| *name == "all");
+    let parsed = named.iter().map(|name| name.parse());
+    let parsed: Result<Vec<Handshake>, String> = parsed.collect();
+    let mut answered = parsed.map_err(|e| Failure::usage(format!("`--handshake`: {e}")))?;
+    let needs_secret = answered.contains(&Handshake::Zoom);
+    if !all.is_empty() {
+        answered = Handshake::ALL.to_vec();
+    }
+    let may_use_secret = answered.contains(&Handshake::Zoom);
+    if signatures.verify.is_none() && !may_use_secret && ctx.is_flag("signing_secret") {
+        let message = "`--signing-secret` requires `--verify SCHEME` or `--handshake zoom`";
+        return Err(Failure::usage(message)
+            .hint(format!("the schemes are {}", text::listed(Scheme::NAMES))));
+    }
+    let texts = &signatures.signing_secret;
+    let is_given = texts.iter().any(|text| !text.is_empty());
+    let secret = match needs_secret || may_use_secret && is_given {
+        true => signing_secrets(texts, &ctx.env)?.into_iter().next(),
+        false => None,
+    };
+    Ok(Handshakes {
+        answered,
+        secret,
+        cors: args.cors,
+    })
 }
 
 /// Parses the values of `--header`. Errors do not quote them.

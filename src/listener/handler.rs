@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Bytes, Incoming};
+use hyper::header::ORIGIN;
 use hyper::{Request, Response};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -19,6 +20,7 @@ use super::capture_writer::{CaptureWriter, Stored};
 use super::client::{ClientConnection, CloseMode, NoResponse};
 use super::connections::EVICTABLE_AFTER;
 use super::forward::{self, ForwardHandler, MAX_FORWARDS, MAX_HOPS};
+use super::handshake::{HandshakeResponse, Handshakes};
 use super::limits::ListenerLimits;
 use super::memory::MemoryLimit;
 use super::recorder::{RecordedRequest, RequestStart};
@@ -44,6 +46,7 @@ pub(super) struct Handler {
     pub limits: ListenerLimits,
     pub required_secrets: Vec<(String, Secret)>,
     pub verifier: Option<Arc<Verifier>>,
+    pub handshakes: Handshakes,
     pub web_token: Option<Secret>,
     pub writer: CaptureWriter,
     pub script: ResponseScript,
@@ -86,6 +89,7 @@ impl Handler {
             limits,
             required_secrets: setup.require_secret,
             verifier: setup.verifier.map(Arc::new),
+            handshakes: setup.handshakes,
             web_token: setup.web_token,
             writer,
             script: ResponseScript::new(
@@ -110,7 +114,7 @@ impl Handler {
     ) -> Result<Response<ResponseBody>, NoResponse> {
         let (parts, body) = request.into_parts();
         let reading = client.read_request(parts.method.as_str(), body, &self.limits);
-        let Some((mut request, refusal)) = reading.await else {
+        let Some((request, refusal)) = reading.await else {
             // To assign bytes to the wrong request would be worse than to refuse this one.
             client.recorder.borrow_mut().refuse(400);
             return Err(NoResponse);
@@ -125,10 +129,28 @@ impl Handler {
                 None => Box::pin(web.respond(client, parts, request)).await,
             };
         }
+        let has_origin = parts.headers.contains_key(ORIGIN);
+        let mut response = self.respond(client, request, refusal).await?;
+        self.handshakes.allow_reading(has_origin, &mut response);
+        Ok(response)
+    }
+
+    /// Captures a request and responds to it.
+    async fn respond(
+        &self,
+        client: &ClientConnection,
+        mut request: RecordedRequest,
+        refusal: Option<Refusal>,
+    ) -> Result<Response<ResponseBody>, NoResponse> {
         let head = std::mem::take(&mut request.head);
         let mut capture = self.capture(client, head, request.start);
         let mut refusal = refusal.or_else(|| self.check(&capture));
         capture.malformed = refusal.is_some_and(Refusal::is_malformed);
+        if refusal.is_none()
+            && let Some(answer) = self.handshakes.respond(&capture, &request.body)
+        {
+            return Ok(self.end_handshake(client, capture, request, answer).await);
+        }
         if let Some(verifier) = &self.verifier {
             match refusal {
                 None => {
@@ -196,6 +218,26 @@ impl Handler {
         let response = client.refuse(refusal);
         match stored {
             Some(_) => response,
+            None => client.respond_unavailable(),
+        }
+    }
+
+    async fn end_handshake(
+        &self,
+        client: &ClientConnection,
+        mut capture: Capture,
+        request: RecordedRequest,
+        HandshakeResponse { name, mut response }: HandshakeResponse,
+    ) -> Response<ResponseBody> {
+        capture.handshake = Some(name.to_owned());
+        capture.response = CapturedResponse {
+            status: Some(response.status().as_u16()),
+            duration_ms: request.start.elapsed_ms(),
+            note: None,
+        };
+        self.sandbox(&mut response);
+        match self.writer.store(capture, request.body).await {
+            Some(_) => client.respond(response),
             None => client.respond_unavailable(),
         }
     }

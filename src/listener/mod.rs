@@ -6,13 +6,13 @@
 //! |---|---|
 //! | `server` | accepts connections up to a limit |
 //! | `connection`, `closing` | runs hyper on one connection, and ends it |
-//! | `handler` | web UI or capture; then refusal, script, or forward |
+//! | `handler` | web UI or capture; then refusal, handshake, script, or forward |
 //! | `web`, `forward` | the web UI's router; the upstream, to which requests are forwarded |
 //! | `client` | one connection as the handler sees it: reads bodies within the limits |
 //! | `recorder`, `framing` | the exact bytes of each request, recorded beside hyper |
 //! | `capture_writer`, `notifier` | commits captures, and publishes them |
 //! | `memory`, `connections` | limits memory and connections; evicts silent clients |
-//! | `script`, `response`, `refusal`, `auth` | what a request gets, and why |
+//! | `script`, `handshake`, `response`, `refusal`, `auth` | what a request gets, and why |
 //!
 //! hyper and tokio stay in here; callers use the standard library, and an [`axum::Router`] for the web UI.
 
@@ -27,6 +27,7 @@ mod framing;
 #[cfg(test)]
 mod fuzz;
 mod handler;
+mod handshake;
 mod limits;
 mod memory;
 mod notifier;
@@ -58,6 +59,7 @@ use shutdown::{BLOCKING_CALLS_LIMIT, Shutdown, ShutdownPhase};
 use crate::env;
 
 pub use forward::{HOPS_HEADER, Upstream, UpstreamResponse, hops};
+pub use handshake::{Handshake, Handshakes};
 pub use limits::ListenerLimits;
 pub use notifier::{Notification, Notifier};
 pub use script::{HeaderError, Script, response_headers};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::forward::Upstream;
+use super::handshake::Handshakes;
 use super::limits::ListenerLimits;
 use super::notifier::Notifier;
 use super::script::Script;
@@ -31,6 +32,7 @@ pub struct Setup {
     pub require_secret: Vec<(String, Secret)>,
     /// Verifies signatures. Requests with an invalid one are captured, marked, and get the response 401.
     pub verifier: Option<Verifier>,
+    pub handshakes: Handshakes,
     /// The token of the web UI, which clients also send with requests that are captured: it is removed from them.
     pub web_token: Option<Secret>,
     /// Where to forward to. Its responses replace the script's.
@@ -55,6 +57,7 @@ impl Setup {
             status_in_path: false,
             require_secret: Vec::new(),
             verifier: None,
+            handshakes: Handshakes::default(),
             web_token: None,
             upstream: None,
             web: None,

@@ -87,10 +87,16 @@ fn marks(capture: &Capture) -> Vec<&'static str> {
     let secret = (capture.secret_ok == Some(false)).then_some("wrong or missing secret");
     let invalid = !capture.malformed && capture.invalid_signature().is_some();
     let signature = invalid.then_some("invalid signature");
+    let handshake = match capture.handshake.as_deref() {
+        Some("cors") => Some("preflight"),
+        Some(_) => Some("handshake"),
+        None => None,
+    };
     malformed
         .into_iter()
         .chain(secret)
         .chain(signature)
+        .chain(handshake)
         .collect()
 }
 
@@ -119,6 +125,7 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, CaptureRecord>
         Col::csv("signature", |c| {
             optional(c.capture.signature.as_ref().map(signature_word))
         }),
+        Col::csv("handshake", |c| optional(c.capture.handshake.as_ref())),
         Col::csv("malformed", |c| c.capture.malformed.to_string()),
         Col::text("RESPONSE", |c| {
             let status = match c.capture.response.status {
@@ -177,6 +184,9 @@ pub fn page(ui: &Ui, record: &CaptureRecord, body: &Body, mask: &Mask, now: Unix
         Some(true) => field("secret", &ui.toned(Tone::Good, "right")),
         Some(false) => field("secret", &ui.toned(Tone::Bad, "wrong or missing")),
         None => {}
+    }
+    if let Some(name) = &capture.handshake {
+        field("handshake", &format!("{}, answered", ui.untrusted(name)));
     }
     if let Some(check) = &capture.signature {
         let tone = match check.invalid {

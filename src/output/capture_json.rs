@@ -34,6 +34,7 @@ pub fn capture_view(record: &CaptureRecord, mask: &Mask, body: Option<&Body>) ->
     view["action"] = json!(record.event.as_ref().map(|event| &event.action));
     view["secret_ok"] = json!(capture.secret_ok);
     view["signature"] = json!(capture.signature.as_ref().map(signature_view));
+    view["handshake"] = json!(capture.handshake);
     view["malformed"] = capture.malformed.into();
     if record.pinned {
         view["pinned"] = true.into();
@@ -144,7 +145,7 @@ mod tests {
                 .to_owned()
                 + r#""remote_addr":"127.0.0.1:53122","method":"POST","path":"/hook","query":[["token","***"],["x",""]],"#
                 + r#""headers":[["Content-Type","application/xml"],["Cookie","***"]],"#;
-        let after = r#""body_size":8,"type":"application","action":"created","secret_ok":null,"signature":null,"malformed":false,"#
+        let after = r#""body_size":8,"type":"application","action":"created","secret_ok":null,"signature":null,"handshake":null,"malformed":false,"#
             .to_owned()
             + r#""response":{"status":200,"duration_ms":1}}"#;
         let view = |body| compact(&capture_view(&record(), &mask, body));

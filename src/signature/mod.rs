@@ -48,6 +48,14 @@ impl Key {
     }
 }
 
+/// The HMAC-SHA256 of a content in hexadecimal, with the secret as it is.
+pub fn hmac_hex(secret: &Secret, content: &[u8]) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.expose().as_bytes());
+    let tag = ring::hmac::sign(&key, content);
+    let digits = tag.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
+}
+
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(crate::secret::MASK)

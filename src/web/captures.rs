@@ -151,12 +151,16 @@ fn searchable(record: &CaptureRecord, mask: &Mask) -> String {
         Some(_) => "valid signature",
         None => "",
     };
+    let handshake = match capture.handshake {
+        Some(_) => "handshake",
+        None => "",
+    };
     let headers = mask.headers(capture).into_iter();
     let headers: String = headers
         .map(|(name, value)| format!("{name}: {value}\n"))
         .collect();
     format!(
-        "#{} {} {} {} {status} {} {malformed} {secret} {signature} {}\n{headers}",
+        "#{} {} {} {} {status} {} {malformed} {secret} {signature} {handshake} {}\n{headers}",
         record.id,
         capture.method(),
         mask.target(capture),

@@ -236,7 +236,7 @@ fn verify_options_need_each_other() {
         (&["--verify", "github"][..], "there is no signing secret"),
         (
             &["--signing-secret", "canary"],
-            "`--signing-secret` requires `--verify SCHEME`",
+            "`--signing-secret` requires `--verify SCHEME` or",
         ),
         (&["--tolerance", "1m"], "--verify"),
         (

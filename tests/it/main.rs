@@ -38,6 +38,7 @@ mod failed;
 mod failing_disk;
 mod faults;
 mod filesystem;
+mod handshakes;
 mod killed;
 mod listen;
 mod listen_limits;

@@ -48,6 +48,9 @@ impl Expectation {
         if capture.malformed {
             unmet.push("the request is malformed or incomplete".to_owned());
         }
+        if let Some(name) = &capture.handshake {
+            unmet.push(format!("it is a handshake ({name}), which was answered"));
+        }
         let method = capture.method();
         if let Some(expected) = &self.method
             && !method.eq_ignore_ascii_case(expected)

@@ -183,6 +183,18 @@ pub struct VerifyArgs {
 }
 
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Handshakes")]
+pub struct HandshakeArgs {
+    /// Answer the handshakes of senders, which are stored and marked but do not count: all, or some of meta, slack, event-grid,
+    /// cloudevents, dropbox and zoom, which needs --signing-secret
+    #[arg(long, value_name = "NAMES", env = "HOOKFIRE_HANDSHAKE", value_delimiter = ',', value_hint = ValueHint::Other)]
+    pub handshake: Vec<String>,
+    /// Answer CORS preflights like handshakes, and let scripts of all web pages read the responses
+    #[arg(long)]
+    pub cors: bool,
+}
+
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Event")]
 pub struct WireArgs {
     /// Request body: the XML, or a form with the XML in the field `params[xml]` [default: xml]

@@ -21,7 +21,7 @@ use self::criteria::Criteria;
 use self::junit::JunitFile;
 use self::report::WaitReport;
 use self::watch::{Arrivals, End, PolledCode, Watch};
-use super::args::{Format, ReportOutput, VerifyArgs, whole_number};
+use super::args::{Format, HandshakeArgs, ReportOutput, VerifyArgs, whole_number};
 use super::capture_feed::{BinFeed, CaptureFeed, FeedingStore, ListenerFeed, WhenFull};
 use super::context::Context;
 use super::listen_addr::{ListenAddr, bind_failure};
@@ -33,7 +33,7 @@ use crate::capture::{Body, Capture, CapturedResponse};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{CaptureQuery, CaptureStore, JournalCaptureStore, StoreReply, StoredCapture};
-use crate::listener::{Listener, Notifier, Script, Setup};
+use crate::listener::{Handshakes, Listener, Notifier, Script, Setup};
 use crate::time::{Clock as _, Edge, parse_duration, parse_time};
 
 /// The bin of requests to `expect`'s own listener.
@@ -80,6 +80,8 @@ pub struct ExpectArgs {
     criteria: Criteria,
     #[command(flatten)]
     signatures: VerifyArgs,
+    #[command(flatten)]
+    handshakes: HandshakeArgs,
     /// Wait for at least N matching requests; 0: none may arrive during --within
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole_number::<u64>(0..=u64::MAX), help_heading = WAITING)]
     count: u64,
@@ -121,6 +123,7 @@ pub struct ExpectArgs {
 pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mut expectation = args.criteria.expectation(ctx)?;
     expectation.verifier = settings::verifier(&args.signatures, ctx)?;
+    let handshakes = settings::handshakes(&args.handshakes, &args.signatures, ctx)?;
     let junit = args.junit.as_deref().map(JunitFile::new).transpose()?;
     let watch = Watch {
         expectation: &expectation,
@@ -141,7 +144,7 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let started = ctx.clock.elapsed();
     let ended = match &args.bin {
         Some(bin) => watch_bin(args, bin, ctx, &watch, &command, &mut report),
-        None => listen(args, ctx, &watch, &command, &mut report),
+        None => listen(args, handshakes, ctx, &watch, &command, &mut report),
     };
     let ended = report.finish(ended);
     let Some(junit) = junit else { return ended };
@@ -160,6 +163,7 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
 /// Waits for requests to a listener of this process.
 fn listen(
     args: &ExpectArgs,
+    handshakes: Handshakes,
     ctx: &Context<'_>,
     watch: &Watch<'_>,
     command: &RunningCommand,
@@ -192,6 +196,7 @@ fn listen(
     };
     let setup = Setup {
         verifier: watch.expectation.verifier.clone(),
+        handshakes,
         ..Setup::new(addr, args.respond.clone(), Arc::new(captures))
     };
     let mut listener = Listener::bind(setup).map_err(|e| {

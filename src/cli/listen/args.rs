@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, ValueHint};
 
 use crate::capture::{DEFAULT_MAX_HEADERS, MAX_HEADERS, is_bin_name};
-use crate::cli::args::{TransportArgs, VerifyArgs, whole_number};
+use crate::cli::args::{HandshakeArgs, TransportArgs, VerifyArgs, whole_number};
 use crate::cli::listen_addr::{ListenAddr, parse_port};
 use crate::text::parse_size;
 use crate::time::parse_timeout;
@@ -23,6 +23,8 @@ Examples:
     $ hookfire listen --forward-to http://127.0.0.1:3000
   Refuse requests whose signature is not valid, and say why:
     $ hookfire listen --verify github --signing-secret @env:GITHUB_SECRET
+  Answer the handshake of a sender that checks the address first:
+    $ hookfire listen --handshake slack --expose
   Like RequestBin, with a bin of its own below /orders:
     $ hookfire listen --bin inbox --bin orders
   Try `hookfire portal recover` on the journal's failed deliveries:
@@ -53,6 +55,8 @@ pub struct ListenArgs {
     pub responses: ResponseArgs,
     #[command(flatten)]
     pub signatures: VerifyArgs,
+    #[command(flatten)]
+    pub handshakes: HandshakeArgs,
     #[command(flatten)]
     pub portal: EmulateArgs,
     #[command(flatten)]
@@ -164,7 +168,7 @@ pub struct LimitArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "In scripts")]
 pub struct EndingArgs {
-    /// Exit after N requests (concurrent ones are still captured); a request whose signature is not valid does not count
+    /// Exit after N requests (concurrent ones are still captured); handshakes and requests whose signature is not valid do not count
     #[arg(long, value_name = "N", value_parser = whole_number::<u64>(1..=u64::MAX))]
     pub exit_after: Option<u64>,
     /// Exit after this time; with --exit-after, the exit code is 7 if fewer arrived

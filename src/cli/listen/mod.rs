@@ -142,6 +142,7 @@ fn start<'a>(
         status_in_path: args.responses.status_in_path,
         require_secret: options.require_secret.clone(),
         verifier: options.verifier.clone(),
+        handshakes: options.handshakes.clone(),
         web_token: options.token.clone(),
         upstream: forwarder.map(|forwarder| forwarder as Arc<dyn Upstream>),
         web: Some(web),

@@ -10,7 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::listen_addr::DEFAULT_PORT;
 use crate::cli::settings;
 use crate::error::{Failure, Kind};
-use crate::listener::{ListenerLimits, Script, Tls, Upstream as _};
+use crate::listener::{Handshakes, ListenerLimits, Script, Tls, Upstream as _};
 use crate::secret::{Secret, SecretSource};
 use crate::signature::Verifier;
 use crate::text;
@@ -28,6 +28,7 @@ pub struct ListenOptions {
     /// Query parameters with the values that requests must have.
     pub require_secret: Vec<(String, Secret)>,
     pub verifier: Option<Verifier>,
+    pub handshakes: Handshakes,
     /// Masks printed captures, all of this listener.
     pub mask: Mask,
     /// Masks the page, which also shows captures of other listeners with other required secrets.
@@ -90,6 +91,7 @@ impl ListenOptions {
                 .collect::<Result<_, _>>()?,
             require_secret,
             verifier: settings::verifier(&args.signatures, ctx)?,
+            handshakes: settings::handshakes(&args.handshakes, &args.signatures, ctx)?,
             mask,
             page_mask,
             forwarder,

@@ -23,7 +23,7 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whether `--exit-after` counts a request.
 fn counts(capture: &Capture) -> bool {
-    capture.invalid_signature().is_none()
+    capture.handshake.is_none() && capture.invalid_signature().is_none()
 }
 
 pub struct Printer<'a> {

@@ -13,7 +13,7 @@ use crate::signature::{InvalidKind, InvalidSignature};
 use crate::time::UnixMs;
 
 const CAPTURE_COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
-     response_status, response_duration_ms, response_note, body_size, pinned, note, signature, head";
+     response_status, response_duration_ms, response_note, body_size, pinned, note, signature, handshake, head";
 
 /// The columns that [`bin`] reads.
 const BIN_COLUMNS: &str = "name, private, created_at, (SELECT count(*) FROM captures WHERE bin_id = bins.id), \
@@ -31,7 +31,7 @@ impl Captures for SqliteJournal {
                  WHERE captures.id = ?1"
             ))?
             .query_row([id], |row| {
-                let (bytes, wire) = (row.get(16)?, row.get(17)?);
+                let (bytes, wire) = (row.get(17)?, row.get(18)?);
                 Ok(StoredCapture {
                     record: record(row)?,
                     body: Body { bytes, wire },
@@ -198,10 +198,11 @@ fn record(row: &Row<'_>) -> rusqlite::Result<CaptureRecord> {
         capture: Capture {
             received_at: row.get(2)?,
             remote_addr: rows::parsed(row, 3, str::parse)?,
-            head: Head::read(row.get(15)?),
+            head: Head::read(row.get(16)?),
             malformed: row.get(6)?,
             secret_ok: row.get(7)?,
             signature: signature_check(row.get(14)?),
+            handshake: row.get(15)?,
             response: CapturedResponse {
                 status: row.get(8)?,
                 duration_ms: row.get(9)?,

@@ -174,8 +174,8 @@ fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &StoredCapture) -> ru
     let (capture, event) = (&record.capture, record.event.as_ref());
     tx.prepare_cached(
         "INSERT INTO captures (id, bin_id, received_at, remote_addr, method, type, action, malformed, secret_ok,
-             signature, response_status, response_duration_ms, response_note, body_size, head, body, wire_body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             signature, handshake, response_status, response_duration_ms, response_note, body_size, head, body, wire_body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?
     .execute(params![
         id,
@@ -188,6 +188,7 @@ fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &StoredCapture) -> ru
         capture.malformed,
         capture.secret_ok,
         capture.signature.as_ref().map(signature_json),
+        capture.handshake,
         capture.response.status,
         milliseconds(capture.response.duration_ms),
         capture.response.note,

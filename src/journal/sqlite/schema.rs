@@ -5,18 +5,19 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkfn".
-pub const APPLICATION_ID: i64 = 0x686b_666e;
+/// `application_id` of a journal: "hkfo".
+pub const APPLICATION_ID: i64 = 0x686b_666f;
 
-/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfj", "hkfk", "hkfl"
-/// and "hkfm".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 6] = [
+/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfj", "hkfk",
+/// "hkfl", "hkfm" and "hkfn".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 7] = [
     0x686b_6672,
     0x686f_6f6b,
     0x686b_666a,
     0x686b_666b,
     0x686b_666c,
     0x686b_666d,
+    0x686b_666e,
 ];
 
 /// The schema version that this program reads and writes.
@@ -119,6 +120,7 @@ const V1: &str = "
         malformed            INTEGER NOT NULL,
         secret_ok            INTEGER,
         signature            TEXT,
+        handshake            TEXT,
         response_status      INTEGER,
         response_duration_ms INTEGER NOT NULL,
         response_note        TEXT,

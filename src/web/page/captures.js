@@ -55,6 +55,7 @@ const captureList = new Picker($("list"), {
               ? h("span", { class: "badge good" }, "signed")
               : null,
       capture.malformed || capture.secret_ok === false || capture.signature ? " " : null,
+      capture.handshake ? [h("span", { class: "badge" }, capture.handshake === "cors" ? "preflight" : "handshake"), " "] : null,
       capture.pinned ? [h("span", { class: "badge pinned" }, "pinned"), " "] : null,
       capture.note ? [h("span", { class: "noted" }, ...shown(capture.note)), " "] : null,
       capture.type
@@ -252,6 +253,9 @@ function renderCapture() {
     ),
     capture.malformed
       ? h("p", { class: "notice" }, "Malformed: ", ...shown(response.note || "the request is incomplete"), ". The bytes that were received are below.")
+      : null,
+    capture.handshake
+      ? h("p", { class: "notice" }, capture.handshake === "cors" ? "A CORS preflight, which was answered." : `A handshake (${capture.handshake}), which was answered.`)
       : null,
     capture.secret_ok === false ? h("p", { class: "notice bad" }, "The secret was wrong or missing.") : null,
     capture.signature?.verified === false && !capture.malformed

@@ -85,6 +85,7 @@ fn a_capture_comes_back_as_it_was_given() {
         scheme: "github".to_owned(),
         invalid: Some(InvalidSignature::new(InvalidKind::Secret, "a \"b\"")),
     });
+    given.handshake = Some("slack".to_owned());
     given.response.note = Some("by way of upstream".to_owned());
     let chunked = Body {
         bytes: EVENT.to_vec(),
