@@ -16,7 +16,7 @@ use crate::env::Environment;
 use crate::error::{Failure, Kind};
 use crate::event::{BodyFormat, ElementOrder};
 use crate::http::TransportOptions;
-use crate::listener::{Handshake, Handshakes};
+use crate::listener::{Handshake, Handshakes, Route};
 use crate::secret::safe_url::{self, UrlError};
 use crate::secret::{Secret, SecretSource};
 use crate::signature::{Scheme, Verifier};
@@ -269,6 +269,18 @@ pub fn verifier(args: &VerifyArgs, ctx: &Context<'_>) -> Result<Option<Verifier>
     verifier
         .map(Some)
         .map_err(|e| Failure::from_error(Kind::Usage, e))
+}
+
+/// Parses the values of `--route`.
+pub fn routes(texts: &[String]) -> Result<Vec<Route>, Failure> {
+    let given = texts.iter().filter(|text| !text.is_empty());
+    let routes = given.map(|text| {
+        text.parse().map_err(|e| {
+            Failure::usage(format!("invalid value of `--route`: {e}"))
+                .hint("for example `--route 'POST /paid=503x2,200'`")
+        })
+    });
+    routes.collect()
 }
 
 /// The handshakes that `--handshake` and `--cors` name. `--signing-secret` without a use is an error.

@@ -26,6 +26,7 @@ use super::memory::MemoryLimit;
 use super::recorder::{RecordedRequest, RequestStart};
 use super::refusal::Refusal;
 use super::response::{self, ResponseBody};
+use super::route::Route;
 use super::script::{self, HeaderError, ResponseScript, ScriptAction, ScriptStep};
 use super::setup::{Bound, Setup};
 use super::tls::Tls;
@@ -50,6 +51,9 @@ pub(super) struct Handler {
     pub web_token: Option<Secret>,
     pub writer: CaptureWriter,
     pub script: ResponseScript,
+    /// Whether the script replaces the responses of bins.
+    pub overrides_bins: bool,
+    pub routes: Vec<(Route, ResponseScript)>,
     pub forwarder: Option<Arc<ForwardHandler>>,
     pub web: Option<WebHandler>,
     pub request_memory: Arc<MemoryLimit>,
@@ -84,6 +88,13 @@ impl Handler {
             changes: Semaphore::new(MAX_CHANGES),
             memory: Arc::clone(&response_memory),
         });
+        let (body, headers) = (setup.response_body, setup.response_headers);
+        let routes = setup.routes.into_iter().map(|route| {
+            let script = route.script.clone();
+            let script = ResponseScript::new(script, false, body.clone(), &headers)?;
+            Ok((route, script))
+        });
+        let routes = routes.collect::<Result<_, HeaderError>>()?;
         let (writer, stored) = CaptureWriter::new(setup.captures, setup.notifier);
         let handler = Handler {
             limits,
@@ -92,12 +103,9 @@ impl Handler {
             handshakes: setup.handshakes,
             web_token: setup.web_token,
             writer,
-            script: ResponseScript::new(
-                setup.script,
-                setup.status_in_path,
-                setup.response_body,
-                &setup.response_headers,
-            )?,
+            script: ResponseScript::new(setup.script, setup.status_in_path, body, &headers)?,
+            overrides_bins: setup.overrides_bins,
+            routes,
             forwarder,
             web,
             request_memory: MemoryLimit::new(limits.buffered_bytes, EVICTABLE_AFTER),
@@ -248,11 +256,15 @@ impl Handler {
         mut capture: Capture,
         request: RecordedRequest,
     ) -> Result<Response<ResponseBody>, NoResponse> {
+        let mut routes = self.routes.iter();
+        let route = routes.find(|(route, _)| route.matches(&capture));
+        let script = route.map_or(&self.script, |(_, script)| script);
         let ScriptStep {
             mut action,
             mut delay,
-        } = self.script.next(capture.path());
-        let chosen_by_path = self.script.is_chosen_by(capture.path());
+        } = script.next(capture.path());
+        let overrides_bin =
+            route.is_some() || self.overrides_bins || script.is_chosen_by(capture.path());
         let start = request.start;
         let duration_ms = |delay: Duration| {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
@@ -266,7 +278,7 @@ impl Handler {
             return Ok(client.respond_unavailable());
         };
         let id = stored.record.id;
-        let of_bin = stored.bin_response.clone().filter(|_| !chosen_by_path);
+        let of_bin = stored.bin_response.clone().filter(|_| !overrides_bin);
         // The delay may be long: release the memory before it.
         drop((stored, request.memory));
         if let Some(of_bin) = &of_bin {
@@ -288,9 +300,9 @@ impl Handler {
             ScriptAction::Respond(status) => {
                 let mut response = match &of_bin {
                     Some(of_bin) => script::response_of(of_bin),
-                    None => self.script.response(status),
+                    None => script.response(status),
                 };
-                if of_bin.is_some() || self.script.is_customized() {
+                if of_bin.is_some() || script.is_customized() {
                     self.sandbox(&mut response);
                 }
                 let response = client.respond(response);

@@ -12,7 +12,7 @@
 //! | `recorder`, `framing` | the exact bytes of each request, recorded beside hyper |
 //! | `capture_writer`, `notifier` | commits captures, and publishes them |
 //! | `memory`, `connections` | limits memory and connections; evicts silent clients |
-//! | `script`, `handshake`, `response`, `refusal`, `auth` | what a request gets, and why |
+//! | `script`, `route`, `handshake`, `response`, `refusal`, `auth` | what a request gets, and why |
 //!
 //! hyper and tokio stay in here; callers use the standard library, and an [`axum::Router`] for the web UI.
 
@@ -34,6 +34,7 @@ mod notifier;
 mod recorder;
 mod refusal;
 mod response;
+mod route;
 mod script;
 mod server;
 mod setup;
@@ -62,6 +63,7 @@ pub use forward::{HOPS_HEADER, Upstream, UpstreamResponse, hops};
 pub use handshake::{Handshake, Handshakes};
 pub use limits::ListenerLimits;
 pub use notifier::{Notification, Notifier};
+pub use route::Route;
 pub use script::{HeaderError, Script, response_headers};
 pub use setup::{Bound, Setup, WebUi};
 pub use tls::Tls;

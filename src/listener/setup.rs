@@ -9,6 +9,7 @@ use super::forward::Upstream;
 use super::handshake::Handshakes;
 use super::limits::ListenerLimits;
 use super::notifier::Notifier;
+use super::route::Route;
 use super::script::Script;
 use super::tls::Tls;
 use crate::journal::CaptureStore;
@@ -21,6 +22,10 @@ pub struct Setup {
     pub addr: SocketAddr,
     pub captures: Arc<dyn CaptureStore>,
     pub script: Script,
+    /// The first that matches a request replaces the script.
+    pub routes: Vec<Route>,
+    /// Whether the script replaces the responses that bins have of their own, as routes do.
+    pub overrides_bins: bool,
     pub limits: ListenerLimits,
     /// The body of the script's responses, instead of `ok` or the reason phrase.
     pub response_body: Option<Vec<u8>>,
@@ -51,6 +56,8 @@ impl Setup {
             addr,
             captures,
             script,
+            routes: Vec::new(),
+            overrides_bins: false,
             limits: ListenerLimits::default(),
             response_body: None,
             response_headers: Vec::new(),

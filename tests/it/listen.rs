@@ -710,3 +710,38 @@ fn exposed_without_an_address_all_addresses_are_used() {
     assert!(outcome.stderr().contains("others:"), "{outcome}");
     assert!(outcome.stderr().contains("token="), "{outcome}");
 }
+
+#[test]
+fn routes_come_before_respond_and_both_before_a_bin() {
+    let env = TestEnv::new();
+    let routes = ["--route", "POST /paid=503x2,200", "--route", "POST /*=202"];
+    let listener = Listener::start(&env, &routes);
+    let bin = r#"{"status":418,"headers":[],"body":"short and stout","delay_ms":0}"#;
+    let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
+    journal
+        .execute("UPDATE bins SET response = ?1", [bin])
+        .unwrap();
+    let statuses = |listener: &Listener| {
+        ["/paid", "/other", "/paid", "/paid", "/paid"].map(|path| listener.post(path, "").status)
+    };
+    assert_eq!(statuses(&listener), [503, 202, 503, 200, 200]);
+    assert_eq!(
+        listener.get("/paid").status,
+        418,
+        "no route: the bin's response"
+    );
+    listener.stop();
+    let listener = Listener::start(&env, &["--respond", "204", "--route", "POST /paid=201"]);
+    assert_eq!(listener.post("/paid", "").status, 201);
+    let put = "PUT /paid HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(listener.send(put).status, 204);
+    listener.stop();
+    let outcome = env
+        .hookfire(["listen", "--route", "/paid=200"])
+        .run()
+        .assert_code(2);
+    assert!(
+        outcome.stderr().contains("write METHOD PATH=SCRIPT"),
+        "{outcome}"
+    );
+}

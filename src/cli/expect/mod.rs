@@ -33,7 +33,7 @@ use crate::capture::{Body, Capture, CapturedResponse};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{CaptureQuery, CaptureStore, JournalCaptureStore, StoreReply, StoredCapture};
-use crate::listener::{Handshakes, Listener, Notifier, Script, Setup};
+use crate::listener::{Handshakes, Listener, Notifier, Route, Script, Setup};
 use crate::time::{Clock as _, Edge, parse_duration, parse_time};
 
 /// The bin of requests to `expect`'s own listener.
@@ -104,6 +104,10 @@ pub struct ExpectArgs {
     /// Respond with these statuses in turn, or `timeout` or `reset`, such as 503x2,200 or 200@2s; the last one repeats
     #[arg(long, value_name = "SCRIPT", default_value = "200", help_heading = WAITING)]
     respond: Script,
+    /// Responses to requests with this method and path, before --respond: 'POST /paid=503x2,200'; the path may end with *
+    /// (repeatable; the first that matches)
+    #[arg(long, value_name = "METHOD PATH=SCRIPT", value_hint = ValueHint::Other, conflicts_with = "bin", help_heading = WAITING)]
+    route: Vec<String>,
     /// Do not listen, but watch this bin of a running `hookfire listen`
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "respond", help_heading = WAITING)]
     bin: Option<String>,
@@ -124,6 +128,7 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mut expectation = args.criteria.expectation(ctx)?;
     expectation.verifier = settings::verifier(&args.signatures, ctx)?;
     let handshakes = settings::handshakes(&args.handshakes, &args.signatures, ctx)?;
+    let routes = settings::routes(&args.route)?;
     let junit = args.junit.as_deref().map(JunitFile::new).transpose()?;
     let watch = Watch {
         expectation: &expectation,
@@ -144,7 +149,14 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let started = ctx.clock.elapsed();
     let ended = match &args.bin {
         Some(bin) => watch_bin(args, bin, ctx, &watch, &command, &mut report),
-        None => listen(args, handshakes, ctx, &watch, &command, &mut report),
+        None => listen(
+            args,
+            (handshakes, routes),
+            ctx,
+            &watch,
+            &command,
+            &mut report,
+        ),
     };
     let ended = report.finish(ended);
     let Some(junit) = junit else { return ended };
@@ -163,7 +175,7 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
 /// Waits for requests to a listener of this process.
 fn listen(
     args: &ExpectArgs,
-    handshakes: Handshakes,
+    (handshakes, routes): (Handshakes, Vec<Route>),
     ctx: &Context<'_>,
     watch: &Watch<'_>,
     command: &RunningCommand,
@@ -197,6 +209,7 @@ fn listen(
     let setup = Setup {
         verifier: watch.expectation.verifier.clone(),
         handshakes,
+        routes,
         ..Setup::new(addr, args.respond.clone(), Arc::new(captures))
     };
     let mut listener = Listener::bind(setup).map_err(|e| {

@@ -17,6 +17,8 @@ Examples:
     $ hookfire listen
   An endpoint that fails three times and then recovers:
     $ hookfire listen --respond 503x3,200
+  Responses by method and path:
+    $ hookfire listen --route 'POST /paid=503x2,200' --route 'OPTIONS *=204'
   In a script, on any free port, until three requests have arrived:
     $ hookfire listen --port 0 --ready-file url --exit-after 3 -o ndjson | jq -c .
   See the requests to an application:
@@ -98,6 +100,10 @@ pub struct ResponseArgs {
     /// timeout; reset
     #[arg(long, value_name = "SCRIPT", default_value = "200", env = "HOOKFIRE_RESPOND", value_hint = ValueHint::Other)]
     pub respond: String,
+    /// Responses to requests with this method and path, before --respond: 'POST /paid=503x2,200'; the path may end with *
+    /// (repeatable; the first that matches)
+    #[arg(long, value_name = "METHOD PATH=SCRIPT", env = "HOOKFIRE_ROUTE", value_hint = ValueHint::Other)]
+    pub route: Vec<String>,
     /// Body of the response [default: ok]
     #[arg(long, value_name = "TEXT", env = "HOOKFIRE_RESPONSE_BODY", value_hint = ValueHint::Other)]
     pub response_body: Option<String>,
@@ -110,7 +116,8 @@ pub struct ResponseArgs {
     /// Respond with 403 unless the query has this secret; VALUE is @env:VAR, @file:PATH or a literal (repeatable)
     #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_REQUIRE_SECRET", value_hint = ValueHint::Other)]
     pub require_secret: Vec<String>,
-    /// Forward each request to this URL and return its response
+    /// Forward each request to this URL and return its response; the path is appended, and the query kept: with
+    /// http://host/base, a request for /hook?a=1 goes to http://host/base/hook?a=1
     ///
     /// Returned pages run in the browser with an origin of their own (Content-Security-Policy: sandbox), so that they cannot
     /// use hookfire's page, which has the same address.

@@ -83,6 +83,7 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
 fn has_plain_responses(args: &ListenArgs, ctx: &Context<'_>) -> bool {
     let responses = &args.responses;
     ctx.source("respond") == SettingSource::Default
+        && responses.route.is_empty()
         && responses.response_body.is_none()
         && responses.forward_to.is_none()
 }
@@ -141,6 +142,8 @@ fn start<'a>(
         response_headers: options.response_headers.clone(),
         status_in_path: args.responses.status_in_path,
         require_secret: options.require_secret.clone(),
+        routes: options.routes.clone(),
+        overrides_bins: ctx.source("respond") != SettingSource::Default,
         verifier: options.verifier.clone(),
         handshakes: options.handshakes.clone(),
         web_token: options.token.clone(),

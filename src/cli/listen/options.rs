@@ -10,7 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::listen_addr::DEFAULT_PORT;
 use crate::cli::settings;
 use crate::error::{Failure, Kind};
-use crate::listener::{Handshakes, ListenerLimits, Script, Tls, Upstream as _};
+use crate::listener::{Handshakes, ListenerLimits, Route, Script, Tls, Upstream as _};
 use crate::secret::{Secret, SecretSource};
 use crate::signature::Verifier;
 use crate::text;
@@ -24,6 +24,7 @@ pub struct ListenOptions {
     /// Requests whose path names none of them go to the first.
     pub bins: Vec<String>,
     pub script: Script,
+    pub routes: Vec<Route>,
     pub response_headers: Vec<(String, String)>,
     /// Query parameters with the values that requests must have.
     pub require_secret: Vec<(String, Secret)>,
@@ -85,6 +86,7 @@ impl ListenOptions {
                 false => args.bin.clone(),
             },
             script,
+            routes: settings::routes(&args.responses.route)?,
             response_headers: response_headers
                 .iter()
                 .map(|text| parse_header(text))
@@ -153,7 +155,8 @@ fn portal_token(
 
 /// With `--forward-to` the target decides the responses. Variables may be set for other runs, so only flags are refused.
 fn refuse_response_options(ctx: &Context<'_>) -> Result<(), Failure> {
-    const OPTIONS: [(&str, &str); 4] = [
+    const OPTIONS: [(&str, &str); 5] = [
+        ("route", "--route"),
         ("respond", "--respond"),
         ("response_body", "--response-body"),
         ("response_header", "--response-header"),

@@ -81,7 +81,7 @@ async function editResponse() {
     `Response of ${name}`,
     "Save",
     [
-      h("p", {}, "For requests that are captured in this bin. It is stored in the journal and replaces ", h("code", {}, "--respond"), ", but not ", h("code", {}, "--forward-to"), "."),
+      h("p", {}, "For requests that are captured in this bin. It is stored in the journal. ", h("code", {}, "--respond"), ", ", h("code", {}, "--route"), " and ", h("code", {}, "--forward-to"), " take precedence."),
       h("div", { class: "columns" }, label("Status", status), label("Delay in milliseconds", delay)),
       label("Headers, one per line", headers),
       label("Body", body),
