@@ -13,6 +13,9 @@ use super::{FieldPath, Tokens, json_text, unquoted, without_mark};
 /// The most keys that an error lists.
 const MAX_LISTED_KEYS: usize = 12;
 
+/// Limits the recursion over a path.
+const MAX_STEPS: usize = 1_000;
+
 /// A value to set.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -78,22 +81,112 @@ fn around(body: &[u8], mark: usize) -> (&[u8], &[u8]) {
 }
 
 /// A range of the text, and what replaces it.
-fn plan(text: &str, change: &Change) -> Result<(Range<usize>, String), String> {
+type Edit = (Range<usize>, String);
+
+fn plan(text: &str, change: &Change) -> Result<Edit, String> {
     let selectors = change.path.selectors()?;
-    let mut at = 0..text.len();
-    let mut parent = "the body".to_owned();
-    for (n, selector) in selectors.iter().enumerate() {
-        let container = Container::scan(text, at.start, selector);
-        match container.found {
-            Some(found) => at = found,
-            None if n + 1 == selectors.len() && container.may_add(selector) => {
-                return Ok(container.addition(text, selector, &change.value));
-            }
-            None => return Err(container.missing(selector, &parent)),
-        }
-        parent = format!("`{selector}`");
+    if selectors.len() > MAX_STEPS {
+        return Err(format!("the path has more than {MAX_STEPS} steps"));
     }
-    Ok((at, change.value.clone()))
+    let mut scan = Scan {
+        text,
+        tokens: Tokens(text),
+        value: &change.value,
+    };
+    let first = scan.token().unwrap_or(0..0);
+    scan.change(first, &selectors, "the body".to_owned())
+}
+
+/// Goes through the text once, down to the value to change.
+struct Scan<'t> {
+    text: &'t str,
+    tokens: Tokens<'t>,
+    /// The new value, as JSON.
+    value: &'t str,
+}
+
+impl Scan<'_> {
+    /// Where the next token is.
+    fn token(&mut self) -> Option<Range<usize>> {
+        let token = self.tokens.next()?;
+        let end = self.position();
+        Some(end - token.len()..end)
+    }
+
+    /// The end of the last token.
+    fn position(&self) -> usize {
+        self.text.len() - self.tokens.0.len()
+    }
+
+    /// The change of the value that begins with the token `first`; passes over the whole value. `shown` names it in errors.
+    fn change(
+        &mut self,
+        first: Range<usize>,
+        selectors: &[Selector<'_>],
+        shown: String,
+    ) -> Result<Edit, String> {
+        let [selector, rest @ ..] = selectors else {
+            self.skip_rest(&first);
+            return Ok((first.start..self.position(), self.value.to_owned()));
+        };
+        let mut container = Container::new(self.text, &first);
+        // Of a repeated key it is the last, which is what most receivers read.
+        let mut found = None;
+        while container.kind != Kind::Scalar {
+            let begins = self.position();
+            let Some((key, first)) = self.entry(container.kind) else {
+                break;
+            };
+            let start = first.start;
+            if container.selects(self.text, key.clone(), selector) {
+                found = Some(self.change(first, rest, format!("`{selector}`")));
+            } else {
+                self.skip_rest(&first);
+            }
+            container.last = Some(Entry {
+                begins,
+                key,
+                value: start..self.position(),
+            });
+            if self.tokens.next() != Some(",") {
+                break;
+            }
+        }
+        container.content.end = self.position() - 1;
+        match found {
+            Some(found) => found,
+            None if rest.is_empty() && container.may_add(selector) => {
+                Ok(container.addition(self.text, selector, self.value))
+            }
+            None => Err(container.missing(selector, &shown)),
+        }
+    }
+
+    /// The key of the next member, if it has one, and the first token of its value; none at the closing bracket.
+    fn entry(&mut self, kind: Kind) -> Option<(Option<Range<usize>>, Range<usize>)> {
+        let token = self.token()?;
+        match &self.text[token.clone()] {
+            "]" | "}" => None,
+            _ if kind == Kind::Array => Some((None, token)),
+            _ => {
+                self.tokens.next()?; // The colon.
+                Some((Some(token), self.token()?))
+            }
+        }
+    }
+
+    /// Passes over what follows the first token of a value.
+    fn skip_rest(&mut self, first: &Range<usize>) {
+        let mut depth = usize::from(matches!(&self.text[first.clone()], "[" | "{"));
+        while depth > 0 {
+            match self.tokens.next() {
+                Some("[" | "{") => depth += 1,
+                Some("]" | "}") => depth -= 1,
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,8 +199,6 @@ enum Kind {
 /// One level of an object or array, scanned for a member or item.
 struct Container {
     kind: Kind,
-    /// The selected value. Of a repeated key it is the last, which is what most receivers read.
-    found: Option<Range<usize>>,
     /// The first keys, to be listed in an error.
     keys: Vec<String>,
     count: usize,
@@ -125,68 +216,32 @@ struct Entry {
 }
 
 impl Container {
-    /// Scans the value at this offset.
-    fn scan(text: &str, at: usize, selector: &Selector<'_>) -> Container {
-        let mut tokens = Tokens(&text[at..]);
-        let offset = |tokens: &Tokens<'_>| text.len() - tokens.0.len();
-        let kind = match tokens.next() {
-            Some("{") => Kind::Object,
-            Some("[") => Kind::Array,
-            _ => Kind::Scalar,
-        };
-        let mut container = Container {
-            kind,
-            found: None,
+    /// The value that begins with this token, not scanned yet.
+    fn new(text: &str, first: &Range<usize>) -> Container {
+        Container {
+            kind: match &text[first.clone()] {
+                "{" => Kind::Object,
+                "[" => Kind::Array,
+                _ => Kind::Scalar,
+            },
             keys: Vec::new(),
             count: 0,
             last: None,
-            content: offset(&tokens)..offset(&tokens),
-        };
-        if kind == Kind::Scalar {
-            return container;
+            content: first.end..first.end,
         }
-        loop {
-            let begins = offset(&tokens);
-            let Some(mut token) = tokens.next().filter(|token| !matches!(*token, "]" | "}")) else {
-                break;
-            };
-            let token_range = |token: &str, tokens: &Tokens<'_>| {
-                let end = offset(tokens);
-                end - token.len()..end
-            };
-            let mut key = None;
-            if kind == Kind::Object {
-                key = Some(token_range(token, &tokens));
-                // The colon, then the value.
-                token = tokens.nth(1).unwrap_or_default();
-            }
-            let start = token_range(token, &tokens).start;
-            skip_rest(token, &mut tokens);
-            let value = start..offset(&tokens);
-            container.add(text, Entry { begins, key, value }, selector);
-            if tokens.next().is_none_or(|token| token != ",") {
-                break;
-            }
-        }
-        container.content.end = offset(&tokens) - 1;
-        container
     }
 
-    fn add(&mut self, text: &str, entry: Entry, selector: &Selector<'_>) {
+    /// Counts an entry; whether it is the selected one.
+    fn selects(&mut self, text: &str, key: Option<Range<usize>>, selector: &Selector<'_>) -> bool {
         self.count += 1;
-        let key = entry.key.clone().map(|key| unquoted(&text[key]));
-        let is_selected = match (selector, &key) {
-            (Selector::Key(name), Some(key)) => *name == key.as_ref(),
-            (Selector::Item(number), None) => *number == self.count,
-            _ => false,
+        let Some(key) = key.map(|key| unquoted(&text[key])) else {
+            return *selector == Selector::Item(self.count);
         };
-        if is_selected {
-            self.found = Some(entry.value.clone());
-        }
-        if let Some(key) = key.filter(|_| self.keys.len() <= MAX_LISTED_KEYS) {
+        let is_selected = *selector == Selector::Key(&key);
+        if self.keys.len() <= MAX_LISTED_KEYS {
             self.keys.push(key.into_owned());
         }
-        self.last = Some(entry);
+        is_selected
     }
 
     fn may_add(&self, selector: &Selector<'_>) -> bool {
@@ -197,7 +252,7 @@ impl Container {
     }
 
     /// Adds a value at the end, spaced like the last entry.
-    fn addition(&self, text: &str, selector: &Selector<'_>, value: &str) -> (Range<usize>, String) {
+    fn addition(&self, text: &str, selector: &Selector<'_>, value: &str) -> Edit {
         let key = match selector {
             Selector::Key(name) => serde_json::to_string(name).ok(),
             Selector::Item(_) => None,
@@ -244,19 +299,6 @@ impl Container {
                 }
                 format!("no `{selector}` in {parent}, which has {}", keys.join(", "))
             }
-        }
-    }
-}
-
-/// Skips what follows the first token of a value.
-fn skip_rest(first: &str, tokens: &mut Tokens<'_>) {
-    let mut depth = usize::from(matches!(first, "[" | "{"));
-    while depth > 0 {
-        match tokens.next() {
-            Some("[" | "{") => depth += 1,
-            Some("]" | "}") => depth -= 1,
-            Some(_) => {}
-            None => return,
         }
     }
 }
@@ -380,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_deep_change_of_a_large_body_takes_linear_time() {
-        let levels = 200;
+        let levels = MAX_STEPS - 1;
         let filler = format!("\"{}\",", "x".repeat(90)).repeat(100_000);
         let body = format!(
             "{}[{filler}0]{}",
@@ -391,7 +433,7 @@ mod tests {
         let begun = std::time::Instant::now();
         let edited = after(&body, &[&format!("{path}/[100001]:=1")]);
         assert!(
-            begun.elapsed() < std::time::Duration::from_secs(120),
+            begun.elapsed() < std::time::Duration::from_secs(20),
             "{:?}",
             begun.elapsed()
         );
