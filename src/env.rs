@@ -30,6 +30,11 @@ impl Environment {
         RandomState::new().hash_one(())
     }
 
+    /// A number from 0 to 1.
+    pub fn random(self) -> f64 {
+        self.seed() as f64 / u64::MAX as f64
+    }
+
     /// `$XDG_STATE_HOME/hookfire`, else `~/.local/state/hookfire`; none without a home.
     pub fn state_folder(self) -> Option<PathBuf> {
         own_folder(|base| base.state_dir().unwrap_or_else(|| base.data_dir()))

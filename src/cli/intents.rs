@@ -172,6 +172,11 @@ const OPTIONS: &[Intent] = &[
         "`retry` makes one attempt per delivery, unless `--retries` is given",
     ),
     (
+        "fire",
+        &["--backoff", "--retry-delay", "--retry-backoff"],
+        "`--retry-schedule 5s,5m,30m,2h` sets the time before each retry, `--retry-interval 30s` one for all",
+    ),
+    (
         "captured replay",
         &["--url", "-u", "--target"],
         "`--to URL` says where to send it",

@@ -44,6 +44,7 @@ pub fn run_engine(
         sender: &Pool::new(limits.jobs),
         clock: &ctx.clock,
         wait: &RealTime,
+        random: &|| ctx.env.random(),
         limits,
     };
     Ok(engine.run(inbox, source, report))
@@ -218,7 +219,12 @@ impl<'a> RunReport<'a> {
             return Ok(());
         }
         match self.format {
-            Format::Text => Ok(self.ctx.ui.line(&result_line(self.ctx.ui, delivery))?),
+            Format::Text => {
+                Ok(self
+                    .ctx
+                    .ui
+                    .line(&result_line(self.ctx.ui, delivery, self.ctx.now()))?)
+            }
             _ => self.print_json(&delivery_view(self.journal, delivery)?),
         }
     }
@@ -539,7 +545,7 @@ fn print_single(
     format: Format,
 ) -> Result<(), Failure> {
     let line = if format == Format::Text {
-        result_line(ctx.ui, delivery)
+        result_line(ctx.ui, delivery, ctx.now())
     } else {
         format.document(&delivery_view(journal, delivery)?)
     };

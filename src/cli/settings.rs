@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::cli::args::{ExtraArgs, HandshakeArgs, TargetArgs, VerifyArgs};
+use crate::cli::args::{ExtraArgs, HandshakeArgs, RetryPolicyArgs, TargetArgs, VerifyArgs};
 use crate::cli::context::Context;
 use crate::config::{self, Config, Endpoint, SettingSource, Settings};
 use crate::delivery::retry_policy::RetryPolicy;
@@ -58,13 +58,42 @@ impl<'a> FireSettings<'a> {
             endpoint: chosen.endpoint,
             target: chosen.target,
             policy: settings.retry_policy(),
-            sets_retries: settings.retries.is_some() || settings.retry_interval.is_some(),
+            sets_retries: settings.sets_retries(),
             transport: transport(&settings),
             body_format: settings.body_format(),
             element_order: settings.element_order(),
             switches: settings.switches(),
         }
     }
+}
+
+/// The options about retries. A schedule contradicts `--retries` and `--retry-interval`; an option overrides a variable.
+pub fn retry_policy(ctx: &Context<'_>, args: &RetryPolicyArgs) -> Result<Settings, Failure> {
+    let mut settings = args.settings();
+    for option in ["retries", "retry_interval"] {
+        let is_given = match option {
+            "retries" => settings.retries.is_some(),
+            _ => settings.retry_interval.is_some(),
+        };
+        if !is_given || settings.retry_schedule.is_none() {
+            continue;
+        }
+        match (ctx.source("retry_schedule"), ctx.source(option)) {
+            (SettingSource::Flag, SettingSource::Environment) if option == "retries" => {
+                settings.retries = None;
+            }
+            (SettingSource::Flag, SettingSource::Environment) => settings.retry_interval = None,
+            (SettingSource::Environment, SettingSource::Flag) => settings.retry_schedule = None,
+            _ => {
+                let option = option.replace('_', "-");
+                return Err(Failure::usage(format!(
+                    "`--retry-schedule` and `--{option}` cannot be used together"
+                ))
+                .hint("a schedule has one retry after each of its intervals"));
+            }
+        }
+    }
+    Ok(settings)
 }
 
 /// Options over the settings of an endpoint.

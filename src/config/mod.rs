@@ -396,8 +396,15 @@ impl<'a> ConfigEntry<'a> {
                     settings.retries = Some(number.ok_or_else(|| entry.must_be(form))?);
                 }
                 "interval" => settings.retry_interval = Some(entry.parsed(parse_duration)?),
-                _ => return Err(entry.unknown("retries interval")),
+                "schedule" => settings.retry_schedule = Some(entry.parsed(str::parse)?),
+                _ => return Err(entry.unknown("retries interval schedule")),
             }
+        }
+        let is_fixed = settings.retries.is_some() || settings.retry_interval.is_some();
+        if settings.retry_schedule.is_some() && is_fixed {
+            return Err(
+                self.error("`schedule` replaces `retries` and `interval`; give one or the other")
+            );
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::delivery::retry_policy::{RetryPolicy, StatusRanges};
+use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule, StatusRanges};
 use crate::delivery::switches::{EventPattern, WebhookSwitches};
 use crate::event::{BodyFormat, ElementOrder};
 use crate::secret::{Secret, safe_url};
@@ -52,9 +52,7 @@ macro_rules! settings {
         ];
 
         impl Settings {
-            /// These settings, and those of `lower` where these have none.
-            #[must_use]
-            pub fn or(self, lower: &Settings) -> Settings {
+            fn merged(self, lower: &Settings) -> Settings {
                 Settings {
                     $($name: self.$name.or_else(|| lower.$name.clone()),)*
                 }
@@ -66,6 +64,7 @@ macro_rules! settings {
 settings! {
     retries: u32 = Some("5"), ToString::to_string;
     retry_interval: Duration = Some("60s"), |interval| compact(*interval);
+    retry_schedule: RetrySchedule = None, ToString::to_string;
     success: StatusRanges = Some("200"), ToString::to_string;
     timeout: Duration = Some("30s"), |timeout| compact(*timeout);
     connect_timeout: Duration = Some("10s"), |timeout| compact(*timeout);
@@ -92,11 +91,34 @@ fn event_names(events: &[EventPattern]) -> String {
 }
 
 impl Settings {
+    /// These settings, and those of `lower` where these have none. A retry schedule takes the place of the number of retries
+    /// and the interval, and the other way round.
+    #[must_use]
+    pub fn or(self, lower: &Settings) -> Settings {
+        let is_scheduled = self.retry_schedule.is_some();
+        let is_fixed = self.retries.is_some() || self.retry_interval.is_some();
+        let mut lower = lower.clone();
+        if is_scheduled {
+            (lower.retries, lower.retry_interval) = (None, None);
+        }
+        if is_fixed {
+            lower.retry_schedule = None;
+        }
+        self.merged(&lower)
+    }
+
+    /// Whether a setting says how often or when to retry.
+    pub fn sets_retries(&self) -> bool {
+        self.retries.is_some() || self.retry_interval.is_some() || self.retry_schedule.is_some()
+    }
+
     pub fn retry_policy(&self) -> RetryPolicy {
         let default = RetryPolicy::default();
+        let scheduled = self.retry_schedule.as_ref().map(RetrySchedule::retries);
         RetryPolicy {
-            retries: self.retries.unwrap_or(default.retries),
+            retries: scheduled.or(self.retries).unwrap_or(default.retries),
             interval: self.retry_interval.unwrap_or(default.interval),
+            schedule: self.retry_schedule.clone(),
             success: self.success.clone().unwrap_or(default.success),
         }
     }

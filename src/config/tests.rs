@@ -115,6 +115,8 @@ fn errors_name_file_line_and_nearest_key() {
 retry = { interval = '60' } => 3: `60` has no unit; write 60s, 60m or 60ms
 retry = { interval = 60 } => 3: `interval` must be text in quotes, such as \"30s\"
 retry = 5 => 3: `retry` must be a table such as `retry = { retries = 5, interval = \"60s\" }`
+retry = { retries = 1, schedule = '5s' } => 3: `schedule` replaces `retries` and `interval`; give one or the other
+retry = { schedule = '5' } => 3: cannot read `5` as a retry schedule; write up to 100 durations such as 5s,5m,30m,2h
 retry = { retries = -1 } => 3: `retries` must be a whole number from 0 to 4294967295
 secrets = { t = { en = 'X' } } => 3: unknown key `en`; did you mean `env`?
 wire = 'json' => 3: `json` is not one of `xml` and `form`

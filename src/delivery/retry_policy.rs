@@ -1,16 +1,21 @@
-//! The retry policy: which statuses count as delivered, how many attempts there are, and the interval between them.
+//! The retry policy: which statuses count as delivered, how many attempts there are, and the intervals between them.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::time::{compact, parse_duration};
+
 /// The default is 3scale's policy: status 200 means delivered; otherwise five retries, 60 seconds apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
+    /// With a schedule, the number of its intervals.
     pub retries: u32,
     /// From the end of one attempt to the start of the next.
     pub interval: Duration,
+    /// Varying intervals, which replace `interval`.
+    pub schedule: Option<RetrySchedule>,
     pub success: StatusRanges,
 }
 
@@ -19,6 +24,7 @@ impl Default for RetryPolicy {
         RetryPolicy {
             retries: 5,
             interval: Duration::from_secs(60),
+            schedule: None,
             success: StatusRanges(vec![200..=200]),
         }
     }
@@ -30,10 +36,48 @@ impl RetryPolicy {
         self.retries.saturating_add(1)
     }
 
+    /// The interval after this many attempts, as the policy says.
+    pub fn interval_after(&self, attempts: u32) -> Duration {
+        match &self.schedule {
+            None => self.interval,
+            Some(schedule) => schedule.interval_after(attempts),
+        }
+    }
+
+    /// How long to wait after this many attempts. With a schedule, at least as long as the endpoint asked for, but at most
+    /// twice the interval; and up to 10 % longer, so that deliveries that failed together are not sent together again.
+    /// `random` is from 0 to 1.
+    pub fn wait_after(
+        &self,
+        attempts: u32,
+        retry_after: Option<Duration>,
+        random: f64,
+    ) -> Duration {
+        let interval = self.interval_after(attempts);
+        if self.schedule.is_none() {
+            return interval;
+        }
+        let longest = interval.saturating_mul(2);
+        let asked = retry_after.map_or(interval, |asked| asked.clamp(interval, longest));
+        let jitter = (asked / JITTER_DIVISOR).mul_f64(random.clamp(0.0, 1.0));
+        // Whole seconds are easier to read, and fine enough for long intervals.
+        let jitter = match asked < Duration::from_secs(10) {
+            true => Duration::from_millis(jitter.subsec_millis().into()),
+            false => Duration::from_secs(jitter.as_secs()),
+        };
+        asked.saturating_add(jitter).min(longest)
+    }
+
     /// For example: `delivered if the endpoint responds with 200; otherwise 5 retries, 60s apart, 6 attempts in total`
     pub fn describe(&self) -> String {
-        let interval = crate::time::compact(self.interval);
+        let interval = compact(self.interval);
         let retries = match self.retries {
+            _ if let Some(schedule) = &self.schedule => format!(
+                "{} after {}, {} attempts in total",
+                crate::text::count(schedule.0.len(), "retry", "retries"),
+                schedule.to_string().replace(',', ", "),
+                self.attempts()
+            ),
             0 => "one attempt, no retries".to_owned(),
             1 => format!("1 retry after {interval}, 2 attempts in total"),
             n => format!(
@@ -45,6 +89,62 @@ impl RetryPolicy {
             "delivered if the endpoint responds with {}; otherwise {retries}",
             self.success
         )
+    }
+}
+
+/// The jitter is at most this part of a wait.
+const JITTER_DIVISOR: u32 = 10;
+
+const MAX_INTERVALS: usize = 100;
+
+/// The interval before each retry: `5s,5m,30m,2h`. Never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetrySchedule(Vec<Duration>);
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("cannot read `{0}` as a retry schedule; write up to 100 durations such as 5s,5m,30m,2h")]
+pub struct ParseScheduleError(String);
+
+impl RetrySchedule {
+    /// None without an interval.
+    pub fn new(intervals: Vec<Duration>) -> Option<RetrySchedule> {
+        (!intervals.is_empty()).then_some(RetrySchedule(intervals))
+    }
+
+    pub fn intervals(&self) -> &[Duration] {
+        &self.0
+    }
+
+    /// The number of retries.
+    pub fn retries(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Beyond its end, the last interval.
+    fn interval_after(&self, attempts: u32) -> Duration {
+        let index = attempts.saturating_sub(1) as usize;
+        let interval = self.0.get(index).or(self.0.last());
+        interval.copied().unwrap_or_default()
+    }
+}
+
+impl FromStr for RetrySchedule {
+    type Err = ParseScheduleError;
+
+    fn from_str(text: &str) -> Result<RetrySchedule, ParseScheduleError> {
+        let intervals = text.split(',').map(|part| parse_duration(part.trim()).ok());
+        let intervals: Option<Vec<Duration>> = intervals.collect();
+        intervals
+            .filter(|intervals| intervals.len() <= MAX_INTERVALS)
+            .and_then(RetrySchedule::new)
+            .ok_or_else(|| ParseScheduleError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for RetrySchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let intervals: Vec<String> = self.0.iter().map(|interval| compact(*interval)).collect();
+        f.write_str(&intervals.join(","))
     }
 }
 
@@ -134,6 +234,63 @@ mod tests {
         assert_eq!(
             policy.describe(),
             "delivered if the endpoint responds with 200; otherwise 5 retries, 60s apart, 6 attempts in total"
+        );
+    }
+
+    #[test]
+    fn schedule_round_trips_and_names_each_interval() {
+        let schedule: RetrySchedule = "5s, 500ms,5m,2h".parse().unwrap();
+        assert_eq!(schedule.to_string(), "5s,500ms,5m,2h");
+        assert_eq!(schedule.to_string().parse(), Ok(schedule.clone()));
+        let policy = RetryPolicy {
+            retries: schedule.retries(),
+            schedule: Some(schedule),
+            ..RetryPolicy::default()
+        };
+        let intervals = [1, 2, 3, 4, 9].map(|attempts| policy.interval_after(attempts));
+        assert_eq!(
+            intervals.map(|interval| interval.as_millis()),
+            [5_000, 500, 300_000, 7_200_000, 7_200_000]
+        );
+        assert_eq!(
+            policy.describe(),
+            "delivered if the endpoint responds with 200; otherwise 4 retries after 5s, 500ms, 5m, 2h, 5 attempts in total"
+        );
+        let long = vec!["1s"; MAX_INTERVALS + 1].join(",");
+        for text in ["", "5", "5s,", "-5s", "5s;5m", &long] {
+            assert!(text.parse::<RetrySchedule>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn waits_are_longer_by_jitter_and_on_request() {
+        let policy = RetryPolicy {
+            schedule: "4s,100s".parse().ok(),
+            ..RetryPolicy::default()
+        };
+        let wait = |attempts, retry_after: Option<u64>, random| {
+            let retry_after = retry_after.map(Duration::from_secs);
+            policy.wait_after(attempts, retry_after, random).as_millis()
+        };
+        assert_eq!(wait(1, None, 0.0), 4_000);
+        assert_eq!(wait(1, None, 0.5), 4_200);
+        assert_eq!(wait(2, None, 0.555), 105_000);
+        assert_eq!(
+            wait(2, Some(1), 0.0),
+            100_000,
+            "not earlier than the schedule"
+        );
+        assert_eq!(wait(2, Some(150), 0.0), 150_000);
+        assert_eq!(wait(2, Some(150), 1.0), 165_000);
+        assert_eq!(
+            wait(2, Some(u64::MAX), 1.0),
+            200_000,
+            "at most twice the interval"
+        );
+        let fixed = RetryPolicy::default();
+        assert_eq!(
+            fixed.wait_after(1, Some(Duration::MAX), 1.0),
+            fixed.interval
         );
     }
 

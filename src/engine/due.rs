@@ -292,7 +292,13 @@ pub fn postpone(
 ) -> Result<(), JournalError> {
     let seen = DeliveryVersion::from(delivery);
     if may_pass {
-        journal.reschedule(seen, delivery.retry_policy.interval.max(POLL_INTERVAL))?;
+        journal.reschedule(
+            seen,
+            delivery
+                .retry_policy
+                .interval_after(delivery.attempt_count)
+                .max(POLL_INTERVAL),
+        )?;
     } else {
         journal.cancel(&[seen])?;
     }

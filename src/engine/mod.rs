@@ -276,6 +276,8 @@ pub struct Engine<'a> {
     pub sender: &'a dyn Sender,
     pub clock: &'a dyn Clock,
     pub wait: &'a dyn Wait,
+    /// A number from 0 to 1, for the jitter of retry schedules.
+    pub random: &'a dyn Fn() -> f64,
     pub limits: RunLimits,
 }
 

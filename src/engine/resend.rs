@@ -10,7 +10,7 @@ use super::plan::{Clients, PlanError, RetryMode, SendPlan, transport_options};
 use super::{Source, SourceItem};
 use crate::config::{Config, Endpoint, Settings};
 use crate::delivery::Delivery;
-use crate::delivery::retry_policy::RetryPolicy;
+use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule};
 use crate::delivery::target::{Param, Target, Value};
 use crate::http::TransportOptions;
 use crate::journal::DeliveryVersion;
@@ -143,8 +143,11 @@ impl Planner<'_> {
         }
         let settings = &self.overrides.settings;
         let success = settings.success.clone();
+        let schedule = settings.retry_schedule.clone();
+        let scheduled = schedule.as_ref().map(RetrySchedule::retries);
         RetryPolicy {
-            retries: settings.retries.unwrap_or(0),
+            retries: scheduled.or(settings.retries).unwrap_or(0),
+            schedule,
             interval: settings.retry_interval.unwrap_or(accepted.interval),
             success: success.unwrap_or_else(|| accepted.success.clone()),
         }

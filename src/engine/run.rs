@@ -19,7 +19,7 @@ use super::{
 };
 use crate::delivery::switches::Switch;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
-use crate::http::{Completed, is_refused, outcome as outcome_of};
+use crate::http::{Completed, is_refused, outcome as outcome_of, retry_after};
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, DeliveryVersion, JournalError, NewAttempt, NewDelivery,
     NextStep, Reply, ScheduleSlot, Write, WriteResult,
@@ -634,9 +634,10 @@ impl<'r> EventLoop<'r> {
         self.in_flight -= 1;
         let Completed { duration, result } = completed;
         let plan = &attempt.plan;
+        let retry_after = retry_after(&result, self.now());
         let outcome = outcome_of(&plan.policy, &plan.target.redactor, result);
         attempt.made = attempt.made.saturating_add(1);
-        let next = self.next_step(plan, &outcome, attempt.made);
+        let next = self.next_step(plan, &outcome, attempt.made, retry_after);
         self.record(Recording {
             attempt,
             sent: true,
@@ -647,7 +648,13 @@ impl<'r> EventLoop<'r> {
         });
     }
 
-    fn next_step(&self, plan: &SendPlan, outcome: &Outcome, made: u32) -> NextStep {
+    fn next_step(
+        &self,
+        plan: &SendPlan,
+        outcome: &Outcome,
+        made: u32,
+        retry_after: Option<Duration>,
+    ) -> NextStep {
         let Some(error) = &outcome.error else {
             return NextStep::Delivered;
         };
@@ -658,7 +665,8 @@ impl<'r> EventLoop<'r> {
             // The schedule keeps the next attempt, so only a request that Ctrl-C cut off is interrupted.
             RetryMode::Schedule => error.kind == ErrorKind::Interrupted,
         };
-        let delay = plan.policy.interval;
+        let random = (self.engine.random)();
+        let delay = plan.policy.wait_after(made, retry_after, random);
         match plan.mode {
             _ if stopped => NextStep::Interrupted,
             _ if made >= plan.policy.attempts() => NextStep::Failed,

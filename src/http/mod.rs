@@ -34,7 +34,7 @@ mod tls;
 pub use client::Client;
 pub use errors::{is_refused, tls_hint};
 pub use options::{ClientError, TransportOptions};
-pub use outcome::{MAX_STORED_BODY, outcome};
+pub use outcome::{MAX_STORED_BODY, outcome, retry_after};
 pub use pool::{Done, Pool};
 pub use tls::{is_encrypted, trusts_built_in_roots};
 

@@ -1,9 +1,12 @@
 //! A delivery's response as it is stored: masked, shortened, and judged by its status.
 
+use std::time::Duration;
+
 use super::{Cut, Response, SendError, status_text};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::{AttemptError, ErrorKind, Outcome};
 use crate::secret::{Redactor, safe_url};
+use crate::time::{UnixMs, parse_http_date};
 
 /// The most bytes of a delivery's response body that are stored.
 pub const MAX_STORED_BODY: usize = 64 * 1024;
@@ -44,6 +47,20 @@ pub fn outcome(
             note: None,
         },
     }
+}
+
+/// How long the endpoint asks to wait, with a `Retry-After` in seconds or as a date; only for 429 and 503.
+pub fn retry_after(result: &Result<Response, SendError>, now: UnixMs) -> Option<Duration> {
+    let response = result.as_ref().ok()?;
+    if !matches!(response.status, 429 | 503) {
+        return None;
+    }
+    let value = std::str::from_utf8(response.header("retry-after")?).ok()?;
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    Some(parse_http_date(value)?.since(now))
 }
 
 fn rejection(policy: &RetryPolicy, redactor: &Redactor, response: &Response) -> String {
@@ -104,6 +121,33 @@ mod tests {
             cut: None,
         };
         outcome(&RetryPolicy::default(), &Redactor::default(), Ok(response))
+    }
+
+    #[test]
+    fn retry_after_is_read_of_a_busy_endpoint_only() {
+        let asked = |status: u16, value: &str| {
+            let response = Response {
+                status,
+                headers: vec![("retry-after".to_owned(), value.as_bytes().to_vec())],
+                body: Vec::new(),
+                cut: None,
+            };
+            // Sun, 06 Nov 1994 08:49:37 GMT
+            retry_after(&Ok(response), UnixMs(784_111_777_000)).map(|wait| wait.as_secs())
+        };
+        assert_eq!(asked(503, " 120 "), Some(120));
+        assert_eq!(asked(429, "Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
+        assert_eq!(asked(429, "Sun, 06 Nov 1994 08:00:00 GMT"), Some(0));
+        assert_eq!(asked(503, &"9".repeat(30)), Some(u64::MAX));
+        for (status, value) in [
+            (500, "1"),
+            (503, ""),
+            (503, "-1"),
+            (503, "soon"),
+            (503, "1.5"),
+        ] {
+            assert_eq!(asked(status, value), None, "{status} {value}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Deliveries as text: the lines that `fire` and `retry` print, the columns of lists, and the page of `show`.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::rows::optional;
 use super::{Column, Tone, Ui};
@@ -27,13 +28,13 @@ fn title(delivery: &Delivery) -> String {
 }
 
 /// `#42 delivered, 2 attempts` or `#42 failed, 6 attempts: 503 Service Unavailable`
-pub fn result_line(ui: &Ui, delivery: &Delivery) -> String {
+pub fn result_line(ui: &Ui, delivery: &Delivery, now: UnixMs) -> String {
     let status = ui.toned(tone(delivery.status), delivery.status.as_str());
     if delivery.status == Status::Ignored {
         return format!("#{} {status}", delivery.id);
     }
     if delivery.status == Status::Pending {
-        return scheduled_line(ui, delivery);
+        return scheduled_line(ui, delivery, now);
     }
     let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
     let reason = match &delivery.last_error {
@@ -48,12 +49,14 @@ pub fn result_line(ui: &Ui, delivery: &Delivery) -> String {
 }
 
 /// `#42 scheduled: next attempt in 60s (hookfire retry --due)`; after a later attempt, with its error.
-fn scheduled_line(ui: &Ui, delivery: &Delivery) -> String {
+fn scheduled_line(ui: &Ui, delivery: &Delivery, now: UnixMs) -> String {
     let (id, status) = (delivery.id, ui.toned(Tone::Warning, "scheduled"));
-    let next = format!(
-        "next attempt in {}",
-        compact(delivery.retry_policy.interval)
-    );
+    let wait = match (&delivery.retry_policy.schedule, delivery.next_attempt_at) {
+        // Jitter and `Retry-After` are part of the wait.
+        (Some(_), Some(next)) => Duration::from_secs(next.since(now).as_secs_f64().round() as u64),
+        _ => delivery.retry_policy.interval,
+    };
+    let next = format!("next attempt in {}", compact(wait));
     match &delivery.last_error {
         Some(error) if delivery.attempt_count > 1 => {
             let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");

@@ -82,6 +82,7 @@ impl Sending {
             sender: &Pool::new(1),
             clock: &self.clock,
             wait: &RealTime,
+            random: &|| Environment.random(),
             limits: RunLimits::new(1, Claims::OneByOne),
         };
         let summary = engine.run(Inbox::default(), &mut rows, &results);

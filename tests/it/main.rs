@@ -57,6 +57,7 @@ mod proxies;
 mod recovery;
 mod request;
 mod requestbin;
+mod retry_schedule;
 mod schedule;
 mod secrets;
 mod secrets_echoed;

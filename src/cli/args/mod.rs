@@ -13,7 +13,7 @@ use clap::{Args, ValueHint};
 use crate::config::Settings;
 use crate::delivery::ErrorKind;
 use crate::delivery::filter::Filter;
-use crate::delivery::retry_policy::StatusRanges;
+use crate::delivery::retry_policy::{RetrySchedule, StatusRanges};
 use crate::delivery::switches::EventSource;
 use crate::engine::Rate;
 use crate::error::{Failure, Kind};
@@ -93,6 +93,9 @@ pub struct RetryPolicyArgs {
     /// Time between attempts, such as 500ms, 60s or 1m30s [default: 60s]
     #[arg(long, value_name = "DURATION", env = "HOOKFIRE_RETRY_INTERVAL", value_parser = parse_duration, allow_hyphen_values = true)]
     pub retry_interval: Option<Duration>,
+    /// Time before each retry, such as 5s,5m,30m,2h; up to 10 % longer, or as long as Retry-After says (at most twice as long)
+    #[arg(long, value_name = "DURATIONS", env = "HOOKFIRE_RETRY_SCHEDULE", value_hint = ValueHint::Other)]
+    pub retry_schedule: Option<RetrySchedule>,
     /// Status codes that count as delivered, such as 200,202 or 200-207 [default: 200]
     #[arg(long, value_name = "CODES", env = "HOOKFIRE_SUCCESS")]
     pub success: Option<StatusRanges>,
@@ -103,6 +106,7 @@ impl RetryPolicyArgs {
         Settings {
             retries: self.retries,
             retry_interval: self.retry_interval,
+            retry_schedule: self.retry_schedule.clone(),
             success: self.success.clone(),
             ..Settings::default()
         }

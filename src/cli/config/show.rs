@@ -123,9 +123,14 @@ fn settings(
 
     let given = [args.transport.settings(), args.wire.settings()]
         .iter()
-        .fold(args.retry_policy.settings(), Settings::or);
+        .fold(
+            settings::retry_policy(ctx, &args.retry_policy)?,
+            Settings::or,
+        );
+    let used = settings::with_endpoint(given.clone(), endpoint.map(|(_, endpoint)| endpoint));
     for row in SETTINGS {
         let in_file = endpoint.and_then(|(_, endpoint)| (row.value)(&endpoint.settings));
+        let in_file = in_file.filter(|_| (row.value)(&used).is_some());
         let (value, source) = match ((row.value)(&given), in_file) {
             (Some(value), _) => (Some(value), ctx.source(row.name)),
             (None, Some(value)) => (Some(value), SettingSource::File),

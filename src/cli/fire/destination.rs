@@ -2,7 +2,7 @@
 
 use super::{FireArgs, background, refused};
 use crate::cli::context::Context;
-use crate::cli::settings::{Chosen, FireSettings};
+use crate::cli::settings::{self, Chosen, FireSettings};
 use crate::config::Settings;
 use crate::delivery::payload::{Payload, PayloadKind};
 use crate::delivery::switches::Switch;
@@ -24,14 +24,20 @@ impl<'a> FireTarget<'a> {
     ) -> Result<FireTarget<'a>, Failure> {
         let mut options = [args.transport.settings(), args.wire.settings()]
             .iter()
-            .fold(args.retry_policy.settings(), Settings::or);
+            .fold(
+                settings::retry_policy(ctx, &args.retry_policy)?,
+                Settings::or,
+            );
         if args.no_retry {
-            if ctx.is_flag("retries") {
-                return Err(Failure::usage(
-                    "`--retries` and `--no-retry` cannot be used together",
-                ));
+            for option in ["retries", "retry_schedule"] {
+                if ctx.is_flag(option) {
+                    let option = option.replace('_', "-");
+                    return Err(Failure::usage(format!(
+                        "`--{option}` and `--no-retry` cannot be used together"
+                    )));
+                }
             }
-            options.retries = Some(0);
+            (options.retries, options.retry_schedule) = (Some(0), None);
         }
         let settings = FireSettings::new(chosen, options);
         let mode = if args.background && settings.policy.retries > 0 {

@@ -124,6 +124,7 @@ pub fn dry_run(ctx: &Context<'_>, delivery: &NewDelivery, format: Format) -> Res
             "retry_policy": {
                 "success": policy.success.to_string(), "retries": policy.retries,
                 "retry_interval": compact(policy.interval),
+                "retry_schedule": policy.schedule.as_ref().map(ToString::to_string),
             },
         });
         ctx.ui.line(&format.document(&view))?;

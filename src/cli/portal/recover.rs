@@ -17,6 +17,7 @@ use crate::cli::context::Context;
 use crate::cli::intake::FailureImport;
 use crate::cli::report::{RunReport, Style};
 use crate::cli::retry;
+use crate::cli::settings;
 use crate::delivery::{Delivery, Status};
 use crate::engine::plan::PlanError;
 use crate::engine::resend::{Planner, url_key};
@@ -94,7 +95,7 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
         url: args.url.clone(),
         extras: args.extras.clone(),
     });
-    let settings = args.retry_policy.settings().or(&args.transport.settings());
+    let settings = settings::retry_policy(ctx, &args.retry_policy)?.or(&args.transport.settings());
     let planner = retry::planner(ctx, target.as_ref(), &args.extras, settings)?;
     if args.dry_run {
         return dry_run(args, ctx, &portal, &planner);

@@ -40,7 +40,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
 
 /// Deliveries on the schedule keep the policy that they were accepted with.
 fn refuse_policy_options(ctx: &Context<'_>) -> Result<(), Failure> {
-    for option in ["retries", "retry_interval", "success"] {
+    for option in ["retries", "retry_interval", "retry_schedule", "success"] {
         if ctx.is_flag(option) {
             let option = option.replace('_', "-");
             return Err(

@@ -141,7 +141,8 @@ impl RetryArgs {
             url: self.url.clone(),
             extras: self.extras.clone(),
         });
-        let settings = self.retry_policy.settings().or(&self.transport.settings());
+        let settings =
+            settings::retry_policy(ctx, &self.retry_policy)?.or(&self.transport.settings());
         Ok(Planner {
             scheduled: self.due,
             jobs: self.jobs(),

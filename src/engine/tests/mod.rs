@@ -11,7 +11,7 @@ use proptest::test_runner::FileFailurePersistence;
 
 use super::*;
 use crate::delivery::Status;
-use crate::delivery::retry_policy::RetryPolicy;
+use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule};
 use simulation::{Recorder, Simulation, ms};
 
 fn policy(retries: u32, interval_ms: u64) -> RetryPolicy {
@@ -151,6 +151,27 @@ fn attempts_follow_the_policy() {
     );
     let expected = ["#1 1/6", "#1 2/6", "#1 3/6", "#1 4/6", "#1 5/6", "#1 6/6"];
     assert_eq!(*recorder.attempts.borrow(), expected);
+}
+
+#[test]
+fn attempts_follow_a_schedule_with_jitter() {
+    let simulation = Simulation::new(|_, _| (1_000, 503));
+    let recorder = Recorder::new(&simulation);
+    let schedule: RetrySchedule = "2s,20s,4s".parse().unwrap();
+    let policy = RetryPolicy {
+        retries: schedule.retries(),
+        schedule: Some(schedule),
+        ..RetryPolicy::default()
+    };
+    let mut items = Items::new(&simulation, 1, policy);
+    simulation.run(one_by_one(), &mut items, &recorder);
+    let sent = simulation.sent_times(1);
+    let gaps: Vec<i64> = sent.windows(2).map(|two| two[1] - two[0]).collect();
+    // An attempt takes a second, and the random number is always 0.5.
+    for (gap, expected) in gaps.iter().zip([3_100, 22_000, 5_200]) {
+        assert!((expected..expected + 100).contains(gap), "{gaps:?}");
+    }
+    assert_eq!(gaps.len(), 3);
 }
 
 #[test]

@@ -170,6 +170,7 @@ impl Simulation {
             sender: self,
             clock: self,
             wait: self,
+            random: &|| 0.5,
             limits,
         };
         engine.run(inbox, source, observer)

@@ -332,6 +332,14 @@ impl WriteTransaction<'_> {
                     &duration_ms(delivery.retry_policy.interval),
                 ),
                 (
+                    "retry_schedule",
+                    &delivery
+                        .retry_policy
+                        .schedule
+                        .as_ref()
+                        .map(rows::schedule_json),
+                ),
+                (
                     "success_statuses",
                     &delivery.retry_policy.success.to_string(),
                 ),

@@ -6,19 +6,20 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{Row, Transaction, params_from_iter};
 
 use crate::delivery::payload::PayloadKind;
-use crate::delivery::retry_policy::RetryPolicy;
+use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule};
 use crate::delivery::switches::Switch;
 use crate::delivery::target::{Param, Target};
 use crate::delivery::{Attempt, AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
 use crate::event::BodyFormat;
 use crate::journal::DeliveryVersion;
 use crate::secret::safe_url::BaseUrl;
-use crate::time::UnixMs;
+use crate::time::{UnixMs, duration_ms};
 
 /// The columns that [`delivery`] reads, in its order.
 pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms, \
      success_statuses, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind, error_status, error_message, \
-     method, body_format, content_type, ignored_by, owner IS NOT NULL, iif(attempt_count <= 1, listed_failure_time, NULL)";
+     method, body_format, content_type, ignored_by, owner IS NOT NULL, iif(attempt_count <= 1, listed_failure_time, NULL), \
+     retry_schedule";
 
 /// The columns that [`attempt`] reads, in its order.
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
@@ -112,6 +113,7 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         retry_policy: RetryPolicy {
             retries: row.get(8)?,
             interval: milliseconds(row.get(9)?),
+            schedule: retry_schedule(row, 25)?,
             success: parsed(row, 10, str::parse)?,
         },
         status,
@@ -135,6 +137,27 @@ fn payload_kind(
         (None, Some(content_type)) => Ok(PayloadKind::Body { content_type }),
         (None, None) => Err(FromSqlError::InvalidType.into()),
     }
+}
+
+fn retry_schedule(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<RetrySchedule>> {
+    if row.get_ref(column)? == ValueRef::Null {
+        return Ok(None);
+    }
+    let intervals: Vec<i64> = parsed(row, column, |json| serde_json::from_str(json))?;
+    Ok(RetrySchedule::new(
+        intervals.into_iter().map(milliseconds).collect(),
+    ))
+}
+
+/// A retry schedule as JSON.
+pub fn schedule_json(schedule: &RetrySchedule) -> String {
+    let intervals: Vec<i64> = schedule
+        .intervals()
+        .iter()
+        .copied()
+        .map(duration_ms)
+        .collect();
+    serde_json::to_string(&intervals).expect("numbers always serialise")
 }
 
 /// Reads a row of [`ATTEMPT_COLUMNS`].

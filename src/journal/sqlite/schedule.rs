@@ -138,7 +138,8 @@ impl Schedule for SqliteJournal {
 /// Moves a delivery to the failed list and, if attempts are left, to the schedule, unless its owner has renewed the
 /// lease since it was read. Returns how many rows it changed.
 fn interrupt(tx: &Transaction<'_>, delivery: &InProgress) -> rusqlite::Result<usize> {
-    let due = format!("iif(attempt_count <= retries, {LAST_ACTIVE_AT} + retry_interval_ms, NULL)");
+    let interval = "coalesce(json_extract(retry_schedule, '$[' || (attempt_count - 1) || ']'), retry_interval_ms)";
+    let due = format!("iif(attempt_count <= retries, {LAST_ACTIVE_AT} + {interval}, NULL)");
     let unchanged = "id = ?1 AND status = 'pending' AND coalesce(lease_until, 0) = ?2
          AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
     let interrupted = tx

@@ -5,12 +5,12 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkfo".
-pub const APPLICATION_ID: i64 = 0x686b_666f;
+/// `application_id` of a journal: "hkfp".
+pub const APPLICATION_ID: i64 = 0x686b_6670;
 
 /// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfj", "hkfk",
-/// "hkfl", "hkfm" and "hkfn".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 7] = [
+/// "hkfl", "hkfm", "hkfn" and "hkfo".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 8] = [
     0x686b_6672,
     0x686f_6f6b,
     0x686b_666a,
@@ -18,6 +18,7 @@ pub const DEVELOPMENT_APPLICATION_IDS: [i64; 7] = [
     0x686b_666c,
     0x686b_666d,
     0x686b_666e,
+    0x686b_666f,
 ];
 
 /// The schema version that this program reads and writes.
@@ -38,6 +39,8 @@ pub const MIGRATIONS: &[&str] = &[V1];
 /// `next_attempt_at` and without an owner is scheduled: `pending`, or `interrupted` if its process died with attempts
 /// left.
 ///
+/// `retry_schedule` is a JSON array of intervals in milliseconds that replace `retry_interval_ms`, or NULL.
+///
 /// `listed_failure_time` is when an imported delivery failed, as the portal listed it.
 ///
 /// The `response` of a bin is a `BinResponse` as JSON, or NULL if the listener's options choose it. `note` is what the user
@@ -56,6 +59,7 @@ const V1: &str = "
         headers             TEXT NOT NULL,
         retries             INTEGER NOT NULL,
         retry_interval_ms   INTEGER NOT NULL,
+        retry_schedule      TEXT,
         success_statuses    TEXT NOT NULL,
         status              TEXT NOT NULL CHECK (status = 'pending' OR status = 'delivered' OR status = 'failed'
                                 OR status = 'interrupted' OR status = 'ignored'),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::delivery::Status;
+use crate::delivery::retry_policy::RetrySchedule;
 use crate::journal::sqlite::schedule::{DUE_SQL, IN_PROGRESS_SQL, NEXT_DUE_SQL};
 
 /// A delivery with one failed attempt, due so many seconds after the beginning of the test.
@@ -175,6 +176,33 @@ fn threads_that_take_what_is_due_all_at_once_take_each_once() {
     });
     let each: std::collections::BTreeSet<i64> = taken.iter().copied().collect();
     assert_eq!((taken.len(), each.len()), (SCHEDULED, SCHEDULED));
+}
+
+#[test]
+fn abandoned_delivery_is_due_by_its_retry_schedule() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let schedule: RetrySchedule = "5s,300s".parse().unwrap();
+    let new = NewDelivery {
+        retry_policy: RetryPolicy {
+            retries: schedule.retries(),
+            schedule: Some(schedule),
+            ..RetryPolicy::default()
+        },
+        ..new_delivery(b"<event/>")
+    };
+    let first = one.accept(&new, &attempt(T0)).unwrap().id;
+    let second = one.accept(&new, &attempt(T0)).unwrap().id;
+    finish(&one, second, 1, scheduled_at(at(7)));
+    begin(&one, second, 1, 7);
+    bench.host.kill(1);
+    two.release_dead(at(8)).unwrap();
+    let due = two.due(at(1000), None, 9, None).unwrap();
+    let due: Vec<_> = due
+        .iter()
+        .map(|due| (due.version.id, due.at.0 - T0.0))
+        .collect();
+    assert_eq!(due, [(first, 5_000), (second, 307_000)]);
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
     let retry_policy = RetryPolicy {
         retries: 7,
         interval: Duration::from_millis(1500),
+        schedule: "500ms,2h".parse().ok(),
         success: "200,202,5xx".parse().unwrap(),
     };
     let event = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><e>\xe9\x00\xff</e>\n";
