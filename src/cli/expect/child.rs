@@ -13,7 +13,7 @@ use std::num::NonZeroU8;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{self, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::env::{Ending, end_process, exit_code, group_is_left};
@@ -49,12 +49,16 @@ impl RunningCommand {
         self.signal(Ending::Forced);
     }
 
-    fn set(&self, target: Option<SignalTarget>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = target;
+    fn target(&self) -> MutexGuard<'_, Option<SignalTarget>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self) {
+        *self.target() = None;
     }
 
     fn signal(&self, ending: Ending) {
-        let target = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let target = self.target();
         if let Some(SignalTarget { pid, is_group }) = *target {
             // Fails if it ended just now.
             let _ = end_process(pid, is_group, ending);
@@ -88,13 +92,16 @@ impl Child {
         if own_group {
             command.process_group(0);
         }
+        // Locked before the command runs: a second signal that arrives meanwhile must not find nothing to kill.
+        let mut target = running.target();
         let process = command
             .spawn()
             .map_err(|e| cannot_run(Path::new(program), e))?;
-        running.set(Some(SignalTarget {
+        *target = Some(SignalTarget {
             pid: process.id(),
             is_group: own_group,
-        }));
+        });
+        drop(target);
         Ok(Some(Child {
             process,
             own_group,
@@ -121,7 +128,7 @@ impl Child {
             self.running.signal(Ending::Forced);
         }
         if !self.own_group {
-            self.running.set(None);
+            self.running.forget();
         }
         // SIGKILL cannot be ignored.
         let _ = self.process.wait();
@@ -132,7 +139,7 @@ impl Child {
         if is_left() {
             self.running.signal(Ending::Forced);
         }
-        self.running.set(None);
+        self.running.forget();
         was_running
     }
 
