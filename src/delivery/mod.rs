@@ -78,6 +78,8 @@ pub struct Outcome {
     pub error: Option<AttemptError>,
     /// The attempt ended without a response, but the endpoint may have received the request.
     pub maybe_received: bool,
+    /// Names and values of the response's headers in their order, at most 16 KiB, secrets masked.
+    pub response_headers: Vec<(String, String)>,
     /// The first 64 KiB of the response's body, secrets masked; none without a response.
     pub response_body: Option<Vec<u8>>,
     /// Why the stored body is incomplete.

@@ -866,6 +866,7 @@ impl<'r> EventLoop<'r> {
                 message: "stopped before it was sent".to_owned(),
             }),
             maybe_received: false,
+            response_headers: Vec::new(),
             response_body: None,
             note: None,
         };

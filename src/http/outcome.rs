@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use super::{Cut, Response, SendError, status_text};
+use crate::capture::{header_text, is_hidden};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::{AttemptError, ErrorKind, Outcome};
-use crate::secret::{Redactor, safe_url};
+use crate::secret::{MASK, Redactor, safe_url};
 use crate::time::{UnixMs, parse_http_date};
 
 /// The most bytes of a delivery's response body that are stored.
 pub const MAX_STORED_BODY: usize = 64 * 1024;
+
+/// The most bytes of a delivery's response headers that are stored.
+const MAX_STORED_HEADERS: usize = 16 * 1024;
 
 /// The most characters of a `Location` in a message.
 const MAX_LOCATION_CHARS: usize = 500;
@@ -26,13 +30,16 @@ pub fn outcome(
                 kind: ErrorKind::Status,
                 message: rejection(policy, redactor, &response),
             });
-            let (body, note) = stored_body(&response, redactor);
+            let (headers, headers_note) = stored_headers(&response, redactor);
+            let (body, body_note) = stored_body(&response, redactor);
+            let notes: Vec<String> = headers_note.into_iter().chain(body_note).collect();
             Outcome {
                 http_status: Some(response.status),
                 error,
                 maybe_received: false,
+                response_headers: headers,
                 response_body: Some(body),
-                note,
+                note: (!notes.is_empty()).then(|| notes.join("; ")),
             }
         }
         Err(SendError {
@@ -43,6 +50,7 @@ pub fn outcome(
             http_status: None,
             error: Some(AttemptError { kind, message }),
             maybe_received,
+            response_headers: Vec::new(),
             response_body: None,
             note: None,
         },
@@ -85,6 +93,42 @@ fn shortened(mut location: String) -> String {
     location
 }
 
+/// The masked headers, and a note if there are more. Credentials that the endpoint sends, such as cookies, are masked too.
+fn stored_headers(
+    response: &Response,
+    redactor: &Redactor,
+) -> (Vec<(String, String)>, Option<String>) {
+    let mut stored = Vec::new();
+    let mut room = MAX_STORED_HEADERS;
+    for (name, value) in &response.headers {
+        let mut shown = match name.as_str() {
+            _ if is_hidden(name, value) => MASK.to_owned(),
+            "location" | "content-location" => safe_url::masked(&header_text(value)),
+            _ => header_text(&redactor.redact_bytes(value)),
+        };
+        shown = redactor.redact(&shown);
+        let name = redactor.redact(name);
+        let is_whole = name.len() + shown.len() <= room;
+        if !is_whole {
+            let mut end = room.saturating_sub(name.len()).min(shown.len());
+            while !shown.is_char_boundary(end) {
+                end -= 1;
+            }
+            shown.truncate(end);
+        }
+        room = room.saturating_sub(name.len() + shown.len());
+        if is_whole || !shown.is_empty() {
+            stored.push((name, shown));
+        }
+        if !is_whole {
+            let kept = MAX_STORED_HEADERS / 1024;
+            let note = format!("only the first {kept} KiB of the response headers are kept");
+            return (stored, Some(note));
+        }
+    }
+    (stored, None)
+}
+
 /// The masked body, and a note if it is incomplete.
 fn stored_body(response: &Response, redactor: &Redactor) -> (Vec<u8>, Option<String>) {
     let body = &response.body;
@@ -121,6 +165,55 @@ mod tests {
             cut: None,
         };
         outcome(&RetryPolicy::default(), &Redactor::default(), Ok(response))
+    }
+
+    #[test]
+    fn stored_headers_are_masked_and_limited() {
+        let stored = |headers: &[(&str, &str)]| {
+            let headers = headers.iter();
+            let response = Response {
+                status: 200,
+                headers: headers
+                    .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+                    .collect(),
+                body: Vec::new(),
+                cut: None,
+            };
+            let mut redactor = Redactor::default();
+            redactor.add([&crate::secret::Secret::new("s3cret/1")]);
+            outcome(&RetryPolicy::default(), &redactor, Ok(response))
+        };
+        let outcome = stored(&[
+            ("server", "x"),
+            ("x-echo", "token=s3cret%2F1"),
+            ("set-cookie", "session=abc"),
+            ("location", "/next?token=other"),
+        ]);
+        let shown = outcome
+            .response_headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"));
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                "server: x",
+                "x-echo: token=***",
+                "set-cookie: ***",
+                "location: /next?token=***"
+            ]
+        );
+        assert_eq!(outcome.note, None);
+
+        let long = "\u{e9}".repeat(MAX_STORED_HEADERS / 2);
+        let outcome = stored(&[("a", &long), ("b", "2")]);
+        let [(_, value)] = &outcome.response_headers[..] else {
+            panic!("{} headers", outcome.response_headers.len());
+        };
+        assert_eq!(value.len(), MAX_STORED_HEADERS - 2);
+        assert_eq!(
+            outcome.note.as_deref(),
+            Some("only the first 16 KiB of the response headers are kept")
+        );
     }
 
     #[test]

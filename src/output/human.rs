@@ -189,6 +189,13 @@ pub fn page(
     for attempt in attempts {
         page.push_str(&timeline_line(ui, attempt));
     }
+    if let Some((number, headers)) = last_headers(attempts) {
+        let title = heading(&format!("response headers of attempt {number}"));
+        let _ = writeln!(page, "\n{title}");
+        for (name, value) in headers {
+            let _ = writeln!(page, "{}", ui.untrusted(&format!("{name}: {value}")));
+        }
+    }
     if let Some((number, body)) = last_response(attempts) {
         let title = heading(&format!("response body of attempt {number}"));
         let text = String::from_utf8_lossy(body);
@@ -295,6 +302,13 @@ fn timeline_line(ui: &Ui, attempt: &Attempt) -> String {
         let _ = writeln!(line, "     {}", ui.untrusted(&remark));
     }
     line
+}
+
+fn last_headers(attempts: &[Attempt]) -> Option<(u32, &[(String, String)])> {
+    attempts.iter().rev().find_map(|attempt| {
+        let headers = attempt.outcome.as_ref()?.response_headers.as_slice();
+        (!headers.is_empty()).then_some((attempt.number, headers))
+    })
 }
 
 fn last_response(attempts: &[Attempt]) -> Option<(u32, &[u8])> {

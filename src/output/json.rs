@@ -76,6 +76,9 @@ fn attempt_view(attempt: &Attempt) -> Value {
             "message": error.message,
         })),
         "maybe_received": outcome.is_some_and(|outcome| outcome.maybe_received),
+        "response_headers": outcome
+            .filter(|outcome| outcome.http_status.is_some())
+            .map(|outcome| &outcome.response_headers),
         "response_body": body.map(String::from_utf8_lossy),
         "note": outcome.and_then(|outcome| outcome.note.as_ref()),
         "insecure": attempt.insecure,

@@ -139,6 +139,7 @@ impl TestWeb {
             http_status: Some(503),
             error,
             maybe_received: false,
+            response_headers: Vec::new(),
             response_body: None,
             note: None,
         };

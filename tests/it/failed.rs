@@ -639,3 +639,47 @@ fn unknown_endpoint_in_a_filter_is_an_error() {
         env.hookfire(command).arg("staging").run().assert_code(0);
     }
 }
+
+#[test]
+fn attempts_keep_the_headers_of_the_response() {
+    let env = TestEnv::new();
+    let secret = "canary-7Hq/x";
+    let response = respond(503)
+        .header("X-Request-Id", "r-42")
+        .header("X-Echo", &format!("token={secret}"))
+        .header("Set-Cookie", "session=canary-7Hq/x-session");
+    let server = Server::script(vec![response]);
+    let fire = ["fire", "account", "created", "--no-retry", "-o", "json"];
+    let target = [
+        "--url",
+        &server.url(),
+        "--secret",
+        &format!("token={secret}"),
+    ];
+    let outcome = env.hookfire(fire).args(target).run().assert_code(3);
+    let headers = outcome.json()["attempts"][0]["response_headers"].clone();
+    let value = |name: &str| {
+        let headers = headers.as_array().unwrap();
+        let found = headers
+            .iter()
+            .find(|header| header[0].as_str().unwrap().eq_ignore_ascii_case(name));
+        found.map(|header| header[1].clone())
+    };
+    assert_eq!(value("x-request-id"), Some("r-42".into()));
+    assert_eq!(value("x-echo"), Some("token=***".into()));
+    assert_eq!(value("set-cookie"), Some("***".into()));
+    let shown = env.hookfire(["failed", "show", "1"]).run().assert_code(0);
+    for line in ["response headers of attempt 1", "x-request-id: r-42"] {
+        assert!(shown.stdout().lines().any(|shown| shown == line), "{shown}");
+    }
+    env.assert_nowhere(secret, &[&outcome, &shown]);
+
+    let url = format!("http://127.0.0.1:{}/", closed_port());
+    let refused = env
+        .hookfire(fire)
+        .args(["--url", &url])
+        .run()
+        .assert_code(4);
+    let attempt = &refused.json()["attempts"][0];
+    assert_eq!(attempt["response_headers"], Value::Null);
+}

@@ -223,6 +223,7 @@ impl Simulation {
                 message: "503 Service Unavailable".to_owned(),
             }),
             maybe_received: false,
+            response_headers: Vec::new(),
             response_body: None,
             note: None,
         };

@@ -146,7 +146,8 @@ impl WriteTransaction<'_> {
             .tx
             .prepare_cached(
                 "UPDATE attempts SET duration_ms = ?3, http_status = ?4, error_kind = ?5, error_message = ?6,
-                     maybe_received = ?7, response_body = ?8, note = ?9, started_at = started_at + ?10
+                     maybe_received = ?7, response_body = ?8, note = ?9, started_at = started_at + ?10,
+                     response_headers = ?12
                  WHERE delivery_id = ?1 AND number = ?2 AND duration_ms IS NULL
                      AND (error_kind IS NOT NULL) = ?11",
             )?
@@ -162,6 +163,7 @@ impl WriteTransaction<'_> {
                 outcome.note,
                 duration_ms(result.sent_after),
                 interrupted,
+                rows::headers_json(&outcome.response_headers),
             ])?;
         Ok(rows > 0)
     }

@@ -23,7 +23,7 @@ pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, param
 
 /// The columns that [`attempt`] reads, in its order.
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
-     error_message, maybe_received, response_body, note";
+     error_message, maybe_received, response_body, note, response_headers";
 
 /// Parameters or headers as JSON: of a secret, only its name and reference.
 pub fn params_json(params: &[Param]) -> String {
@@ -171,6 +171,7 @@ pub fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
             http_status: row.get(5)?,
             error: kind.map(|kind| AttemptError { kind, message }),
             maybe_received: row.get(8)?,
+            response_headers: response_headers(row, 11)?,
             response_body: row.get(9)?,
             note: row.get(10)?,
         });
@@ -183,6 +184,19 @@ pub fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         sent_to: row.get(4)?,
         outcome,
     })
+}
+
+fn response_headers(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<(String, String)>> {
+    if row.get_ref(column)? == ValueRef::Null {
+        return Ok(Vec::new());
+    }
+    parsed(row, column, |json| serde_json::from_str(json))
+}
+
+/// Headers of a response as JSON; none without headers.
+pub fn headers_json(headers: &[(String, String)]) -> Option<String> {
+    let json = || serde_json::to_string(headers).expect("strings always serialise");
+    (!headers.is_empty()).then(json)
 }
 
 /// Reads an id, an attempt count and a time.

@@ -5,12 +5,12 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkfp".
-pub const APPLICATION_ID: i64 = 0x686b_6670;
+/// `application_id` of a journal: "hkfq".
+pub const APPLICATION_ID: i64 = 0x686b_6671;
 
 /// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfj", "hkfk",
-/// "hkfl", "hkfm", "hkfn" and "hkfo".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 8] = [
+/// "hkfl", "hkfm", "hkfn", "hkfo" and "hkfp".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 9] = [
     0x686b_6672,
     0x686f_6f6b,
     0x686b_666a,
@@ -19,6 +19,7 @@ pub const DEVELOPMENT_APPLICATION_IDS: [i64; 8] = [
     0x686b_666d,
     0x686b_666e,
     0x686b_666f,
+    0x686b_6670,
 ];
 
 /// The schema version that this program reads and writes.
@@ -40,6 +41,8 @@ pub const MIGRATIONS: &[&str] = &[V1];
 /// left.
 ///
 /// `retry_schedule` is a JSON array of intervals in milliseconds that replace `retry_interval_ms`, or NULL.
+///
+/// The `response_headers` of an attempt are a JSON array of pairs, or NULL.
 ///
 /// `listed_failure_time` is when an imported delivery failed, as the portal listed it.
 ///
@@ -90,18 +93,19 @@ const V1: &str = "
         WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL);
 
     CREATE TABLE attempts (
-        delivery_id    INTEGER NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
-        number         INTEGER NOT NULL,
-        started_at     INTEGER NOT NULL,
-        duration_ms    INTEGER,
-        insecure       INTEGER NOT NULL,
-        sent_to        TEXT,
-        http_status    INTEGER,
-        error_kind     TEXT,
-        error_message  TEXT,
-        maybe_received INTEGER NOT NULL DEFAULT 0,
-        response_body  BLOB,
-        note           TEXT,
+        delivery_id      INTEGER NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
+        number           INTEGER NOT NULL,
+        started_at       INTEGER NOT NULL,
+        duration_ms      INTEGER,
+        insecure         INTEGER NOT NULL,
+        sent_to          TEXT,
+        http_status      INTEGER,
+        error_kind       TEXT,
+        error_message    TEXT,
+        maybe_received   INTEGER NOT NULL DEFAULT 0,
+        response_headers TEXT,
+        response_body    BLOB,
+        note             TEXT,
         PRIMARY KEY (delivery_id, number)
     ) STRICT, WITHOUT ROWID;
 

@@ -46,6 +46,7 @@ fn success(id: i64, number: u32) -> Write {
         http_status: Some(200),
         error: None,
         maybe_received: false,
+        response_headers: Vec::new(),
         response_body: None,
         note: None,
     };

@@ -196,6 +196,9 @@ function attemptItem(attempt) {
       h("span", { class: "when" }, `${clock(attempt.started_at)}${attempt.duration_ms === null ? "" : `, ${millis(attempt.duration_ms)}`}`),
     ),
     ...remarks.map((remark) => h("p", { class: "remark" }, ...shown(remark))),
+    attempt.response_headers?.length
+      ? h("details", {}, h("summary", {}, `Response headers, ${attempt.response_headers.length}`), pairs(attempt.response_headers))
+      : null,
     attempt.response_body
       ? h("details", {}, h("summary", {}, `Response, ${bytes(new Blob([attempt.response_body]).size)}`), h("pre", {}, ...shown(attempt.response_body.slice(0, 65536))))
       : null,

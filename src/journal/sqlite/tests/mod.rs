@@ -218,6 +218,7 @@ fn success() -> Outcome {
         http_status: Some(200),
         error: None,
         maybe_received: false,
+        response_headers: Vec::new(),
         response_body: Some(b"ok".to_vec()),
         note: None,
     }

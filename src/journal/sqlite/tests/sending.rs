@@ -150,11 +150,13 @@ fn an_attempts_outcome_comes_back_as_it_was_recorded() {
                 message: format!("words {n} \u{1b}[2J"),
             }),
             maybe_received: n % 3 == 0,
+            response_headers: Vec::new(),
             response_body: (n % 2 == 0).then(|| vec![0, 0xff, b'\n', u8::try_from(n).unwrap()]),
             note: (n % 2 == 1).then(|| "cut short".to_owned()),
         });
     }
     outcomes.push(Outcome {
+        response_headers: Vec::new(),
         response_body: Some(Vec::new()),
         note: Some("kept in part".into()),
         ..success()
