@@ -1075,6 +1075,20 @@ fn emulated_delete_reads_time_from_the_body_too() {
 }
 
 #[test]
+fn emulated_delete_leaves_a_new_journal_alone() {
+    let web = emulator();
+    web.fail_a_delivery();
+    for suffix in ["", "-wal", "-shm"] {
+        let file = web.folder.path().join(format!("journal.db{suffix}"));
+        std::fs::remove_file(file).unwrap();
+    }
+    let new = web.fail_a_delivery();
+    let refused = emulated(&web, "DELETE", "webhooks/failures.xml", FORM, "");
+    assert_eq!(refused.status, 503);
+    assert!(open(&web.folder).delivery(new).unwrap().is_some());
+}
+
+#[test]
 fn emulated_delete_refuses_unreadable_times() {
     let web = emulator();
     web.fail_a_delivery();
