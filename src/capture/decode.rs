@@ -3,31 +3,73 @@
 use std::borrow::Cow;
 use std::io::Read;
 
+use brotli_decompressor::Decompressor;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use ruzstd::decoding::StreamingDecoder;
 
 /// Longer results are refused, and those that are longer than both [`MAX_RATIO`] times the body and [`ALWAYS_ALLOWED`].
 const MAX_DECODED_BYTES: usize = 64 * 1024 * 1024;
 const MAX_RATIO: usize = 200;
 const ALWAYS_ALLOWED: usize = 1024 * 1024;
 
+const BROTLI_BUFFER_BYTES: usize = 4096;
+
+/// More codings one over the other are refused.
+const MAX_CODINGS: usize = 3;
+
 /// The body without its `Content-Encoding`, whose value is `coding`; as it is if it has none. The error is a message.
 pub fn decoded<'a>(coding: &str, body: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
     let coding = coding.trim().to_ascii_lowercase();
-    let decoded = match coding.as_str() {
-        _ if body.is_empty() => return Ok(Cow::Borrowed(body)),
-        "" | "identity" => return Ok(Cow::Borrowed(body)),
-        "gzip" | "x-gzip" => read_all(MultiGzDecoder::new(body), body.len()),
-        // Some senders leave the zlib header out.
-        "deflate" => read_all(ZlibDecoder::new(body), body.len())
-            .or_else(|_| read_all(DeflateDecoder::new(body), body.len())),
-        _ => Err(format!("the encoding `{coding}` is not supported")),
-    };
-    decoded.map(Cow::Owned)
+    let codings = coding.split(',').map(str::trim);
+    let codings: Vec<&str> = codings.filter(|one| !is_none(one)).collect();
+    if codings.is_empty() || body.is_empty() {
+        return Ok(Cow::Borrowed(body));
+    }
+    if codings.len() > MAX_CODINGS {
+        return Err(format!("more than {MAX_CODINGS} encodings"));
+    }
+    let max = max_decoded_bytes(body.len());
+    let mut bytes = Cow::Borrowed(body);
+    // The last one was applied last.
+    for coding in codings.iter().rev() {
+        bytes = Cow::Owned(without(coding, &bytes, max)?);
+    }
+    Ok(bytes)
 }
 
-fn read_all(decoder: impl Read, encoded_bytes: usize) -> Result<Vec<u8>, String> {
+fn is_none(coding: &str) -> bool {
+    matches!(coding, "" | "identity")
+}
+
+fn max_decoded_bytes(encoded_bytes: usize) -> usize {
     let by_ratio = encoded_bytes.saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED);
-    let max = by_ratio.min(MAX_DECODED_BYTES);
+    by_ratio.min(MAX_DECODED_BYTES)
+}
+
+/// Removes one coding.
+fn without(coding: &str, body: &[u8], max: usize) -> Result<Vec<u8>, String> {
+    match coding {
+        "gzip" | "x-gzip" => read_all(MultiGzDecoder::new(body), max),
+        // Some senders leave the zlib header out.
+        "deflate" => read_all(ZlibDecoder::new(body), max)
+            .or_else(|_| read_all(DeflateDecoder::new(body), max)),
+        "br" => read_all(Decompressor::new(body, BROTLI_BUFFER_BYTES), max),
+        "zstd" => zstd(body, max),
+        _ => Err(format!("the encoding `{coding}` is not supported")),
+    }
+}
+
+/// Frames one after the other.
+fn zstd(mut body: &[u8], max: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    while !body.is_empty() {
+        let frame = StreamingDecoder::new(&mut body).map_err(|error| error.to_string())?;
+        bytes.extend(read_all(frame, max - bytes.len())?);
+    }
+    Ok(bytes)
+}
+
+fn read_all(decoder: impl Read, max: usize) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = decoder.take(max as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|error| error.to_string())?;
@@ -43,6 +85,7 @@ mod tests {
 
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
     use super::*;
 
@@ -69,6 +112,37 @@ mod tests {
         }
     }
 
+    fn zstd_frame(bytes: &[u8]) -> Vec<u8> {
+        compress_to_vec(bytes, CompressionLevel::Fastest)
+    }
+
+    #[test]
+    fn brotli_and_zstd_are_decoded() {
+        let brotli = b"\x0b\x05\x80hello world\x03".as_slice();
+        assert_eq!(&*decoded("br", brotli).unwrap(), b"hello world");
+        let two = [zstd_frame(b"hello "), zstd_frame(b"world")].concat();
+        assert_eq!(&*decoded("zstd", &two).unwrap(), b"hello world");
+        let over = gzip(&zstd_frame(b"hello world"));
+        assert_eq!(
+            &*decoded("zstd, identity, GZIP", &over).unwrap(),
+            b"hello world"
+        );
+    }
+
+    #[test]
+    fn fuzzed_bodies_do_not_panic() {
+        let seeds = [
+            zstd_frame(b"hello world"),
+            b"\x0b\x05\x80hello world\x03".to_vec(),
+        ];
+        let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
+        crate::fuzz::fuzz(&seeds, &[], |input| {
+            for coding in ["br", "zstd", "gzip, br"] {
+                let _ = decoded(coding, input);
+            }
+        });
+    }
+
     #[test]
     fn bodies_without_a_coding_stay_as_they_are() {
         for (coding, body) in [("", "x"), ("identity", "x"), ("gzip", "")] {
@@ -80,6 +154,7 @@ mod tests {
     #[test]
     fn bodies_that_cannot_be_decoded_are_refused() {
         let bomb = gzip(&vec![0; 40 * 1024 * 1024]);
+        let zstd_bomb = zstd_frame(&vec![0; 40 * 1024 * 1024]);
         let cut = &gzip(b"text")[..12];
         for (coding, body, problem) in [
             (
@@ -89,8 +164,12 @@ mod tests {
             ),
             ("gzip", cut, "incomplete deflate stream"),
             ("gzip", &bomb, "longer than"),
-            ("br", b"x", "`br` is not supported"),
-            ("gzip, br", b"x", "`gzip, br` is not supported"),
+            ("br", b"x", ""),
+            ("zstd", b"x", ""),
+            ("zstd", &zstd_bomb, "longer than"),
+            ("gzip, zstd", &zstd_bomb, "longer than"),
+            ("lzma", b"x", "`lzma` is not supported"),
+            ("br, br, br, br", b"x", "more than 3 encodings"),
         ] {
             let error = decoded(coding, body).unwrap_err();
             assert!(error.contains(problem), "{coding}: {error}");

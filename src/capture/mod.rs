@@ -11,8 +11,10 @@ pub mod export;
 mod head;
 
 mod mask;
+pub mod multipart;
 mod signature;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -21,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use crate::signature::InvalidSignature;
 use crate::time::UnixMs;
 
-pub use decode::decoded;
 pub use head::{DEFAULT_MAX_HEADERS, Head, MAX_HEADERS};
 pub use mask::{Mask, credentials, header_text, is_hidden};
 pub use signature::SignatureCheck;
@@ -152,6 +153,17 @@ impl Capture {
         let mut last_first = self.head.headers().into_iter().rev();
         let (_, value) = last_first.find(|(given, _)| given.eq_ignore_ascii_case(name))?;
         Some(value)
+    }
+
+    /// A body of this request without its `Content-Encoding`. The error is a message.
+    pub fn decoded<'a>(&self, body: &'a Body) -> Result<Cow<'a, [u8]>, String> {
+        let coding = self.header("content-encoding").unwrap_or_default();
+        decode::decoded(&header_text(coding), &body.bytes)
+    }
+
+    /// As [`Capture::decoded`]; as received if it cannot be decoded.
+    pub fn content<'a>(&self, body: &'a Body) -> Cow<'a, [u8]> {
+        self.decoded(body).unwrap_or(Cow::Borrowed(&body.bytes))
     }
 
     /// Why its signature is not valid, if the listener verified it.

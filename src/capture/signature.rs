@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Body, Capture, decoded, header_text};
+use super::{Body, Capture};
 use crate::signature::{InvalidKind, InvalidSignature, SignedRequest, Verifier};
 
 /// The result of verifying a request's signature.
@@ -31,8 +31,7 @@ impl SignatureCheck {
         if capture.malformed {
             return SignatureCheck::incomplete(verifier, capture.response.note.as_deref());
         }
-        let coding = capture.header("content-encoding").unwrap_or_default();
-        let decompressed = match decoded(&header_text(coding), &body.bytes) {
+        let decompressed = match capture.decoded(body) {
             Ok(Cow::Owned(bytes)) => Some(bytes),
             _ => None,
         };

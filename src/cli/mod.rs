@@ -9,6 +9,7 @@ pub mod captured;
 pub mod command_line;
 pub mod complete;
 pub mod config;
+mod content;
 pub mod context;
 pub mod demo;
 pub mod events;

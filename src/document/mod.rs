@@ -75,6 +75,23 @@ impl<'a> Document<'a> {
             }),
         }
     }
+
+    /// As [`Document::read`]; a body that is neither XML nor JSON, and has the type of a form, is a group of its fields.
+    pub fn of_type(content_type: &str, body: &'a [u8]) -> Result<Document<'a>, String> {
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        let is_form = media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+        match Document::read(body) {
+            Err(_) if is_form && !body.is_empty() => {
+                let fields = form_urlencoded::parse(body);
+                let fields = fields.map(|(name, value)| (Some(name), BodyNode::Text(value)));
+                Ok(Document {
+                    root_name: None,
+                    root: BodyNode::Group(fields.collect()),
+                })
+            }
+            read => read,
+        }
+    }
 }
 
 impl<'a> BodyNode<'a> {

@@ -1,9 +1,11 @@
 //! Captures as text: a line for `listen`, the columns of lists, and the page of `captured show`. Secrets are masked.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Column, Tone, Ui, optional};
+use crate::capture::multipart::{Part, parts};
 use crate::capture::{Body, Capture, CaptureRecord, Mask, SignatureCheck, diff, header_text};
 use crate::http::status_text;
 use crate::sanitize::visible_line;
@@ -286,20 +288,39 @@ fn unread_head(capture: &Capture, mask: &Mask) -> String {
 }
 
 fn shown_body(record: &CaptureRecord, body: &Body) -> String {
-    let bytes = &body.bytes;
     let exact = format!(
         "`hookfire captured show {} --body` writes the exact bytes",
         record.id
     );
-    let coding = record.capture.header("content-encoding").map(header_text);
-    if bytes.is_empty() {
+    if body.bytes.is_empty() {
         return "(no body)\n".to_owned();
     }
-    if let Some(coding) =
-        coding.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
-    {
+    let size = count(body.bytes.len(), "byte", "bytes");
+    let coding = record.capture.header("content-encoding").map(header_text);
+    let coding = coding.unwrap_or_default();
+    match record.capture.decoded(body) {
+        Ok(Cow::Borrowed(bytes)) => shown_content(record, bytes, &exact),
+        Ok(Cow::Owned(bytes)) => {
+            let decoded = count(bytes.len(), "byte", "bytes");
+            let shown = shown_content(record, &bytes, &exact);
+            format!("({size}, compressed: {coding}, {decoded} decoded; {exact})\n{shown}")
+        }
+        Err(problem) => format!(
+            "({size}, compressed: {coding}, not decoded: {problem}; {exact})\n{}",
+            hex(&body.bytes)
+        ),
+    }
+}
+
+fn shown_content(record: &CaptureRecord, bytes: &[u8], exact: &str) -> String {
+    let content_type = record.capture.header("content-type").map(header_text);
+    if let Some(parts) = parts(&content_type.unwrap_or_default(), bytes) {
         let size = count(bytes.len(), "byte", "bytes");
-        return format!("({size}, compressed: {coding}; {exact})\n{}", hex(bytes));
+        let lines = parts.iter().map(shown_part);
+        return format!(
+            "({size}, multipart; {exact})\n{}",
+            lines.collect::<String>()
+        );
     }
     if let Some(laid_out) = diff::pretty(bytes) {
         return format!("{laid_out}\n");
@@ -312,6 +333,23 @@ fn shown_body(record: &CaptureRecord, body: &Body) -> String {
             hex(bytes)
         ),
     }
+}
+
+/// `part "photo", file "a.png", image/png, 120 bytes`
+fn shown_part(part: &Part) -> String {
+    let mut words = vec![match &part.name {
+        Some(name) => format!("part \"{}\"", visible_line(name)),
+        None => "part".to_owned(),
+    }];
+    let file = part.file_name.as_ref();
+    words.extend(file.map(|name| format!("file \"{}\"", visible_line(name))));
+    words.extend(
+        part.content_type
+            .as_ref()
+            .map(|t| visible_line(t).into_owned()),
+    );
+    words.push(count(part.size, "byte", "bytes"));
+    format!("{}\n", words.join(", "))
 }
 
 /// The first lines of bytes as `hexdump -C` shows them.
@@ -454,7 +492,8 @@ mod tests {
             false,
         );
         assert!(
-            packed.contains("(4 bytes, compressed: gzip;") && packed.contains("3c 61 2f 3e"),
+            packed.contains("(4 bytes, compressed: gzip, not decoded: ")
+                && packed.contains("3c 61 2f 3e"),
             "{packed}"
         );
     }

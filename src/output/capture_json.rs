@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::capture::{Body, CaptureRecord, Mask, SignatureCheck};
+use crate::capture::{Body, Capture, CaptureRecord, Mask, SignatureCheck, header_text, multipart};
 use crate::time::rfc3339;
 
 /// A capture as every command prints it; lists leave the body out.
@@ -24,9 +24,13 @@ pub fn capture_view(record: &CaptureRecord, mask: &Mask, body: Option<&Body>) ->
         "headers": mask.headers(capture),
     });
     if let Some(body) = body {
+        let parts = parts_view(capture, body);
         let body = BodyView::new(&body.bytes);
         view["body"] = body.text().into();
         view["body_encoding"] = body.encoding().into();
+        if let Some(parts) = parts {
+            view["parts"] = parts;
+        }
     }
     let response = &capture.response;
     view["body_size"] = record.body_size.into();
@@ -47,6 +51,21 @@ pub fn capture_view(record: &CaptureRecord, mask: &Mask, body: Option<&Body>) ->
         view["response"]["note"] = note.as_str().into();
     }
     view
+}
+
+/// The parts of a multipart body; none for other bodies.
+fn parts_view(capture: &Capture, body: &Body) -> Option<Value> {
+    let content_type = header_text(capture.header("content-type")?);
+    let parts = multipart::parts(&content_type, &capture.content(body))?;
+    let parts = parts.iter().map(|part| {
+        json!({
+            "name": part.name,
+            "file_name": part.file_name,
+            "content_type": part.content_type,
+            "size": part.size,
+        })
+    });
+    Some(parts.collect())
 }
 
 fn signature_view(check: &SignatureCheck) -> Value {

@@ -17,9 +17,7 @@ use super::list::{MAX_LIST_BYTES, Page, Words, page_size};
 use super::sending::error_view;
 use super::{ApiResult, Web, WebState, blocking, json_response};
 use crate::capture::diff::BodyKind;
-use crate::capture::{
-    Body, Capture, CaptureRecord, Mask, credentials, decoded, diff, export, header_text,
-};
+use crate::capture::{Body, CaptureRecord, Mask, credentials, diff, export};
 use crate::error::Failure;
 use crate::journal::{CaptureQuery, Journal, Order, StoredCapture};
 use crate::output::capture::head;
@@ -128,7 +126,7 @@ fn matches(
     let Some(StoredCapture { body, .. }) = journal.capture(record.id)? else {
         return Ok((false, 0));
     };
-    let body = without_coding(&record.capture, &body).unwrap_or(Cow::Borrowed(&body.bytes));
+    let body = record.capture.content(&body);
     Ok((missing.are_in_bytes(&body), body.len()))
 }
 
@@ -200,15 +198,9 @@ async fn show(State(state): Web, Path(id): Path<i64>, Query(query): Query<ShowQu
         .await
 }
 
-/// The body as its sender wrote it, `Content-Encoding` decoded. The error is a message.
-fn without_coding<'a>(capture: &Capture, body: &'a Body) -> Result<Cow<'a, [u8]>, String> {
-    let coding = capture.header("content-encoding").unwrap_or_default();
-    decoded(&header_text(coding), &body.bytes)
-}
-
 fn detail(record: &CaptureRecord, received: &Body, mask: &Mask) -> Value {
     let capture = &record.capture;
-    let (body, problem) = match without_coding(capture, received) {
+    let (body, problem) = match capture.decoded(received) {
         Ok(body) => (body, None),
         Err(problem) => (Cow::Borrowed(&*received.bytes), Some(problem)),
     };
@@ -304,9 +296,10 @@ async fn download(
         .with_journal(move |_, journal| {
             let StoredCapture { record, body, .. } = find(journal, id)?;
             let bytes = match query.decoded == "1" {
-                true => without_coding(&record.capture, &body)
-                    .map_err(Failure::usage)?
-                    .into_owned(),
+                true => {
+                    let decoded = record.capture.decoded(&body);
+                    decoded.map_err(Failure::usage)?.into_owned()
+                }
                 false => body.bytes,
             };
             // A type that browsers save instead of showing.
@@ -347,10 +340,8 @@ async fn compare(State(state): Web, Path((a, b)): Path<(i64, i64)>) -> ApiResult
     state
         .respond(move |_, journal| {
             let (a, b) = (find(journal, a)?, find(journal, b)?);
-            let [body_a, body_b] = [&a, &b].map(|stored| {
-                let decoded = without_coding(&stored.record.capture, &stored.body);
-                decoded.unwrap_or(Cow::Borrowed(&stored.body.bytes))
-            });
+            let [body_a, body_b] =
+                [&a, &b].map(|stored| stored.record.capture.content(&stored.body));
             let compared = diff::compare(&body_a, &body_b);
             Ok(json!({
                 "kind": compared.kind.map(BodyKind::as_str),

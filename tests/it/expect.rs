@@ -895,11 +895,15 @@ fn expect_does_not_wait_for_delayed_responses() {
 fn invalid_options_are_refused_first() {
     let env = TestEnv::new();
     for (option, value, words) in [
-        ("--match", "plan/name", "`--match` takes PATH=VALUE"),
+        (
+            "--match",
+            "a~=(",
+            "`--match`: `(` is not a regular expression",
+        ),
         (
             "--match",
             "a//b=c",
-            "`--match` cannot look at `a//b`: a step is empty",
+            "`--match`: path `a//b`: a step is empty",
         ),
         ("--match", "//*=c", "`*` is not a name"),
         ("--header", "no-value", "`--header` takes NAME=VALUE"),

@@ -46,6 +46,7 @@ mod listen_secrets;
 mod listen_signed;
 mod load;
 mod malicious_endpoint;
+mod matching;
 mod messages;
 mod network_errors;
 mod output;

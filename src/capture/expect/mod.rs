@@ -3,15 +3,21 @@
 //! [`Expectation::unmet`] lists the differences as messages. They may quote the request (in visible characters, on one
 //! line) and the condition, but no secret value of either. A malformed capture never matches.
 
+mod field;
+mod glob;
+
 use std::fmt;
 
-use super::{Body, Capture, CaptureRecord, SignatureCheck};
-use crate::document::{BodyNode, Document, FieldPath, is_same_literal, looks_like_json};
+use super::{Body, Capture, CaptureRecord, SignatureCheck, header_text};
+use crate::document::{Document, looks_like_json};
 use crate::event::{self, Event, EventError};
 use crate::sanitize::visible_line;
 use crate::secret::Secret;
 use crate::secret::safe_url::decoded_pairs;
 use crate::signature::Verifier;
+
+pub use field::FieldCondition;
+pub use glob::Glob;
 
 /// Conditions on a captured request; without any, every request matches.
 #[derive(Clone, Debug, Default)]
@@ -20,8 +26,11 @@ pub struct Expectation {
     pub event_type: Option<String>,
     /// The action of the event in the body.
     pub action: Option<String>,
-    /// Fields of the body, and the value that each must have.
-    pub matches: Vec<(FieldPath, String)>,
+    /// Fields of the body, which is XML, JSON or a form.
+    pub matches: Vec<FieldCondition>,
+    /// Texts that the body contains, once it is decoded.
+    pub contains: Vec<String>,
+    pub path: Option<Glob>,
     /// Compared without regard to case.
     pub method: Option<String>,
     pub headers: Vec<ExpectedHeader>,
@@ -61,11 +70,8 @@ impl Expectation {
                 quoted(expected)
             ));
         }
-        unmet.extend(self.wrong_event(body));
-        unmet.extend(self.wrong_fields(body));
-        for header in &self.headers {
-            unmet.extend(header.wrong_in(capture));
-        }
+        unmet.extend(self.wrong_event(capture, body));
+        unmet.extend(self.wrong_content(capture, body));
         for (name, value) in &self.secrets {
             unmet.extend(wrong_secret(name, value, capture));
         }
@@ -81,19 +87,48 @@ impl Expectation {
         Some(format!("the signature is not valid: {}", fault?.detail))
     }
 
-    fn wrong_fields(&self, body: &Body) -> Vec<String> {
+    /// Whether the conditions on path, headers and body hold, also of a malformed request.
+    pub fn matches_content(&self, capture: &Capture, body: &Body) -> bool {
+        self.wrong_content(capture, body).is_empty()
+    }
+
+    /// Whether a condition is about the body, other than type and action.
+    pub fn needs_body(&self) -> bool {
+        !self.matches.is_empty() || !self.contains.is_empty()
+    }
+
+    fn wrong_content(&self, capture: &Capture, body: &Body) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if let Some(glob) = &self.path
+            && !glob.matches(capture.path())
+        {
+            let (path, glob) = (quoted(capture.path()), quoted(&glob.to_string()));
+            wrong.push(format!("path {path} does not match {glob}"));
+        }
+        if self.needs_body() {
+            let content = capture.content(body);
+            wrong.extend(self.wrong_fields(capture, &content));
+            let is_missing = |text: &&String| !contains(&content, text.as_bytes());
+            let missing = self.contains.iter().filter(is_missing);
+            wrong.extend(missing.map(|text| format!("the body does not contain {}", quoted(text))));
+        }
+        for header in &self.headers {
+            wrong.extend(header.wrong_in(capture));
+        }
+        wrong
+    }
+
+    fn wrong_fields(&self, capture: &Capture, content: &[u8]) -> Vec<String> {
         if self.matches.is_empty() {
             return Vec::new();
         }
-        let document = Document::read(&body.bytes);
-        let wrong = |(path, expected): &(FieldPath, String)| match &document {
-            Ok(document) => wrong_field(path, expected, document),
-            Err(reason) => {
-                let (path, reason) = (quoted(path.as_str()), visible_line(reason));
-                Some(format!("{path} cannot be found: {reason}"))
-            }
-        };
-        self.matches.iter().filter_map(wrong).collect()
+        let content_type = capture.header("content-type").unwrap_or_default();
+        let document = Document::of_type(&header_text(content_type), content)
+            .map_err(|reason| visible_line(&reason).into_owned());
+        let conditions = self.matches.iter();
+        conditions
+            .filter_map(|condition| condition.wrong_in(&document))
+            .collect()
     }
 
     /// Whether the query has the expected secrets; none if none are expected.
@@ -111,14 +146,15 @@ impl Expectation {
 
     /// Reads the body to its end: the stored name says only how it begins. A body that is not an event differs in type and
     /// action, so that it is never the nearest miss.
-    fn wrong_event(&self, body: &Body) -> Vec<String> {
+    fn wrong_event(&self, capture: &Capture, body: &Body) -> Vec<String> {
         if self.event_type.is_none() && self.action.is_none() {
             return Vec::new();
         }
-        let (event_type, action) = Event::names(&event::extract_xml(&body.bytes)).unzip();
+        let content = capture.content(body);
+        let (event_type, action) = Event::names(&event::extract_xml(&content)).unzip();
         let mut reason = event_type
             .is_none()
-            .then(|| format!(": {}", why_not_an_event(&body.bytes)));
+            .then(|| format!(": {}", why_not_an_event(&content)));
         let mut wrong = Vec::new();
         for (what, expected, received) in [
             ("type", &self.event_type, event_type),
@@ -165,9 +201,14 @@ impl fmt::Display for Expectation {
         for (what, word) in named {
             words.extend(word.iter().map(|word| format!("{what} {}", quoted(word))));
         }
-        for (path, value) in &self.matches {
-            words.push(format!("{} = {}", quoted(path.as_str()), quoted(value)));
-        }
+        let path = self
+            .path
+            .iter()
+            .map(|glob| format!("path {}", quoted(&glob.to_string())));
+        words.extend(path);
+        words.extend(self.matches.iter().map(FieldCondition::to_string));
+        let contained = self.contains.iter();
+        words.extend(contained.map(|text| format!("{} in the body", quoted(text))));
         for header in &self.headers {
             let mut word = format!("header {}", quoted(&header.name));
             if header.public {
@@ -224,57 +265,19 @@ fn wrong_secret(name: &str, expected: &Secret, capture: &Capture) -> Option<Stri
     (!right).then(|| format!("secret parameter {name} is wrong"))
 }
 
-fn wrong_field(path: &FieldPath, expected: &str, document: &Document<'_>) -> Option<String> {
-    let found = path.find(document);
-    if found.iter().any(|node| is_expected(node, expected)) {
-        return None;
-    }
-    let quoted_path = quoted(path.as_str());
-    let what = match document.root_name {
-        None => "value",
-        Some(_) if path.is_attribute() => "attribute",
-        Some(_) => "element",
+fn contains(bytes: &[u8], text: &[u8]) -> bool {
+    let Some(first) = text.first() else {
+        return true;
     };
-    Some(match found[..] {
-        [] => format!("no {what} {quoted_path}"),
-        _ => format!(
-            "{quoted_path} is {}, not {}",
-            listed(&found),
-            quoted(expected)
-        ),
-    })
-}
-
-/// White space around a text does not count; numbers are compared by value.
-fn is_expected(node: &BodyNode<'_>, expected: &str) -> bool {
-    match node {
-        BodyNode::Literal(written) => is_same_literal(written, expected.trim()),
-        _ => !node.is_group() && node.text().trim() == expected.trim(),
-    }
-}
-
-/// The values as a sentence lists them, each once, and of many the first few.
-fn listed(found: &[&BodyNode<'_>]) -> String {
-    const MAX_VALUES: usize = 3;
-    let mut words: Vec<String> = Vec::new();
-    for node in found {
-        let word = match node.is_group() {
-            true => "a group of elements".to_owned(),
-            false => quoted(node.text().trim()),
-        };
-        if words.contains(&word) {
-            continue;
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| byte == first) {
+        rest = &rest[at..];
+        if rest.starts_with(text) {
+            return true;
         }
-        if words.len() == MAX_VALUES {
-            words.push("others".to_owned());
-            break;
-        }
-        words.push(word);
+        rest = &rest[1..];
     }
-    match words.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        _ => words.concat(),
-    }
+    false
 }
 
 fn plainly(error: &EventError) -> String {

@@ -36,7 +36,7 @@ fn unmet(expectation: &Expectation, head: &str, text: &str) -> Vec<String> {
 
 fn fields(fields: &[(&str, &str)]) -> Expectation {
     let read =
-        |(path, value): &(&str, &str)| (FieldPath::parse(path).unwrap(), (*value).to_owned());
+        |(path, value): &(&str, &str)| FieldCondition::parse(&format!("{path}={value}")).unwrap();
     Expectation {
         matches: fields.iter().map(read).collect(),
         ..Expectation::default()

@@ -1,5 +1,7 @@
 //! `hookfire captured delete`
 
+use std::ops::ControlFlow;
+
 use clap::{Args, ValueHint};
 
 use super::selection::{CaptureFilterArgs, head, newest_first};
@@ -62,7 +64,10 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     )?;
     let each = |visit: &mut dyn FnMut(CaptureRecord) -> Result<(), Failure>| match &named {
         Some(ids) => ids.iter().try_for_each(|&id| visit(head(&*journal, id)?)),
-        None => newest_first(&*journal, &query, visit),
+        None => newest_first(&*journal, &query, |record| {
+            visit(record)?;
+            Ok(ControlFlow::Continue(()))
+        }),
     };
     let mut ids = Vec::new();
     each(&mut |record| {

@@ -159,7 +159,11 @@ impl ComparedRequest {
         let StoredCapture { record, body, .. } = whole(journal, id)?;
         let capture = &record.capture;
         let revealed = Mask::revealing();
-        let mut request = ComparedRequest::new(capture.method(), capture.path(), body.bytes);
+        let mut request = ComparedRequest::new(
+            capture.method(),
+            capture.path(),
+            capture.content(&body).into_owned(),
+        );
         let query = revealed.query(capture).into_iter();
         for ((name, known), (_, shown)) in query.zip(mask.query(capture)) {
             request.add(format!("query {name}"), shown, Some(&known));

@@ -1,14 +1,18 @@
 //! `hookfire captured list`
 
+use std::ops::ControlFlow;
+
 use clap::Args;
 
 use super::selection::{CaptureFilterArgs, newest_first};
-use crate::capture::CaptureRecord;
+use crate::capture::expect::Expectation;
+use crate::capture::{Body, CaptureRecord};
 use crate::cli::args::{Format, ListOutput, whole_number};
+use crate::cli::content::ContentArgs;
 use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::journal::CaptureQuery;
+use crate::journal::{CaptureQuery, Journal};
 use crate::output::capture_json::capture_view;
 use crate::output::{RowWriter, capture};
 
@@ -21,6 +25,9 @@ Examples:
     $ hookfire captured list
   List events of one type since a day:
     $ hookfire captured list --type application --since 2026-11-20
+  List orders of one customer, and requests that contain a word:
+    $ hookfire captured list --match customer/email=jo@example.com --path '/orders*'
+    $ hookfire captured list --contains refund
   Print the ids of the captures of a bin, for a script:
     $ hookfire captured list --bin orders -o ndjson | jq .id";
 
@@ -36,6 +43,8 @@ pub struct CapturedListArgs {
     limit: Option<u32>,
     #[command(flatten)]
     filter: CaptureFilterArgs,
+    #[command(flatten)]
+    content: ContentArgs,
     /// Show secret values
     #[arg(long, help_heading = None)]
     reveal: bool,
@@ -52,25 +61,32 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let filter = args.filter.query(ctx, &*journal)?;
     let query = CaptureQuery {
         // One more shows whether the limit leaves any out.
-        limit: limit.map(|limit| limit.saturating_add(1)),
+        limit: limit
+            .filter(|_| args.content.is_empty())
+            .map(|limit| limit.saturating_add(1)),
         ..filter.clone()
     };
+    let conditions = args.content.expectation(ctx)?;
     let columns = capture::columns(&mask, ctx.now());
     let view = |record: &CaptureRecord| capture_view(record, &mask, None);
     let mut list = RowWriter::new(ctx.ui, format, columns, view)?;
     let mut found = 0;
     newest_first(&*journal, &query, |record| {
+        if !matches(&*journal, &record, &conditions)? {
+            return Ok(ControlFlow::Continue(()));
+        }
         found += 1;
         if limit.is_none_or(|limit| found <= limit) {
             list.push(&record)?;
+            return Ok(ControlFlow::Continue(()));
         }
-        Ok(())
+        Ok(ControlFlow::Break(()))
     })?;
     list.finish()?;
     match limit {
         _ if !is_text => {}
         _ if found == 0 => {
-            let is_filtered = filter != CaptureQuery::default();
+            let is_filtered = filter != CaptureQuery::default() || !args.content.is_empty();
             ctx.ui.status(if is_filtered {
                 "no capture matches"
             } else {
@@ -85,4 +101,21 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         _ => {}
     }
     Ok(Exit::Done)
+}
+
+/// Reads the body only if a condition is about it, and one body at a time.
+fn matches(
+    journal: &dyn Journal,
+    record: &CaptureRecord,
+    conditions: &Expectation,
+) -> Result<bool, Failure> {
+    let body = match conditions.needs_body() {
+        false => Body::default(),
+        true => match journal.capture(record.id)? {
+            Some(capture) => capture.body,
+            // Deleted meanwhile.
+            None => return Ok(false),
+        },
+    };
+    Ok(conditions.matches_content(&record.capture, &body))
 }

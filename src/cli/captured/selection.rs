@@ -1,5 +1,7 @@
 //! The captures that a command selects, read page by page.
 
+use std::ops::ControlFlow;
+
 use clap::{Args, ValueHint};
 
 use crate::capture::CaptureRecord;
@@ -57,11 +59,11 @@ impl CaptureFilterArgs {
     }
 }
 
-/// Visits the selected captures page by page, newest first.
+/// Visits the selected captures page by page, newest first, until it is told to stop.
 pub fn newest_first(
     journal: &dyn Journal,
     query: &CaptureQuery,
-    mut visit: impl FnMut(CaptureRecord) -> Result<(), Failure>,
+    mut visit: impl FnMut(CaptureRecord) -> Result<ControlFlow<()>, Failure>,
 ) -> Result<(), Failure> {
     let mut left = query.limit.unwrap_or(u32::MAX);
     let mut part = CaptureQuery {
@@ -74,7 +76,11 @@ pub fn newest_first(
         let captures = journal.captures(&part)?;
         let found = u32::try_from(captures.len()).unwrap_or(asked);
         part.before = captures.last().map(|record| record.id);
-        captures.into_iter().try_for_each(&mut visit)?;
+        for capture in captures {
+            if visit(capture)?.is_break() {
+                return Ok(());
+            }
+        }
         if found < asked {
             break;
         }

@@ -25,7 +25,8 @@ Examples:
 
 /// Show a captured request: head, formatted body, and response
 ///
-/// XML and JSON bodies are indented; of a compressed or binary body, the size and first bytes are shown. --raw and --body write
+/// XML and JSON bodies are indented, compressed bodies (gzip, deflate, br, zstd) are decoded, and the parts of a multipart body are
+/// listed; of a binary body, the size and first bytes are shown. --raw and --body write
 /// the exact bytes without masking; only a terminal gets control characters escaped.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
