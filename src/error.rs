@@ -335,9 +335,17 @@ impl From<MissingSecret> for Failure {
                 "name it in the endpoint's configuration, or give it with `{}`",
                 error.flag()
             ),
+            SecretError::NotBase64 => {
+                "copy it from the service's settings as a whole, or without `whsec_` to use it as it is"
+                    .to_owned()
+            }
             _ => format!("give it with `{}`", error.flag()),
         };
-        Failure::from_error(Kind::Secret, error).hint(hint)
+        let kind = match &error.source {
+            SecretError::NotBase64 | SecretError::NotGiven => Kind::Usage,
+            _ => Kind::Secret,
+        };
+        Failure::from_error(kind, error).hint(hint)
     }
 }
 

@@ -72,6 +72,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "output/",
             "portal/",
             "secret/",
+            "signature/",
             "web/",
         ],
     ),

@@ -268,5 +268,8 @@ pub fn request_head(method: &str, target: &Target, headers: &[(&str, String)]) -
         };
         head += &format!("{}: {value}\n", header.name);
     }
+    for (name, value) in target.masked_signature() {
+        head += &format!("{name}: {value}\n");
+    }
     head
 }

@@ -31,6 +31,7 @@ mod sample;
 mod selection;
 pub mod settings;
 mod signature_feed;
+mod signing;
 pub mod usage;
 
 use clap::Subcommand;

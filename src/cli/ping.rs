@@ -48,6 +48,8 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     };
     let mut settings = FireSettings::resolve(ctx, &args.target, options)?;
     settings.target.set_param(Param::public("ping", "3scale"));
+    // It has no body to sign.
+    settings.target.signing = None;
     let (url, options) = (&settings.target, &settings.transport);
     let plan = ctx
         .clients

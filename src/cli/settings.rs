@@ -4,10 +4,10 @@
 //! values. `config::settings` lists the settings. Messages never quote a value that may be a secret.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use crate::cli::args::{ExtraArgs, HandshakeArgs, RetryPolicyArgs, TargetArgs, VerifyArgs};
 use crate::cli::context::Context;
+use crate::cli::signing;
 use crate::config::{self, Config, Endpoint, SettingSource, Settings};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::WebhookSwitches;
@@ -18,14 +18,11 @@ use crate::event::{BodyFormat, ElementOrder};
 use crate::http::TransportOptions;
 use crate::listener::{Handshake, Handshakes, Route};
 use crate::secret::safe_url::{self, UrlError};
-use crate::secret::{Secret, SecretSource};
-use crate::signature::{Scheme, Verifier};
+use crate::secret::{SecretError, SecretSource};
+use crate::signature::Scheme;
 use crate::text;
 
 pub use crate::engine::plan::transport_options as transport;
-
-/// How far the timestamp of a signature may be from the time at which the request arrives.
-const DEFAULT_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// Where and how to send, resolved.
 #[derive(Debug)]
@@ -184,6 +181,10 @@ pub fn retry_options(target: &Target, endpoint: Option<&Endpoint>) -> String {
     if let Some(url) = options.iter().find(|option| option.starts_with(" --url")) {
         return url.clone();
     }
+    if target.signing_secret_not_stored(endpoint.map(|endpoint| &endpoint.target)) {
+        let missing = MissingSecret::signing(SecretError::NotStored);
+        options.push(format!(" {}", missing.flag()));
+    }
     options.dedup();
     options.concat()
 }
@@ -268,38 +269,6 @@ pub fn secrets(
         .collect()
 }
 
-/// Parses and resolves the values of `--signing-secret`, of which there must be one. Errors do not quote them.
-pub fn signing_secrets(texts: &[String], env: &Environment) -> Result<Vec<Secret>, Failure> {
-    let given = texts.iter().filter(|text| !text.is_empty());
-    let secrets = given.map(|text| {
-        let source = SecretSource::parse(text)
-            .map_err(|e| Failure::usage(format!("`--signing-secret`: {e}")))?;
-        let secret = source.anchored(&env.folder()).resolve(env);
-        secret.map_err(|e| {
-            Failure::from_error(Kind::Secret, e).context("cannot use the signing secret".to_owned())
-        })
-    });
-    match secrets.collect::<Result<Vec<_>, _>>()? {
-        none if none.is_empty() => Err(Failure::usage("there is no signing secret").hint(
-            "give it with `--signing-secret @env:VARIABLE` or `--signing-secret @file:PATH`",
-        )),
-        secrets => Ok(secrets),
-    }
-}
-
-/// What `--verify` verifies with; none without it.
-pub fn verifier(args: &VerifyArgs, ctx: &Context<'_>) -> Result<Option<Verifier>, Failure> {
-    let Some(scheme) = args.verify else {
-        return Ok(None);
-    };
-    let secrets = signing_secrets(&args.signing_secret, &ctx.env)?;
-    let tolerance = args.tolerance.unwrap_or(DEFAULT_TOLERANCE);
-    let verifier = Verifier::new(scheme, &secrets, tolerance);
-    verifier
-        .map(Some)
-        .map_err(|e| Failure::from_error(Kind::Usage, e))
-}
-
 /// Parses the values of `--route`.
 pub fn routes(texts: &[String]) -> Result<Vec<Route>, Failure> {
     let given = texts.iter().filter(|text| !text.is_empty());
@@ -338,7 +307,7 @@ pub fn handshakes(
     let texts = &signatures.signing_secret;
     let is_given = texts.iter().any(|text| !text.is_empty());
     let secret = match needs_secret || may_use_secret && is_given {
-        true => signing_secrets(texts, &ctx.env)?.into_iter().next(),
+        true => signing::secrets(texts, None, ctx)?.into_iter().next(),
         false => None,
     };
     Ok(Handshakes {

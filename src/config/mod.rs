@@ -6,6 +6,7 @@
 //! `cli::settings`.
 
 mod settings;
+mod signing;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::secret::{Secret, SecretSource, contains_reference, header_is_secret};
 use crate::text;
 use crate::time::{parse_duration, parse_timeout};
 pub use settings::{SETTINGS, SettingSource, Settings};
+use signing::SigningKeys;
 
 /// The file that `config init` writes: every key, commented.
 pub const TEMPLATE: &str = include_str!("template.toml");
@@ -73,8 +75,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 const ROOT_KEYS: &str = "default_endpoint endpoints portal";
 const CONNECTION_KEYS: &str = "timeout connect_timeout cacert cert key insecure proxy";
-const ENDPOINT_KEYS: &str =
-    "url secrets params headers retry success active provider_actions events wire compat";
+const ENDPOINT_KEYS: &str = "url secrets params headers retry success active provider_actions events wire compat sign signing_secret";
 const PORTAL_KEYS: &str = "url token parameter";
 const ENDPOINT_FORM: &str = "a table such as `[endpoints.staging]` with `url`";
 const PORTAL_FORM: &str = "a table such as `[portal]` with `url` and `token`";
@@ -144,7 +145,11 @@ impl Config {
     fn has_literal_secret(&self) -> bool {
         let tokens = self.portal.iter().flat_map(|portal| &portal.token);
         let endpoints = self.endpoints.values();
-        let mut secrets = tokens.chain(endpoints.flat_map(|endpoint| endpoint.target.secrets()));
+        let targets = endpoints.map(|endpoint| &endpoint.target);
+        let signing = targets.clone().flat_map(|target| &target.signing);
+        let mut secrets = tokens
+            .chain(targets.flat_map(Target::secrets))
+            .chain(signing.flat_map(|signing| &signing.secrets));
         secrets.any(|source| matches!(source, SecretSource::Literal(_)))
     }
 }
@@ -296,6 +301,7 @@ impl<'a> ConfigEntry<'a> {
             return Err(self.key_error(problem));
         }
         let (mut url, mut settings) = (None, Settings::default());
+        let mut signing = SigningKeys::default();
         let (mut secrets, mut params, mut headers) = (Vec::new(), Vec::new(), Vec::new());
         for entry in self.entries(ENDPOINT_FORM)? {
             match entry.name() {
@@ -336,7 +342,7 @@ impl<'a> ConfigEntry<'a> {
                 "compat" => {
                     settings.compat = Some(entry.one_of(&ElementOrder::ALL, ElementOrder::as_str)?)
                 }
-                _ if entry.connection(&mut settings)? => {}
+                _ if entry.connection(&mut settings)? || signing.read(entry)? => {}
                 _ => return Err(entry.unknown(&format!("{ENDPOINT_KEYS} {CONNECTION_KEYS}"))),
             }
         }
@@ -347,6 +353,7 @@ impl<'a> ConfigEntry<'a> {
         for header in headers {
             target.set_header(header);
         }
+        target.signing = signing.signing()?;
         Ok(Endpoint { target, settings })
     }
 
@@ -472,12 +479,8 @@ pub fn public_param(name: &str, value: &str) -> Result<Param, String> {
 /// A request header. Its value is a secret if it is a reference or the name is known for credentials. Refuses names that
 /// are not valid or that hookfire sets itself.
 pub fn header(name: &str, source: SecretSource) -> Result<Param, String> {
-    const OWN: &str = "webhook-id host content-length transfer-encoding connection expect";
-    if HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Err("a header's name consists of letters, digits and `-`".to_owned());
-    }
-    if OWN.split(' ').any(|own| own.eq_ignore_ascii_case(name)) {
-        return Err(format!("hookfire sets the header `{name}` itself"));
+    if let Some(error) = header_name_error(name) {
+        return Err(error);
     }
     match source {
         SecretSource::Literal(value) if contains_reference(value.expose()) => Err(format!(
@@ -493,6 +496,16 @@ pub fn header(name: &str, source: SecretSource) -> Result<Param, String> {
         }
         source => Ok(Param::secret(name, source)),
     }
+}
+
+/// Why a header cannot have this name.
+fn header_name_error(name: &str) -> Option<String> {
+    const OWN: &str = "webhook-id host content-length transfer-encoding connection expect";
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Some("a header's name consists of letters, digits and `-`".to_owned());
+    }
+    let is_own = OWN.split(' ').any(|own| own.eq_ignore_ascii_case(name));
+    is_own.then(|| format!("hookfire sets the header `{name}` itself"))
 }
 
 fn readable_by_others(path: &Path) -> bool {

@@ -1,12 +1,13 @@
 //! Deliveries and their attempts, as the journal stores them: records without I/O.
 //!
 //! No record contains a secret value: a target stores names and references of secrets, and an attempt's texts are
-//! masked. `payload` is what is sent, `target` where a delivery goes; `retry_policy` decides what counts as delivered,
-//! `switches` which events are sent, and `filter` selects deliveries.
+//! masked. `payload` is what is sent, `target` where a delivery goes and `signing` how it is signed; `retry_policy` decides
+//! what counts as delivered, `switches` which events are sent, and `filter` selects deliveries.
 
 pub mod filter;
 pub mod payload;
 pub mod retry_policy;
+pub mod signing;
 pub mod switches;
 pub mod target;
 

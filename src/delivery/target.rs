@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::signing::Signing;
 use crate::secret::safe_url::{self, BaseUrl, UrlError};
 use crate::secret::{
     MASK, Redactor, Secret, SecretError, SecretSource, Variables, credentials_in_header,
 };
+use crate::signature::Signer;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Value {
@@ -62,6 +64,8 @@ pub struct Target {
     pub base: BaseUrl,
     pub params: Vec<Param>,
     pub headers: Vec<Param>,
+    /// None if its requests are not signed.
+    pub signing: Option<Signing>,
 }
 
 /// The part of a target that a secret belongs to.
@@ -69,12 +73,13 @@ pub struct Target {
 pub enum Part {
     Query,
     Header,
+    Signature,
 }
 
 impl Part {
     fn is_same_name(self, one: &str, other: &str) -> bool {
         match self {
-            Part::Query => one == other,
+            Part::Query | Part::Signature => one == other,
             Part::Header => one.eq_ignore_ascii_case(other),
         }
     }
@@ -98,12 +103,21 @@ impl MissingSecret {
         }
     }
 
+    pub fn signing(source: SecretError) -> MissingSecret {
+        MissingSecret {
+            name: String::new(),
+            part: Part::Signature,
+            source,
+        }
+    }
+
     /// For example ``parameter `token` ``.
     pub fn described(&self) -> String {
         match self.part {
             Part::Query if self.name.is_empty() => "in the URL's query".to_owned(),
             Part::Query => format!("parameter `{}`", self.name),
             Part::Header => format!("header `{}`", self.name),
+            Part::Signature => "that signs the requests".to_owned(),
         }
     }
 
@@ -113,6 +127,7 @@ impl MissingSecret {
             Part::Query if self.name.is_empty() => "--url URL".to_owned(),
             Part::Query => format!("--secret {}=@env:VARIABLE", self.name),
             Part::Header => format!("--header '{}: @env:VARIABLE'", self.name),
+            Part::Signature => "--signing-secret @env:VARIABLE".to_owned(),
         }
     }
 }
@@ -122,6 +137,7 @@ impl MissingSecret {
 pub struct Resolved {
     pub url: Secret,
     pub headers: Vec<(String, Secret)>,
+    pub signer: Option<Signer>,
     pub redactor: Arc<Redactor>,
 }
 
@@ -148,6 +164,7 @@ impl Target {
             base,
             params,
             headers: Vec::new(),
+            signing: None,
         })
     }
 
@@ -166,6 +183,7 @@ impl Target {
             base: BaseUrl::parse_lossy(text),
             params: Vec::new(),
             headers: Vec::new(),
+            signing: None,
         };
         match Target::from_url(text) {
             Ok(target) => target,
@@ -185,7 +203,7 @@ impl Target {
     }
 
     /// A copy of `elsewhere` with this target's public parameters and headers added, unless `elsewhere` has one of the
-    /// same name. Secrets are not copied, because another server must not receive them.
+    /// same name. Secrets are not copied, because another server must not receive them; nor is a signature made for it.
     pub fn moved_to(&self, elsewhere: &Target) -> Target {
         let mut target = elsewhere.clone();
         let given = elsewhere.lists();
@@ -222,8 +240,14 @@ impl Target {
     }
 
     /// Replaces each secret by the value of the same name in `configured`. If a name occurs several times, the first
-    /// replaces the first, and so on.
+    /// replaces the first, and so on. Signing secrets are replaced if the scheme is the same.
     pub fn refresh_secrets(&mut self, configured: &Target) {
+        if let (Some(own), Some(configured)) = (&mut self.signing, &configured.signing)
+            && own.scheme == configured.scheme
+            && !configured.secrets.is_empty()
+        {
+            own.secrets.clone_from(&configured.secrets);
+        }
         for (list, (part, configured)) in self.lists_mut().into_iter().zip(configured.lists()) {
             let mut unused: Vec<&Param> = configured.iter().collect();
             for param in list.iter_mut().filter(|param| param.is_secret()) {
@@ -237,11 +261,13 @@ impl Target {
 
     /// Marks references to secrets as untrusted: they are not resolved unless [`Target::refresh_secrets`] replaces them.
     pub fn distrust_secrets(&mut self) {
+        let signing = self.signing.iter_mut();
+        for source in signing.flat_map(|signing| &mut signing.secrets) {
+            source.distrust();
+        }
         for param in self.lists_mut().into_iter().flatten() {
-            if let Value::Secret(source) = &mut param.value
-                && let Some(reference) = source.reference()
-            {
-                *source = SecretSource::Untrusted(reference);
+            if let Value::Secret(source) = &mut param.value {
+                source.distrust();
             }
         }
     }
@@ -261,12 +287,36 @@ impl Target {
         .collect()
     }
 
+    /// Whether a later process cannot look up a signing secret, as with [`Target::secrets_not_stored`].
+    pub fn signing_secret_not_stored(&self, configured: Option<&Target>) -> bool {
+        let Some(signing) = &self.signing else {
+            return false;
+        };
+        let configured = configured.and_then(|configured| configured.signing.as_ref());
+        let mut sources = signing.secrets.iter();
+        sources.any(|source| source.reference().is_none()) && configured != Some(signing)
+    }
+
+    /// The secrets that are sent; those that sign are not among them.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretSource> {
         let all = self.params.iter().chain(&self.headers);
         all.filter_map(|param| match &param.value {
             Value::Secret(source) => Some(source),
             Value::Public(_) => None,
         })
+    }
+
+    /// The headers of a signature as they may be shown.
+    pub fn masked_signature(&self) -> Vec<(String, String)> {
+        let Some(signing) = &self.signing else {
+            return Vec::new();
+        };
+        let mut headers = signing.scheme.masked_headers("(the time of the attempt)");
+        headers.retain(|(name, _)| {
+            let mut own = self.headers.iter();
+            !own.any(|header| Part::Header.is_same_name(&header.name, name))
+        });
+        headers
     }
 
     fn lists(&self) -> [(Part, &Vec<Param>); 2] {
@@ -312,11 +362,22 @@ impl Target {
             }
             headers.push((header.name.clone(), value));
         }
+        let signer = match &self.signing {
+            Some(signing) => {
+                let (signer, secrets) =
+                    signing.resolve(variables).map_err(MissingSecret::signing)?;
+                redactor.add(&secrets);
+                signer.mask_keys_in(&mut redactor);
+                Some(signer)
+            }
+            None => None,
+        };
         let query = query.join("&");
         let query = Some(query.as_str()).filter(|query| !query.is_empty());
         Ok(Resolved {
             url: Secret::new(self.base.with_path(self.base.path(), query)),
             headers,
+            signer,
             redactor: Arc::new(redactor),
         })
     }

@@ -16,6 +16,7 @@ use crate::delivery::target::{MissingSecret, Resolved, Target};
 use crate::event::BodyFormat;
 use crate::http::{Client, ClientError, Request, TransportOptions};
 use crate::secret::{Secret, Variables, safe_url};
+use crate::time::UnixMs;
 
 /// Variables that may name a proxy with a password, which the proxy may send back.
 const PROXY_VARIABLES: [&str; 6] = [
@@ -55,11 +56,17 @@ pub struct SendPlan {
 }
 
 impl SendPlan {
-    pub fn request(&self, delivery: &Delivery, payload: &[u8]) -> Request {
+    /// The request of an attempt that is made `at` this time.
+    pub fn request(&self, delivery: &Delivery, payload: &[u8], at: UnixMs) -> Request {
         let kind = delivery.payload_kind.clone().in_format(self.body_format);
         let headers = payload_headers(&delivery.uuid, &kind);
         let body = kind.request_body(payload).into_owned();
-        Request::for_delivery(&self.target, &delivery.method, &headers, Some(body))
+        let mut request =
+            Request::for_delivery(&self.target, &delivery.method, &headers, Some(body));
+        if let Some(signer) = &self.target.signer {
+            request.sign(signer, delivery.uuid.as_bytes(), at);
+        }
+        request
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Source, SourceItem};
 use crate::config::{Config, Endpoint, Settings};
 use crate::delivery::Delivery;
 use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule};
+use crate::delivery::signing::SigningOptions;
 use crate::delivery::target::{Param, Target, Value};
 use crate::http::TransportOptions;
 use crate::journal::DeliveryVersion;
@@ -25,6 +26,7 @@ pub struct Overrides<'a> {
     pub secrets: Vec<(String, SecretSource)>,
     pub params: Vec<Param>,
     pub headers: Vec<Param>,
+    pub signing: SigningOptions,
     /// Over the endpoint's. Without `retries` there is one attempt.
     pub settings: Settings,
     /// URLs with their secrets, for deliveries that were stored without theirs.
@@ -39,6 +41,8 @@ pub struct Planned {
     pub options: TransportOptions,
     /// Secrets of the delivery that the new destination does not get.
     pub withheld_secrets: Vec<String>,
+    /// Whether the delivery is signed, but not for the new destination.
+    pub withholds_signature: bool,
 }
 
 /// Plans how deliveries in the journal are sent again.
@@ -70,6 +74,7 @@ impl Planner<'_> {
             .clients
             .plan(self.env, &target, policy, &options, self.jobs)?;
         let mut withheld_secrets = Vec::new();
+        let withholds_signature = delivery.target.signing.is_some() && target.signing.is_none();
         if let Some((endpoint, _)) = &self.overrides.destination {
             plan.sent_to = Some(target.to_string());
             let missing = delivery.target.secrets_missing_in(&target);
@@ -85,6 +90,7 @@ impl Planner<'_> {
             target,
             options,
             withheld_secrets,
+            withholds_signature,
         })
     }
 
@@ -117,6 +123,7 @@ impl Planner<'_> {
         for header in &overrides.headers {
             target.set_header(header.clone());
         }
+        target.signing = overrides.signing.over(target.signing);
         target
     }
 

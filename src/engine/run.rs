@@ -24,6 +24,7 @@ use crate::journal::{
     AttemptResult, Claim, ClaimCondition, DeliveryVersion, JournalError, NewAttempt, NewDelivery,
     NextStep, Reply, ScheduleSlot, Write, WriteResult,
 };
+use crate::secret::Redactor;
 use crate::time::UnixMs;
 
 /// A request is sent only under a lease that was taken or renewed within this time.
@@ -619,23 +620,34 @@ impl<'r> EventLoop<'r> {
             delivery: &attempt.delivery,
             made: attempt.made,
         });
-        let request = attempt.plan.request(&attempt.delivery, &attempt.payload);
+        let now = self.now();
+        let request = attempt
+            .plan
+            .request(&attempt.delivery, &attempt.payload, now);
+        let redactor = Arc::clone(&request.redactor);
         let waker = self.waker.clone();
         let client = attempt.plan.client;
         self.in_flight += 1;
         self.engine.sender.begin(
             client,
             request,
-            Box::new(move |completed| waker.send(|run| run.request_ended(attempt, completed))),
+            Box::new(move |completed| {
+                waker.send(move |run| run.request_ended(attempt, completed, &redactor));
+            }),
         );
     }
 
-    fn request_ended(&mut self, mut attempt: ClaimedAttempt, completed: Completed) {
+    fn request_ended(
+        &mut self,
+        mut attempt: ClaimedAttempt,
+        completed: Completed,
+        redactor: &Redactor,
+    ) {
         self.in_flight -= 1;
         let Completed { duration, result } = completed;
         let plan = &attempt.plan;
         let retry_after = retry_after(&result, self.now());
-        let outcome = outcome_of(&plan.policy, &plan.target.redactor, result);
+        let outcome = outcome_of(&plan.policy, redactor, result);
         attempt.made = attempt.made.saturating_add(1);
         let next = self.next_step(plan, &outcome, attempt.made, retry_after);
         self.record(Recording {

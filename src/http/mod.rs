@@ -18,7 +18,9 @@ use reqwest::header::{HeaderMap, USER_AGENT};
 use crate::delivery::ErrorKind;
 use crate::delivery::target::Resolved;
 use crate::secret::{Redactor, Secret};
+use crate::signature::Signer;
 use crate::text::size;
+use crate::time::UnixMs;
 
 mod client;
 mod direct;
@@ -61,6 +63,26 @@ pub struct Request {
 }
 
 impl Request {
+    /// Adds the headers of a signature, unless there are some of the same names, and masks the signature in the response.
+    /// `id` identifies the delivery or capture.
+    pub fn sign(&mut self, signer: &Signer, id: &[u8], at: UnixMs) {
+        let signed = signer.sign(id, at, self.body.as_deref().unwrap_or_default());
+        let reach = self.redactor.reach();
+        let redactor = Arc::make_mut(&mut self.redactor);
+        signed.mask_in(redactor);
+        self.body_limit += redactor.reach() - reach;
+        for (name, value) in signed.headers {
+            if !self.has_header(&name) {
+                self.headers.push((name, value.into_bytes()));
+            }
+        }
+    }
+
+    pub fn has_header(&self, name: &str) -> bool {
+        let mut headers = self.headers.iter();
+        headers.any(|(own, _)| own.eq_ignore_ascii_case(name))
+    }
+
     /// A request to a delivery's target, whose headers replace `headers` of the same name.
     pub fn for_delivery(
         target: &Resolved,

@@ -11,7 +11,9 @@ use crate::capture::{Body, Capture, Mask, credentials};
 use crate::delivery::target::{MissingSecret, Target};
 use crate::http::{MAX_RESPONSE_BODY, Request};
 use crate::secret::{Secret, Variables, safe_url};
+use crate::signature::{ID_HEADER, Signer};
 use crate::text::listed;
+use crate::time::UnixMs;
 
 /// The header that tells a receiver of a replay which capture it is.
 pub const REPLAY_OF: &str = "hookfire-replay-of";
@@ -62,6 +64,20 @@ fn host_text(host: Option<&str>) -> String {
 pub struct Prepared {
     pub request: Request,
     pub shown_url: String,
+    /// Signs the request when it is sent: signatures are too old after some minutes.
+    signer: Option<Signer>,
+}
+
+impl Prepared {
+    /// Signs the request if the destination says so.
+    pub fn sign(&mut self, at: UnixMs) {
+        if let Some(signer) = &self.signer {
+            let mut headers = self.request.headers.iter();
+            let id = headers.find(|(name, _)| name.eq_ignore_ascii_case(ID_HEADER));
+            let id = id.map(|(_, value)| value.clone()).unwrap_or_default();
+            self.request.sign(signer, &id, at);
+        }
+    }
 }
 
 /// Makes the request. A destination without a path (or with `/`) gets the capture's path; one without a query gets the
@@ -80,6 +96,9 @@ pub fn prepare(
     let url = url(capture, destination, resolved.url.expose())?;
     let mut headers = capture.end_to_end_headers();
     headers.retain(|(name, _)| !resolved.has_header(name));
+    if let Some(signer) = &resolved.signer {
+        headers.retain(|(name, _)| !signer.replaces(name));
+    }
     if !destination.send_credentials {
         refuse_credentials(capture, &headers, target)?;
     }
@@ -91,6 +110,13 @@ pub fn prepare(
     if let Some(id) = destination.replay_of {
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case(REPLAY_OF));
         headers.push((REPLAY_OF.to_owned(), id.to_string().into_bytes()));
+    }
+    let signs_id = resolved.signer.as_ref().is_some_and(Signer::signs_id);
+    let has_id = headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case(ID_HEADER));
+    if let Some(id) = destination.replay_of.filter(|_| signs_id && !has_id) {
+        headers.push((ID_HEADER.to_owned(), format!("capture-{id}").into_bytes()));
     }
     let mut redactor = resolved.redactor;
     Arc::make_mut(&mut redactor).add(&destination.mask.hidden_values(capture));
@@ -109,6 +135,7 @@ pub fn prepare(
     Ok(Prepared {
         request,
         shown_url: shown(capture, target, &destination.mask, &url),
+        signer: resolved.signer,
     })
 }
 

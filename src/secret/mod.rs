@@ -90,6 +90,10 @@ pub enum SecretError {
     File(PathBuf, io::Error),
     #[error("its value contains a control character, which a header cannot")]
     Control,
+    #[error("none is given")]
+    NotGiven,
+    #[error("it starts with `whsec_`, but no base64 follows")]
+    NotBase64,
     #[error("its value was given literally, and values are never stored")]
     NotStored,
     #[error(
@@ -147,6 +151,13 @@ impl SecretSource {
             SecretSource::File(path) => Some(format!("@file:{}", path.display())),
             SecretSource::Untrusted(reference) => Some(reference.clone()),
             SecretSource::Literal(_) | SecretSource::NotStored => None,
+        }
+    }
+
+    /// Makes a reference untrusted.
+    pub fn distrust(&mut self) {
+        if let Some(reference) = self.reference() {
+            *self = SecretSource::Untrusted(reference);
         }
     }
 

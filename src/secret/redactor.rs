@@ -65,6 +65,24 @@ impl Redactor {
         }
     }
 
+    /// Adds a value that is not text, such as a key or a signature. It is found in hexadecimal and base64.
+    pub fn add_bytes(&mut self, bytes: &[u8]) {
+        if bytes.len() < WHOLE_WORD_BELOW_BYTES {
+            return;
+        }
+        let hexadecimal = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let base64 = base64_cores(bytes);
+        for text in base64.into_iter().chain([hexadecimal]) {
+            let pattern = Pattern {
+                text: Secret::new(text),
+                is_encoded: true,
+            };
+            if !self.patterns.contains(&pattern) {
+                self.patterns.push(pattern);
+            }
+        }
+    }
+
     /// The length in bytes of the longest encoding of a secret: how much text after a cut is needed to recognise it.
     pub fn reach(&self) -> usize {
         let secrets = self.patterns.iter().filter(|pattern| !pattern.is_encoded);

@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::invalid::{InvalidKind, InvalidSignature};
+use super::payload::Payload;
 use super::rewrite;
-use super::scheme::{Scheme, SignatureHeaders, SignedPart};
+use super::scheme::{Scheme, SignatureHeaders};
 use super::{Key, SECRET_PREFIX, SignedRequest};
 
 /// Explains signatures that do not match.
@@ -22,7 +23,7 @@ pub(super) fn explain(
     let other = scheme.encoding.other();
     if keys
         .iter()
-        .any(|key| scheme.matches_as(scheme.payload, other, key, given, body))
+        .any(|key| scheme.matches_as(&scheme.payload, other, key, given, body))
     {
         let detail = format!(
             "the signature is written in {}, not in {}",
@@ -31,7 +32,7 @@ pub(super) fn explain(
         );
         return InvalidSignature::new(InvalidKind::OtherEncoding, detail);
     }
-    let only_body = &[SignedPart::Body];
+    let only_body = &Payload::known("{body}");
     if scheme.has_timestamp()
         && (keys.iter()).any(|key| scheme.matches_as(only_body, scheme.encoding, key, given, body))
     {

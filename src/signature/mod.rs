@@ -1,17 +1,23 @@
 //! Webhook signatures: sign a request, verify one, and find out why a signature does not match. No I/O.
 //!
-//! A [`Scheme`] is data: its headers, the signed content, and the form of the signature.
+//! A [`Scheme`] is data: its headers, the signed content, and the form of the signature. Five are known by name; a
+//! [`CustomScheme`] describes any other.
 
+mod custom;
 mod diagnosis;
 mod invalid;
+mod payload;
 mod rewrite;
 mod scheme;
+mod sign;
 #[cfg(test)]
 mod tests;
 mod verify;
 
+pub use custom::CustomScheme;
 pub use invalid::{InvalidKind, InvalidSignature};
-pub use scheme::Scheme;
+pub use scheme::{Algorithm, Encoding, ID_HEADER, Scheme};
+pub use sign::Signer;
 pub use verify::Verifier;
 
 use base64::Engine as _;

@@ -1,118 +1,123 @@
 //! Signature schemes as data, and what all of them have in common.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use super::invalid::{InvalidKind, InvalidSignature};
+use super::payload::{Part, Payload};
 use super::{Key, SignedRequest};
-use crate::text::nearest;
+use crate::text::{named_enum, nearest};
 
 /// How requests are signed: with HMAC over the body and, in most schemes, a timestamp.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scheme {
-    name: &'static str,
+    pub(super) name: &'static str,
     /// Of the signature.
-    header: &'static str,
-    layout: Layout,
+    pub(super) header: Cow<'static, str>,
+    pub(super) layout: Layout,
+    pub(super) algorithm: Algorithm,
     pub(super) encoding: Encoding,
-    timestamp_header: Option<&'static str>,
-    pub(super) payload: &'static [SignedPart],
+    pub(super) timestamp_header: Option<Cow<'static, str>>,
+    pub(super) payload: Payload,
     /// Whether base64 follows `whsec_` in a secret. Otherwise the secret is used as it is.
     pub(super) decodes_secrets: bool,
 }
 
 /// How the header's value is composed.
-#[derive(Debug, PartialEq)]
-enum Layout {
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Layout {
     /// One signature after a prefix, such as `sha256=`.
-    Single { prefix: &'static str },
+    Single { prefix: Cow<'static, str> },
     /// `v1,SIGNATURE v1,SIGNATURE`: separated by spaces; other versions are ignored.
     List,
     /// `t=TIMESTAMP,v1=SIGNATURE,v1=SIGNATURE`.
     Pairs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Hex,
-    Base64,
+named_enum! {
+    /// The hash function of the HMAC.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Algorithm {
+        Sha256 = "sha256",
+        Sha1 = "sha1",
+        Sha512 = "sha512",
+    }
 }
 
-/// A part of the signed content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SignedPart {
-    Text(&'static str),
-    /// The header `webhook-id`.
-    Id,
-    /// In seconds since 1970.
-    Timestamp,
-    Body,
+named_enum! {
+    /// How a signature is written.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Encoding {
+        Hex = "hex",
+        Base64 = "base64",
+    }
 }
-
-const DOT: SignedPart = SignedPart::Text(".");
-const COLON: SignedPart = SignedPart::Text(":");
 
 /// Identifies a delivery over all its attempts.
-pub(super) const ID_HEADER: &str = "webhook-id";
+pub const ID_HEADER: &str = "webhook-id";
 
 static BUILT_IN: [Scheme; 5] = [
     Scheme {
         name: "standard",
-        header: "webhook-signature",
+        header: Cow::Borrowed("webhook-signature"),
         layout: Layout::List,
+        algorithm: Algorithm::Sha256,
         encoding: Encoding::Base64,
-        timestamp_header: Some("webhook-timestamp"),
-        payload: &[
-            SignedPart::Id,
-            DOT,
-            SignedPart::Timestamp,
-            DOT,
-            SignedPart::Body,
-        ],
+        timestamp_header: Some(Cow::Borrowed("webhook-timestamp")),
+        payload: Payload::known("{id}.{timestamp}.{body}"),
         decodes_secrets: true,
     },
     Scheme {
         name: "github",
-        header: "X-Hub-Signature-256",
-        layout: Layout::Single { prefix: "sha256=" },
+        header: Cow::Borrowed("X-Hub-Signature-256"),
+        layout: Layout::Single {
+            prefix: Cow::Borrowed("sha256="),
+        },
+        algorithm: Algorithm::Sha256,
         encoding: Encoding::Hex,
         timestamp_header: None,
-        payload: &[SignedPart::Body],
+        payload: Payload::known("{body}"),
         decodes_secrets: false,
     },
     Scheme {
         name: "stripe",
-        header: "Stripe-Signature",
+        header: Cow::Borrowed("Stripe-Signature"),
         layout: Layout::Pairs,
+        algorithm: Algorithm::Sha256,
         encoding: Encoding::Hex,
         timestamp_header: None,
-        payload: &[SignedPart::Timestamp, DOT, SignedPart::Body],
+        payload: Payload::known("{timestamp}.{body}"),
         decodes_secrets: false,
     },
     Scheme {
         name: "slack",
-        header: "X-Slack-Signature",
-        layout: Layout::Single { prefix: "v0=" },
+        header: Cow::Borrowed("X-Slack-Signature"),
+        layout: Layout::Single {
+            prefix: Cow::Borrowed("v0="),
+        },
+        algorithm: Algorithm::Sha256,
         encoding: Encoding::Hex,
-        timestamp_header: Some("X-Slack-Request-Timestamp"),
-        payload: &[
-            SignedPart::Text("v0"),
-            COLON,
-            SignedPart::Timestamp,
-            COLON,
-            SignedPart::Body,
-        ],
+        timestamp_header: Some(Cow::Borrowed("X-Slack-Request-Timestamp")),
+        payload: Payload::known("v0:{timestamp}:{body}"),
         decodes_secrets: false,
     },
     Scheme {
         name: "shopify",
-        header: "X-Shopify-Hmac-Sha256",
-        layout: Layout::Single { prefix: "" },
+        header: Cow::Borrowed("X-Shopify-Hmac-Sha256"),
+        layout: Layout::Single {
+            prefix: Cow::Borrowed(""),
+        },
+        algorithm: Algorithm::Sha256,
         encoding: Encoding::Base64,
         timestamp_header: None,
-        payload: &[SignedPart::Body],
+        payload: Payload::known("{body}"),
         decodes_secrets: false,
     },
 ];
@@ -152,6 +157,13 @@ pub(super) struct SignatureHeaders<'a> {
 impl Scheme {
     pub const NAMES: [&'static str; 5] = ["standard", "github", "stripe", "slack", "shopify"];
 
+    /// The name of schemes that the configuration describes.
+    pub(super) const CUSTOM: &'static str = "custom";
+
+    pub(super) fn known() -> &'static [Scheme] {
+        &BUILT_IN
+    }
+
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -163,11 +175,11 @@ impl Scheme {
                 .iter()
                 .any(|(given, _)| given.eq_ignore_ascii_case(name))
         };
-        BUILT_IN.iter().find(|scheme| has(scheme.header))
+        BUILT_IN.iter().find(|scheme| has(&scheme.header))
     }
 
     pub(super) fn has_timestamp(&self) -> bool {
-        self.payload.contains(&SignedPart::Timestamp)
+        self.payload.contains(Part::Timestamp)
     }
 
     /// Reads the headers of the scheme; each may occur once.
@@ -175,7 +187,7 @@ impl Scheme {
         &self,
         request: &SignedRequest<'a>,
     ) -> Result<SignatureHeaders<'a>, InvalidSignature> {
-        let value = match self.header_value(request, self.header) {
+        let value = match self.header_value(request, &self.header) {
             Ok(value) => value,
             Err(fault) => return Err(self.other_scheme(request).unwrap_or(fault)),
         };
@@ -185,7 +197,7 @@ impl Scheme {
             signatures: Vec::new(),
         };
         match &self.layout {
-            Layout::Single { prefix } => given.signatures.extend(value.strip_prefix(*prefix)),
+            Layout::Single { prefix } => given.signatures.extend(value.strip_prefix(&**prefix)),
             Layout::List => given.signatures.extend(
                 value
                     .split_ascii_whitespace()
@@ -201,16 +213,16 @@ impl Scheme {
                 }
             }
         }
-        if let Some(header) = self.timestamp_header {
+        if let Some(header) = &self.timestamp_header {
             given.timestamp = self.header_value(request, header)?;
         }
-        if self.payload.contains(&SignedPart::Id) {
+        if self.payload.contains(Part::Id) {
             given.id = self.header_value(request, ID_HEADER)?.as_bytes();
         }
         // A signature in the other encoding is explained like one that does not match.
         let mut written = given.signatures.iter();
-        if !written.any(|text| self.encoding.is_tag(text) || self.encoding.other().is_tag(text)) {
-            let (header, form) = (self.header, self.form());
+        if !written.any(|text| self.is_tag(text)) {
+            let (header, form) = (&self.header, self.form());
             let detail = format!("the header `{header}` does not have the form {form}");
             return Err(InvalidSignature::new(
                 InvalidKind::MalformedSignature,
@@ -218,7 +230,7 @@ impl Scheme {
             ));
         }
         if self.has_timestamp() && timestamp_seconds(given.timestamp).is_none() {
-            let place = self.timestamp_header.unwrap_or(self.header);
+            let place = self.timestamp_header.as_ref().unwrap_or(&self.header);
             return Err(InvalidSignature::new(
                 InvalidKind::MalformedTimestamp,
                 format!("the header `{place}` has no timestamp in seconds since 1970"),
@@ -261,12 +273,12 @@ impl Scheme {
 
     /// Whether the key made one of the signatures, for this body.
     pub(super) fn matches(&self, key: &Key, given: &SignatureHeaders<'_>, body: &[u8]) -> bool {
-        self.matches_as(self.payload, self.encoding, key, given, body)
+        self.matches_as(&self.payload, self.encoding, key, given, body)
     }
 
     pub(super) fn matches_as(
         &self,
-        payload: &[SignedPart],
+        payload: &Payload,
         encoding: Encoding,
         key: &Key,
         given: &SignatureHeaders<'_>,
@@ -280,24 +292,32 @@ impl Scheme {
         tags.any(|given| given.ct_eq(tag.as_ref()).into())
     }
 
-    fn tag(
+    pub(super) fn tag(
         &self,
-        payload: &[SignedPart],
+        payload: &Payload,
         key: &Key,
         id: &[u8],
         timestamp: &str,
         body: &[u8],
     ) -> hmac::Tag {
-        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &key.0));
-        for part in payload {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(self.algorithm.hmac(), &key.0));
+        for part in payload.parts() {
             context.update(match part {
-                SignedPart::Text(text) => text.as_bytes(),
-                SignedPart::Id => id,
-                SignedPart::Timestamp => timestamp.as_bytes(),
-                SignedPart::Body => body,
+                Part::Text(text) => text.as_bytes(),
+                Part::Id => id,
+                Part::Timestamp => timestamp.as_bytes(),
+                Part::Body => body,
             });
         }
         context.sign()
+    }
+
+    /// Whether this may be a signature in any encoding, by its length.
+    fn is_tag(&self, text: &str) -> bool {
+        let length = self.algorithm.hmac().digest_algorithm().output_len();
+        let is_long = |tag: Vec<u8>| tag.len() == length;
+        let mut encodings = Encoding::ALL.into_iter();
+        encodings.any(|encoding| encoding.decode(text).is_some_and(is_long))
     }
 
     /// `v1,BASE64`, for messages.
@@ -319,6 +339,16 @@ pub(super) fn timestamp_seconds(text: &str) -> Option<i64> {
     text.parse().ok().filter(|_| is_digits)
 }
 
+impl Algorithm {
+    fn hmac(self) -> hmac::Algorithm {
+        match self {
+            Algorithm::Sha256 => hmac::HMAC_SHA256,
+            Algorithm::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+            Algorithm::Sha512 => hmac::HMAC_SHA512,
+        }
+    }
+}
+
 impl Encoding {
     pub(super) fn other(self) -> Encoding {
         match self {
@@ -327,6 +357,7 @@ impl Encoding {
         }
     }
 
+    /// For messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Encoding::Hex => "hexadecimal",
@@ -334,10 +365,11 @@ impl Encoding {
         }
     }
 
-    /// Whether this may be a signature, by its length.
-    fn is_tag(self, text: &str) -> bool {
-        let length = hmac::HMAC_SHA256.digest_algorithm().output_len();
-        self.decode(text).is_some_and(|tag| tag.len() == length)
+    pub(super) fn encode(self, bytes: &[u8]) -> String {
+        match self {
+            Encoding::Base64 => STANDARD.encode(bytes),
+            Encoding::Hex => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
     }
 
     pub(super) fn decode(self, text: &str) -> Option<Vec<u8>> {

@@ -21,6 +21,13 @@ fn scheme(name: &str) -> &'static Scheme {
     name.parse().unwrap()
 }
 
+fn signer(scheme: &Scheme, secrets: &[&str]) -> Signer {
+    let keys = secrets
+        .iter()
+        .map(|text| Key::new(scheme, &Secret::new(*text)));
+    Signer::new(scheme.clone(), keys.collect::<Result<_, _>>().unwrap())
+}
+
 fn hmac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
     ring::hmac::sign(&key, &parts.concat()).as_ref().to_vec()
@@ -83,7 +90,7 @@ fn stripe(timestamp: i64, body: &[u8]) -> Signed {
 impl Signed {
     fn verify_with(&self, secrets: &[&str]) -> Result<(), InvalidSignature> {
         let secrets: Vec<Secret> = secrets.iter().map(|secret| Secret::new(*secret)).collect();
-        let verifier = Verifier::new(self.scheme, &secrets, TOLERANCE).unwrap();
+        let verifier = Verifier::new(self.scheme.clone(), &secrets, TOLERANCE).unwrap();
         let headers = self.headers.iter();
         let headers: Vec<(&str, &[u8])> = headers
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
@@ -117,14 +124,14 @@ impl Signed {
 }
 
 #[test]
-fn published_examples_are_valid() {
+fn published_examples_are_valid_and_made_again() {
     let slack_body = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow\
         &channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner\
         &command=%2Fwebhook-collect&text=\
         &response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN\
         &trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
     type Example<'a> = (&'a str, &'a str, &'a str, i64, &'a [(&'a str, &'a str)]);
-    let examples: [Example<'_>; 3] = [
+    let examples: [Example<'_>; 5] = [
         (
             "github",
             "It's a Secret to Everybody",
@@ -162,8 +169,37 @@ fn published_examples_are_valid() {
                 ("X-Slack-Request-Timestamp", "1531420618"),
             ],
         ),
+        // Stripe and Shopify publish code only: made with Python's `hmac`.
+        (
+            "stripe",
+            "whsec_test",
+            "{\"type\":\"invoice.paid\"}",
+            RECEIVED,
+            &[(
+                "Stripe-Signature",
+                "t=1700000000,v1=d085648b633f667bc2bbe0ae61b315d03eb679fe556605862de839d5e1982458",
+            )],
+        ),
+        (
+            "shopify",
+            "hush",
+            "{\"id\":450789469,\"total_price\":\"409.94\"}",
+            RECEIVED,
+            &[(
+                "X-Shopify-Hmac-Sha256",
+                "eYVgkU3BMRWp+8hwU0qRHcqcmZK5Q5jWLx/ErEBlFjM=",
+            )],
+        ),
     ];
     for (name, secret, body, received_at, headers) in examples {
+        let signed = signer(scheme(name), &[secret]).sign(
+            b"msg_p5jXN8AQM9LWM0D4loKWxJek",
+            UnixMs(received_at * 1000 + 999),
+            body.as_bytes(),
+        );
+        for (name, value) in &signed.headers {
+            assert!(headers.contains(&(name, value)), "{name}: {value}");
+        }
         let headers = headers.iter();
         let headers: Vec<(String, String)> = headers
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -461,4 +497,216 @@ fn keys_and_faults_show_no_secret() {
     let shown = format!("{key:?} {:?}", request.verify());
     assert!(!shown.contains("canary"), "{shown}");
     assert!(!shown.contains(&request.headers[0].1), "{shown}");
+}
+
+/// A scheme of the configuration, with everything that can differ.
+fn custom() -> CustomScheme {
+    CustomScheme {
+        header: "X-Signature".to_owned(),
+        algorithm: Algorithm::Sha512,
+        encoding: Encoding::Base64,
+        prefix: "v2=".to_owned(),
+        payload: "{id}/{timestamp}/{body}".to_owned(),
+        timestamp_header: Some("X-Time".to_owned()),
+    }
+}
+
+/// What a scheme signs, to be verified.
+fn signed_by(scheme: &Scheme, secrets: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let signed = signer(scheme, secrets).sign(b"id-1", UnixMs(RECEIVED * 1000), b"{}");
+    let mut headers = signed.headers;
+    headers.push((ID_HEADER.to_owned(), "id-1".to_owned()));
+    let headers = headers.into_iter();
+    headers
+        .map(|(name, value)| (name, value.into_bytes()))
+        .collect()
+}
+
+fn verify_signed(
+    scheme: &Scheme,
+    secret: &str,
+    headers: &[(String, Vec<u8>)],
+) -> Result<(), InvalidSignature> {
+    let headers = headers.iter();
+    let headers: Vec<(&str, &[u8])> = headers
+        .map(|(name, value)| (name.as_str(), value.as_slice()))
+        .collect();
+    let request = SignedRequest {
+        headers: &headers,
+        body: b"{}",
+        decompressed: None,
+        received_at: UnixMs(RECEIVED * 1000),
+    };
+    let verifier = Verifier::new(scheme.clone(), &[Secret::new(secret)], TOLERANCE).unwrap();
+    verifier.explain(&request)
+}
+
+#[test]
+fn custom_schemes_sign_and_verify() {
+    for algorithm in Algorithm::ALL {
+        for encoding in Encoding::ALL {
+            let described = CustomScheme {
+                algorithm,
+                encoding,
+                ..custom()
+            };
+            let scheme = Scheme::try_from(described).unwrap();
+            let headers = signed_by(&scheme, &["s"]);
+            assert_eq!(verify_signed(&scheme, "s", &headers), Ok(()));
+            let fault = verify_signed(&scheme, "other", &headers).unwrap_err();
+            assert_eq!(fault.kind, InvalidKind::Mismatch);
+        }
+    }
+    let without_timestamp = CustomScheme {
+        header: "X-Sign".to_owned(),
+        ..CustomScheme::default()
+    };
+    let scheme = Scheme::try_from(without_timestamp).unwrap();
+    assert_eq!(
+        verify_signed(&scheme, "s", &signed_by(&scheme, &["s"])),
+        Ok(())
+    );
+}
+
+#[test]
+fn other_hash_functions_match_the_published_examples() {
+    // RFC 2202 and RFC 4231, test case 2.
+    for (algorithm, expected) in [
+        (Algorithm::Sha1, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+        (
+            Algorithm::Sha256,
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+        ),
+        (
+            Algorithm::Sha512,
+            "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
+        ),
+    ] {
+        let described = CustomScheme {
+            header: "X-Sign".to_owned(),
+            algorithm,
+            ..CustomScheme::default()
+        };
+        let scheme = Scheme::try_from(described).unwrap();
+        let body = b"what do ya want for nothing?";
+        let signed = signer(&scheme, &["Jefe"]).sign(b"", UnixMs(0), body);
+        assert_eq!(signed.headers, [("X-Sign".to_owned(), expected.to_owned())]);
+    }
+}
+
+#[test]
+fn unusable_custom_schemes_are_explained() {
+    let no_timestamp_header = CustomScheme {
+        timestamp_header: None,
+        ..custom()
+    };
+    let unsigned = CustomScheme {
+        payload: "{body}".to_owned(),
+        ..custom()
+    };
+    let same = CustomScheme {
+        timestamp_header: Some("x-signature".to_owned()),
+        ..custom()
+    };
+    let prefix = CustomScheme {
+        prefix: "a\r\nb".to_owned(),
+        ..custom()
+    };
+    let header = CustomScheme {
+        header: String::new(),
+        ..custom()
+    };
+    for (described, words) in [
+        (no_timestamp_header, "`timestamp_header` must name"),
+        (unsigned, "nothing protects it"),
+        (same, "are the same"),
+        (prefix, "visible ASCII"),
+        (header, "names no header"),
+    ] {
+        let error = Scheme::try_from(described).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn schemes_are_stored_by_name_or_description() {
+    for name in Scheme::NAMES {
+        let stored = serde_json::to_string(scheme(name)).unwrap();
+        assert_eq!(stored, format!("\"{name}\""));
+        let read: Scheme = serde_json::from_str(&stored).unwrap();
+        assert_eq!(&read, scheme(name));
+    }
+    let own = Scheme::try_from(custom()).unwrap();
+    let stored = serde_json::to_string(&own).unwrap();
+    assert_eq!(serde_json::from_str::<Scheme>(&stored).unwrap(), own);
+    for damaged in ["\"githb\"", "{}", "1", &stored.replace("{body}", "")] {
+        assert!(
+            serde_json::from_str::<Scheme>(damaged).is_err(),
+            "{damaged}"
+        );
+    }
+}
+
+#[test]
+fn every_secret_signs_where_the_header_has_room() {
+    let count = |name: &str, start: &str| {
+        let headers = signed_by(scheme(name), &["a", "b"]);
+        for secret in ["a", "b"] {
+            let valid = verify_signed(scheme(name), secret, &headers).is_ok();
+            assert!(valid || secret == "b", "{name}");
+        }
+        let all = headers
+            .iter()
+            .map(|(_, value)| String::from_utf8_lossy(value));
+        all.map(|value| value.matches(start).count()).sum::<usize>()
+    };
+    assert_eq!(count("standard", "v1,"), 2);
+    assert_eq!(count("stripe", "v1="), 2);
+    assert_eq!(count("github", "sha256="), 1);
+    assert_eq!(count("slack", "v0="), 1);
+}
+
+#[test]
+fn headers_are_shown_without_signatures() {
+    let shown = |name: &str| {
+        let headers = scheme(name).masked_headers("TIME").into_iter();
+        let lines: Vec<String> = headers
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        lines.join("\n")
+    };
+    assert_eq!(
+        shown("standard"),
+        "webhook-timestamp: TIME\nwebhook-signature: v1,***"
+    );
+    assert_eq!(shown("stripe"), "Stripe-Signature: t=TIME,v1=***");
+    assert_eq!(shown("github"), "X-Hub-Signature-256: sha256=***");
+    assert_eq!(shown("shopify"), "X-Shopify-Hmac-Sha256: ***");
+}
+
+#[test]
+fn signatures_and_keys_are_masked_in_echoes() {
+    let own = signer(scheme("standard"), &["whsec_Y2FuYXJ5LWtleS0x"]);
+    let signed = own.sign(b"id-1", UnixMs(RECEIVED * 1000), b"{}");
+    let value = &signed.headers[1].1;
+    let text = value.strip_prefix("v1,").unwrap();
+    let bytes = STANDARD.decode(text).unwrap();
+    let mut redactor = crate::secret::Redactor::default();
+    signed.mask_in(&mut redactor);
+    own.mask_keys_in(&mut redactor);
+    for echoed in [
+        text.to_owned(),
+        hex(&bytes).to_uppercase(),
+        text.replace('+', "%2B").replace('/', "\\/"),
+        STANDARD.encode(text),
+        "canary-key-1".to_owned(),
+        "Y2FuYXJ5LWtleS0x".to_owned(),
+        hex(b"canary-key-1"),
+    ] {
+        let shown = redactor.redact(&format!("<{echoed}>"));
+        assert!(
+            shown.starts_with("<***") && shown.len() < 12,
+            "{echoed}: {shown}"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use crate::secret::Secret;
 /// Verifies requests of one scheme.
 #[derive(Clone, Debug)]
 pub struct Verifier {
-    scheme: &'static Scheme,
+    scheme: Scheme,
     /// One of them must have made the signature.
     keys: Vec<Key>,
     /// How far the timestamp may be from the time at which the request arrived.
@@ -19,20 +19,20 @@ pub struct Verifier {
 
 impl Verifier {
     pub fn new(
-        scheme: &'static Scheme,
+        scheme: Scheme,
         secrets: &[Secret],
         tolerance: Duration,
     ) -> Result<Verifier, MalformedSecret> {
-        let keys = secrets.iter().map(|secret| Key::new(scheme, secret));
+        let keys = secrets.iter().map(|secret| Key::new(&scheme, secret));
         Ok(Verifier {
-            scheme,
             keys: keys.collect::<Result<_, _>>()?,
+            scheme,
             tolerance,
         })
     }
 
-    pub fn scheme(&self) -> &'static Scheme {
-        self.scheme
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
     }
 
     /// Whether one of the keys made one of the request's signatures, in time. Takes one HMAC per key: a signature that does
@@ -54,7 +54,7 @@ impl Verifier {
         match self.check(request) {
             Err(fault) if fault.kind == InvalidKind::Mismatch => {
                 let given = self.scheme.read_headers(request)?;
-                let (scheme, keys) = (self.scheme, &self.keys);
+                let (scheme, keys) = (&self.scheme, &self.keys);
                 Err(diagnosis::explain(scheme, keys, request, &given))
             }
             checked => checked,

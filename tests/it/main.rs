@@ -64,6 +64,7 @@ mod secrets;
 mod secrets_echoed;
 mod secrets_retry;
 mod signatures;
+mod signing;
 mod support;
 mod system_calls;
 mod tenant_import;

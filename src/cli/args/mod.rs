@@ -21,7 +21,6 @@ use crate::event::{BodyFormat, ElementOrder};
 use crate::output::Color;
 pub use crate::output::Format;
 use crate::secret::Secret;
-use crate::signature::Scheme;
 use crate::time::{Edge, UnixMs, parse_duration, parse_time, parse_timeout};
 
 /// Options of every command.
@@ -78,6 +77,17 @@ pub struct ExtraArgs {
     /// An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)
     #[arg(short = 'H', long, value_name = "NAME: VALUE", env = "HOOKFIRE_HEADER", value_hint = ValueHint::Other)]
     pub header: Vec<String>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Signatures")]
+pub struct SigningArgs {
+    /// Sign the requests: standard, github, stripe, slack, shopify, or as this endpoint of the configuration
+    #[arg(long, value_name = "SCHEME", env = "HOOKFIRE_SIGN", value_hint = ValueHint::Other)]
+    pub sign: Option<String>,
+    /// A secret to sign with: @env:VARIABLE, @file:PATH or a literal (repeatable, while it is replaced by another)
+    #[arg(long, value_name = "SECRET", env = "HOOKFIRE_SIGNING_SECRET", value_hint = ValueHint::Other)]
+    pub signing_secret: Vec<String>,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -169,11 +179,12 @@ impl TransportArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Signatures")]
 pub struct VerifyArgs {
-    /// Verify signatures: standard, github, stripe, slack or shopify; a request whose signature is not valid gets a 401, and is
-    /// stored and marked
-    #[arg(long, value_name = "SCHEME", env = "HOOKFIRE_VERIFY", value_parser = str::parse::<&'static Scheme>, value_hint = ValueHint::Other)]
-    pub verify: Option<&'static Scheme>,
-    /// The secret: @env:VARIABLE, @file:PATH or a literal, never stored (repeatable: one of them must match)
+    /// Verify signatures: standard, github, stripe, slack, shopify, or as this endpoint of the configuration; a request whose
+    /// signature is not valid gets a 401, and is stored and marked
+    #[arg(long, value_name = "SCHEME", env = "HOOKFIRE_VERIFY", value_hint = ValueHint::Other)]
+    pub verify: Option<String>,
+    /// The secret: @env:VARIABLE, @file:PATH or a literal, never stored (repeatable: one of them must match) [default: those of
+    /// the endpoint]
     #[arg(
         long,
         value_name = "SECRET",

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::selection::whole;
 use crate::capture::{header_text, is_hidden};
-use crate::cli::args::{Format, ReportOutput, TransportArgs, parse_id};
+use crate::cli::args::{Format, ReportOutput, SigningArgs, TransportArgs, parse_id};
 use crate::cli::context::Context;
 use crate::cli::settings;
+use crate::cli::signing;
 use crate::delivery::ErrorKind;
 use crate::delivery::target::{self, Target};
 use crate::engine::plan::proxy_credentials;
@@ -30,6 +31,8 @@ Examples:
     $ hookfire captured replay 17 --to http://127.0.0.1:3000
   Send several in this order, to another path:
     $ hookfire captured replay 17 18 19 --to https://staging.example.com/webhooks
+  Sign it anew, with the secret that your receiver verifies with:
+    $ hookfire captured replay 17 --to http://127.0.0.1:3000 --sign stripe --signing-secret @env:LOCAL_SECRET
   Show what would be sent, and send nothing:
     $ hookfire captured replay 17 --to http://127.0.0.1:3000 --dry-run
   Print the statuses of the responses, for a script:
@@ -40,6 +43,9 @@ Examples:
 /// Sends the captured method, path, query, headers and body. A path or query of the URL replaces the captured one. Headers about
 /// the connection (Connection, Host, Content-Length and similar) are new, and `hookfire-replay-of: ID` is added. Header names are
 /// sent in lower case, and a request without Accept gets `Accept: */*`. Nothing is recorded in the journal.
+///
+/// Receivers reject a signature whose timestamp is old. With --sign, or an endpoint with `sign`, the captured signature headers are
+/// replaced by a new signature. A captured `webhook-id` stays; a scheme that signs it gets `capture-ID` for a request without one.
 ///
 /// Captured headers that contain credentials (Authorization, Cookie, X-Api-Key: those shown as ***) are sent only to the host
 /// they were captured for, on any port; for another host, pass --send-credentials, otherwise nothing is sent (exit code 2). The
@@ -60,6 +66,8 @@ pub struct CapturedReplayArgs {
     #[arg(long, help_heading = "Target")]
     send_credentials: bool,
     #[command(flatten)]
+    signing: SigningArgs,
+    #[command(flatten)]
     transport: TransportArgs,
     /// Show what would be sent, and send nothing
     #[arg(long, help_heading = None)]
@@ -69,7 +77,7 @@ pub struct CapturedReplayArgs {
 }
 
 pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let chosen = match (&args.to, &args.endpoint) {
+    let mut chosen = match (&args.to, &args.endpoint) {
         (Some(_), Some(_)) if ctx.is_flag("to") => {
             return Err(Failure::usage("`--to` and `--endpoint` cannot be combined"));
         }
@@ -81,6 +89,7 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
                 .hint("pass `--to URL` or a configured endpoint with `-e NAME`"));
         }
     };
+    signing::apply(&mut chosen.target, &args.signing, ctx)?;
     let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
     let options = settings::transport(&settings::with_endpoint(
         args.transport.settings(),
@@ -113,7 +122,7 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
     }
     ctx.warn_of_exposure(&destination.target, &options);
     ctx.catch_interrupts()?;
-    send(ctx, format, &prepared, &client)
+    send(ctx, format, prepared, &client)
 }
 
 fn refused(error: ReplayError, id: i64) -> Failure {
@@ -135,14 +144,16 @@ fn refused(error: ReplayError, id: i64) -> Failure {
 fn send(
     ctx: &Context<'_>,
     format: Format,
-    prepared: &[(i64, Prepared)],
+    prepared: Vec<(i64, Prepared)>,
     client: &Client,
 ) -> Result<Exit, Failure> {
     let mut rows = rows(ctx, format)?;
     let (mut worst, mut refused, mut hint) = (Exit::Done, 0, None);
     // An output error does not stop the sending.
     let mut printed = Ok(());
-    for (id, one) in prepared {
+    let total = prepared.len();
+    for (id, mut one) in prepared {
+        one.sign(ctx.now());
         let exchange = client.send(one.request.clone());
         let exit = exit_of(&exchange);
         worst = worst.max(exit);
@@ -152,8 +163,8 @@ fn send(
         }
         printed = printed.and_then(|()| {
             match format {
-                Format::Text => ctx.ui.line(&line(ctx, *id, one, &exchange))?,
-                _ => rows.push(&replay_json::view(*id, one, &exchange))?,
+                Format::Text => ctx.ui.line(&line(ctx, id, &one, &exchange))?,
+                _ => rows.push(&replay_json::view(id, &one, &exchange))?,
             }
             ctx.ui.flush()
         });
@@ -178,7 +189,7 @@ fn send(
         hint.iter().for_each(|hint| ctx.ui.hint(hint));
         return Ok(exit);
     }
-    let what = count(prepared.len(), "capture was", "captures were");
+    let what = count(total, "capture was", "captures were");
     let failure = Failure::new(kind, format!("{what} sent, {refused} without success"));
     Err(hint.into_iter().fold(failure, Failure::hint))
 }
@@ -209,7 +220,13 @@ fn dry_run(
     target: &Target,
 ) -> Result<Exit, Failure> {
     let mut rows = rows(ctx, format)?;
-    for (id, Prepared { request, shown_url }) in prepared {
+    for (
+        id,
+        Prepared {
+            request, shown_url, ..
+        },
+    ) in prepared
+    {
         let headers = shown_headers(request, target);
         let body = request.body.as_deref().unwrap_or_default();
         if format != Format::Text {
@@ -254,7 +271,7 @@ fn shown_headers(request: &Request, target: &Target) -> Vec<(String, String)> {
         };
         (name.clone(), shown)
     });
-    shown.collect()
+    shown.chain(target.masked_signature()).collect()
 }
 
 /// For every format but text.

@@ -9,7 +9,7 @@ use super::selection::whole;
 use crate::capture::SignatureCheck;
 use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
-use crate::cli::settings;
+use crate::cli::signing;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::StoredCapture;
@@ -23,6 +23,8 @@ Examples:
     $ hookfire captured verify 17 --signing-secret @env:STRIPE_SECRET
   Name the scheme, for a request that has no signature of a known scheme:
     $ hookfire captured verify 17 --scheme standard --signing-secret @file:secret.txt
+  Verify it as the configuration signs for an endpoint, with the secrets of the endpoint:
+    $ hookfire captured verify 17 --scheme staging
   Use the result in a script:
     $ hookfire captured verify 17 --signing-secret @env:SECRET -o json | jq -r .reason";
 
@@ -39,10 +41,11 @@ pub struct CapturedVerifyArgs {
     /// The capture, such as 17 or '#17'
     #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other)]
     id: i64,
-    /// How the request is signed: standard, github, stripe, slack or shopify [default: by its headers]
-    #[arg(long, value_name = "NAME", value_parser = str::parse::<&'static Scheme>, help_heading = None, value_hint = ValueHint::Other)]
-    scheme: Option<&'static Scheme>,
-    /// The secret: @env:VARIABLE, @file:PATH or a literal (repeatable: one of them must match)
+    /// How the request is signed: standard, github, stripe, slack, shopify, or as this endpoint of the configuration [default: by
+    /// its headers]
+    #[arg(long, value_name = "SCHEME", help_heading = None, value_hint = ValueHint::Other)]
+    scheme: Option<String>,
+    /// The secret: @env:VARIABLE, @file:PATH or a literal (repeatable: one of them must match) [default: those of the endpoint]
     #[arg(
         long,
         value_name = "SECRET",
@@ -59,13 +62,18 @@ pub struct CapturedVerifyArgs {
 }
 
 pub(super) fn run(args: &CapturedVerifyArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let secrets = settings::signing_secrets(&args.signing_secret, &ctx.env)?;
+    let named = match &args.scheme {
+        Some(name) => Some(signing::named(name, ctx.config()?)?),
+        None => None,
+    };
+    let secrets = signing::secrets(&args.signing_secret, named.as_ref(), ctx)?;
     let journal = ctx.readable_journal()?;
     let StoredCapture { record, body, .. } = whole(&*journal, args.id)?;
     let capture = &record.capture;
     let headers = capture.head.headers();
-    let scheme = args.scheme.or_else(|| Scheme::detect(&headers));
-    let fault = match scheme {
+    let named = named.map(|signing| signing.scheme);
+    let scheme = named.or_else(|| Scheme::detect(&headers).cloned());
+    let fault = match scheme.clone() {
         Some(scheme) => {
             let verifier = Verifier::new(scheme, &secrets, args.tolerance)
                 .map_err(|e| Failure::from_error(Kind::Usage, e))?;
@@ -76,7 +84,7 @@ pub(super) fn run(args: &CapturedVerifyArgs, ctx: &Context<'_>) -> Result<Exit, 
             "the request has no signature header of a known scheme",
         )),
     };
-    print(args, ctx, scheme, fault.as_ref())?;
+    print(args, ctx, scheme.as_ref(), fault.as_ref())?;
     Ok(match fault {
         None => Exit::Done,
         Some(_) => Exit::Unmet,

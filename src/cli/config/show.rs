@@ -4,11 +4,13 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::args::{
-    OriginArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs, WireArgs,
+    OriginArgs, ReportOutput, RetryPolicyArgs, SigningArgs, TargetArgs, TransportArgs, WireArgs,
 };
 use crate::cli::context::Context;
 use crate::cli::settings;
+use crate::cli::signing;
 use crate::config::{Config, SETTINGS, SettingSource, Settings};
+use crate::delivery::signing::Signing;
 use crate::delivery::target::{Target, Value};
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -31,6 +33,8 @@ Examples:
 pub struct ConfigShowArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    signing: SigningArgs,
     #[command(flatten)]
     retry_policy: RetryPolicyArgs,
     #[command(flatten)]
@@ -102,7 +106,9 @@ fn settings(
         || args.target.url.is_some()
         || config.default_endpoint.is_some();
     let chosen = if has_target {
-        Some(settings::chosen(ctx, &args.target)?)
+        let mut chosen = settings::chosen(ctx, &args.target)?;
+        signing::apply(&mut chosen.target, &args.signing, ctx)?;
+        Some(chosen)
     } else {
         None
     };
@@ -120,6 +126,11 @@ fn settings(
         None => ctx.source("url"),
     };
     shown.push(Setting::new("url", target, source));
+
+    let signing = chosen
+        .as_ref()
+        .and_then(|chosen| chosen.target.signing.as_ref());
+    shown.extend(signing_settings(ctx, signing, file_if_endpoint));
 
     let given = [args.transport.settings(), args.wire.settings()]
         .iter()
@@ -154,6 +165,29 @@ fn settings(
         shown.push(Setting::new("portal", value, SettingSource::File));
     }
     Ok(shown)
+}
+
+/// The scheme of signatures and where its secrets come from.
+fn signing_settings(
+    ctx: &Context<'_>,
+    signing: Option<&Signing>,
+    file_if_endpoint: impl Fn(SettingSource) -> SettingSource,
+) -> [Setting; 2] {
+    let scheme = signing.map(|signing| signing.scheme.name().to_owned());
+    let secrets = signing.filter(|signing| !signing.secrets.is_empty());
+    let secrets = secrets.map(|signing| {
+        let sources: Vec<String> = signing.secrets.iter().map(reference).collect();
+        sources.join(", ")
+    });
+    let source = |name: &str, value: &Option<String>| match value {
+        Some(_) => file_if_endpoint(ctx.source(name)),
+        None => SettingSource::Default,
+    };
+    let (of_scheme, of_secrets) = (source("sign", &scheme), source("signing_secret", &secrets));
+    [
+        Setting::new("sign", scheme, of_scheme),
+        Setting::new("signing_secret", secrets, of_secrets),
+    ]
 }
 
 /// The URL, and where each of its secrets comes from.

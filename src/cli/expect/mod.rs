@@ -28,6 +28,7 @@ use super::listen_addr::{ListenAddr, bind_failure};
 use super::selection;
 use super::settings;
 use super::signature_feed::{Explainer, SignatureFeed};
+use super::signing;
 use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse};
 use crate::error::{Failure, Kind};
@@ -126,7 +127,7 @@ pub struct ExpectArgs {
 
 pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mut expectation = args.criteria.expectation(ctx)?;
-    expectation.verifier = settings::verifier(&args.signatures, ctx)?;
+    expectation.verifier = signing::verifier(&args.signatures, ctx)?;
     let handshakes = settings::handshakes(&args.handshakes, &args.signatures, ctx)?;
     let routes = settings::routes(&args.route)?;
     let junit = args.junit.as_deref().map(JunitFile::new).transpose()?;

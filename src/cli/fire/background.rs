@@ -24,7 +24,10 @@ pub fn refuse_literal_secrets(settings: &FireSettings<'_>) -> Result<(), Failure
     let configured = settings.endpoint.map(|(_, endpoint)| &endpoint.target);
     let not_stored = settings.target.secrets_not_stored(configured);
     let Some(&(part, param)) = not_stored.first() else {
-        return Ok(());
+        return match settings.target.signing_secret_not_stored(configured) {
+            true => Err(literal_signing_secret()),
+            false => Ok(()),
+        };
     };
     let missing = MissingSecret::not_stored(part, param);
     let failure = Failure::usage(format!(
@@ -50,6 +53,13 @@ pub fn refuse_literal_secrets(settings: &FireSettings<'_>) -> Result<(), Failure
             missing.flag()
         ))
     })
+}
+
+fn literal_signing_secret() -> Failure {
+    Failure::usage(
+        "`--background` cannot sign later attempts: a signing secret that is given literally is not kept",
+    )
+    .hint("give it as `--signing-secret @env:VARIABLE` or from a file with `@file:PATH`")
 }
 
 /// Mentions connection options that `retry --due` will not know.

@@ -3,6 +3,7 @@
 use super::{FireArgs, background, refused};
 use crate::cli::context::Context;
 use crate::cli::settings::{self, Chosen, FireSettings};
+use crate::cli::signing;
 use crate::config::Settings;
 use crate::delivery::payload::{Payload, PayloadKind};
 use crate::delivery::switches::Switch;
@@ -20,8 +21,9 @@ impl<'a> FireTarget<'a> {
     pub fn resolve(
         args: &FireArgs,
         ctx: &Context<'_>,
-        chosen: Chosen<'a>,
+        mut chosen: Chosen<'a>,
     ) -> Result<FireTarget<'a>, Failure> {
+        signing::apply(&mut chosen.target, &args.signing, ctx)?;
         let mut options = [args.transport.settings(), args.wire.settings()]
             .iter()
             .fold(

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use clap::{Args, ValueHint};
 
 use super::args::{
-    OriginArgs, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs, WireArgs,
-    whole_number,
+    OriginArgs, PaceArgs, ReportOutput, RetryPolicyArgs, SigningArgs, TargetArgs, TransportArgs,
+    WireArgs, whole_number,
 };
 use super::context::{Context, request_head};
 use super::portal::PortalArgs;
@@ -144,6 +144,8 @@ pub struct FireArgs {
     portal: PortalArgs,
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    signing: SigningArgs,
     #[command(flatten)]
     origin: OriginArgs,
     /// Send the event even if a switch of the endpoint disables it

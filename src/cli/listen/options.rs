@@ -8,7 +8,7 @@ use super::forward::Forwarder;
 use crate::capture::{INBOX, Mask};
 use crate::cli::context::Context;
 use crate::cli::listen_addr::DEFAULT_PORT;
-use crate::cli::settings;
+use crate::cli::{settings, signing};
 use crate::error::{Failure, Kind};
 use crate::listener::{Handshakes, ListenerLimits, Route, Script, Tls, Upstream as _};
 use crate::secret::{Secret, SecretSource};
@@ -92,7 +92,7 @@ impl ListenOptions {
                 .map(|text| parse_header(text))
                 .collect::<Result<_, _>>()?,
             require_secret,
-            verifier: settings::verifier(&args.signatures, ctx)?,
+            verifier: signing::verifier(&args.signatures, ctx)?,
             handshakes: settings::handshakes(&args.handshakes, &args.signatures, ctx)?,
             mask,
             page_mask,

@@ -60,6 +60,7 @@ pub fn client(
         base: base.clone(),
         params,
         headers: Vec::new(),
+        signing: None,
     };
     let token = source.resolve(&ctx.env).map_err(|e| {
         Failure::from_error(

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::access::{self, PortalArgs};
 use super::listing;
 use crate::cli::args::{
-    ExtraArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs, whole_number,
+    ExtraArgs, ReportOutput, RetryPolicyArgs, SigningArgs, TargetArgs, TransportArgs, whole_number,
 };
 use crate::cli::context::Context;
 use crate::cli::intake::FailureImport;
@@ -77,6 +77,8 @@ pub struct PortalRecoverArgs {
     #[command(flatten)]
     extras: ExtraArgs,
     #[command(flatten)]
+    signing: SigningArgs,
+    #[command(flatten)]
     portal: PortalArgs,
     #[command(flatten)]
     retry_policy: RetryPolicyArgs,
@@ -96,7 +98,12 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
         extras: args.extras.clone(),
     });
     let settings = settings::retry_policy(ctx, &args.retry_policy)?.or(&args.transport.settings());
-    let planner = retry::planner(ctx, target.as_ref(), &args.extras, settings)?;
+    let planner = retry::planner(
+        ctx,
+        target.as_ref(),
+        (&args.extras, &args.signing),
+        settings,
+    )?;
     if args.dry_run {
         return dry_run(args, ctx, &portal, &planner);
     }

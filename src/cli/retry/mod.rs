@@ -8,13 +8,14 @@ use std::collections::{HashMap, HashSet};
 use clap::{Args, ValueHint};
 
 use super::args::{
-    ExtraArgs, FilterArgs, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs,
-    parse_id, whole_number,
+    ExtraArgs, FilterArgs, PaceArgs, ReportOutput, RetryPolicyArgs, SigningArgs, TargetArgs,
+    TransportArgs, parse_id, whole_number,
 };
 use super::context::Context;
 use super::report::{RunReport, Style, run_engine};
 use super::selection::Selection;
 use crate::cli::settings;
+use crate::cli::signing;
 use crate::config::Settings;
 use crate::delivery::Delivery;
 use crate::delivery::target::MissingSecret;
@@ -92,6 +93,8 @@ pub struct RetryArgs {
     #[command(flatten)]
     extras: ExtraArgs,
     #[command(flatten)]
+    signing: SigningArgs,
+    #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
     retry_policy: RetryPolicyArgs,
@@ -146,7 +149,12 @@ impl RetryArgs {
         Ok(Planner {
             scheduled: self.due,
             jobs: self.jobs(),
-            ..planner(ctx, target.as_ref(), &self.extras, settings)?
+            ..planner(
+                ctx,
+                target.as_ref(),
+                (&self.extras, &self.signing),
+                settings,
+            )?
         })
     }
 }
@@ -155,12 +163,13 @@ impl RetryArgs {
 pub(super) fn planner<'a>(
     ctx: &'a Context<'_>,
     target: Option<&TargetArgs>,
-    extras: &ExtraArgs,
+    (extras, signing): (&ExtraArgs, &SigningArgs),
     settings: Settings,
 ) -> Result<Planner<'a>, Failure> {
     let destination = match target {
         Some(target) => {
-            let chosen = settings::chosen(ctx, target)?;
+            let mut chosen = settings::chosen(ctx, target)?;
+            signing::apply(&mut chosen.target, signing, ctx)?;
             let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
             Some((endpoint, chosen.target))
         }
@@ -177,6 +186,7 @@ pub(super) fn planner<'a>(
             secrets: settings::secrets("--secret", &extras.secret, &ctx.env)?,
             params: public.params,
             headers: public.headers,
+            signing: signing::options(signing, ctx)?,
             settings,
             urls: HashMap::new(),
         },
@@ -207,13 +217,20 @@ impl<'a> PlanReport<'a> {
 
     pub fn warn(&self, planned: &Planned) {
         self.ctx.warn_of_exposure(&planned.target, &planned.options);
-        if planned.withheld_secrets.is_empty() {
-            return;
+        if planned.withholds_signature {
+            self.warn_once(
+                "sent elsewhere without a signature; `--sign SCHEME` makes one".to_owned(),
+            );
         }
-        let warning = format!(
-            "sent elsewhere without the secret {}; `--secret` and `--header` give one",
-            text::listed(planned.withheld_secrets.iter().map(String::as_str))
-        );
+        if !planned.withheld_secrets.is_empty() {
+            self.warn_once(format!(
+                "sent elsewhere without the secret {}; `--secret` and `--header` give one",
+                text::listed(planned.withheld_secrets.iter().map(String::as_str))
+            ));
+        }
+    }
+
+    fn warn_once(&self, warning: String) {
         if self.warned.borrow_mut().insert(warning.clone()) {
             self.ctx.ui.warning(&warning);
         }
@@ -290,7 +307,8 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     }
     let narrowed = !filter.is_empty();
     let selection = Selection::resolve(&args.ids, filter, args.all, "hookfire retry")?;
-    let names_secrets = !has_destination && ctx.is_flag("secret");
+    let names_secrets =
+        !has_destination && (ctx.is_flag("secret") || signing::is_only_secret(&args.signing, ctx));
     let planner = args.planner(ctx)?;
     let journal = &*ctx.readable_journal()?;
     selection.refuse_unknown_endpoint(ctx, journal)?;
@@ -306,7 +324,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         return nothing_to_send(ctx, format, "nothing to send again");
     }
     if names_secrets {
-        refuse_unknown_secrets(&planner.overrides.secrets, |visit| {
+        refuse_unknown_secrets(args, ctx, &planner.overrides.secrets, |visit| {
             selection.each(journal, &rows, None, visit)
         })?;
     }
@@ -378,15 +396,25 @@ fn dry_run(
 
 /// Refuses a secret that no delivery has: its name is probably mistyped, and sending without it would fail again.
 fn refuse_unknown_secrets(
+    args: &RetryArgs,
+    ctx: &Context<'_>,
     secrets: &[(String, SecretSource)],
     each: impl FnOnce(Visit<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut unknown: Vec<&str> = secrets.iter().map(|(name, _)| name.as_str()).collect();
+    let mut unsigned = signing::is_only_secret(&args.signing, ctx);
     each(&mut |delivery| {
         let params = &delivery.target.params;
         unknown.retain(|name| !params.iter().any(|param| param.name == *name));
+        unsigned &= delivery.target.signing.is_none();
         Ok(())
     })?;
+    if unsigned {
+        return Err(Failure::usage(
+            "no delivery to be sent is signed, so `--signing-secret` is for none; nothing was sent",
+        )
+        .hint("`--sign SCHEME` signs them"));
+    }
     if unknown.is_empty() {
         return Ok(());
     }

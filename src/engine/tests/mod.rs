@@ -4,6 +4,7 @@ mod due;
 mod leases;
 mod simulation;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -12,6 +13,9 @@ use proptest::test_runner::FileFailurePersistence;
 use super::*;
 use crate::delivery::Status;
 use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule};
+use crate::secret::Secret;
+use crate::signature::{Key, Scheme, SignedRequest, Signer, Verifier};
+use crate::time::UnixMs;
 use simulation::{Recorder, Simulation, ms};
 
 fn policy(retries: u32, interval_ms: u64) -> RetryPolicy {
@@ -130,6 +134,51 @@ fn many_are_delivered_once_and_share_commits() {
     assert_eq!(simulation.sent.borrow().len(), 300);
     let commits = simulation.commits.borrow().len();
     assert!(commits < 200, "{commits} commits for 600 writes");
+}
+
+#[test]
+fn each_attempt_is_signed_anew_with_the_same_id() {
+    let simulation = Simulation::new(|_, _| (1_000, 503));
+    let scheme: &'static Scheme = "standard".parse().unwrap();
+    let secret = Secret::new("whsec_a2V5");
+    let key = Key::new(scheme, &secret).unwrap();
+    let signer = Signer::new(scheme.clone(), vec![key]);
+    *simulation.signer.borrow_mut() = Some(signer);
+    let recorder = Recorder::new(&simulation);
+    let mut items = Items::new(&simulation, 1, policy(4, 60_000));
+    simulation.run(one_by_one(), &mut items, &recorder);
+    let sent = simulation.sent_headers.borrow();
+    let values = |name: &str| {
+        let all = sent.iter().map(|headers| {
+            let found = headers.iter().find(|(own, _)| own == name);
+            String::from_utf8(found.unwrap().1.clone()).unwrap()
+        });
+        all.collect::<Vec<_>>()
+    };
+    let times: Vec<i64> = values("webhook-timestamp")
+        .iter()
+        .map(|text| text.parse().unwrap())
+        .collect();
+    let ages: Vec<i64> = times.iter().map(|time| time - times[0]).collect();
+    assert_eq!(ages, [0, 61, 122, 183, 244]);
+    assert!((0..2).contains(&(times[0] - simulation::T0.0 / 1000)));
+    let distinct = |name: &str| values(name).into_iter().collect::<HashSet<_>>().len();
+    assert_eq!(distinct("webhook-id"), 1);
+    assert_eq!(distinct("webhook-signature"), 5);
+    let verifier = Verifier::new(scheme.clone(), &[secret], ms(1_000)).unwrap();
+    for (headers, time) in sent.iter().zip(times) {
+        let headers = headers.iter();
+        let headers: Vec<(&str, &[u8])> = headers
+            .map(|(name, value)| (name.as_str(), value.as_slice()))
+            .collect();
+        let request = SignedRequest {
+            headers: &headers,
+            body: b"<event/>",
+            decompressed: None,
+            received_at: UnixMs(time * 1000),
+        };
+        assert_eq!(verifier.check(&request), Ok(()));
+    }
 }
 
 #[test]

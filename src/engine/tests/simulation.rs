@@ -28,6 +28,7 @@ use crate::journal::{
     NextStep, Reply, Write, WriteResult,
 };
 use crate::secret::{Redactor, Secret};
+use crate::signature::Signer;
 use crate::time::{Clock, UnixMs, Woken};
 
 pub const T0: UnixMs = UnixMs(1_795_255_200_000);
@@ -36,6 +37,9 @@ pub const URL: &str = "https://example.com/";
 
 /// How long a request takes, and the status of its response; 0 for none.
 pub type Script = Box<dyn Fn(&Delivery, u32) -> (u64, u16)>;
+
+/// The headers of a request.
+pub type Headers = Vec<(String, Vec<u8>)>;
 
 pub fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -104,6 +108,10 @@ pub struct Simulation {
     in_flight: Cell<usize>,
     /// Requests that Ctrl-C does not cut off.
     pub drains: Cell<bool>,
+    /// Signs the requests.
+    pub signer: RefCell<Option<Signer>>,
+    /// The headers of each request.
+    pub sent_headers: RefCell<Vec<Headers>>,
     /// When each request was sent, with its delivery and attempt.
     pub sent: RefCell<Vec<(i64, i64, u32)>>,
 }
@@ -142,6 +150,8 @@ impl Simulation {
             max_in_flight: Cell::new(0),
             in_flight: Cell::new(0),
             drains: Cell::new(false),
+            signer: RefCell::default(),
+            sent_headers: RefCell::default(),
             sent: RefCell::default(),
         }
     }
@@ -261,6 +271,7 @@ impl Simulation {
         Arc::new(SendPlan {
             client: *client,
             target: Arc::new(Resolved {
+                signer: self.signer.borrow().clone(),
                 url: Secret::new(URL),
                 headers: Vec::new(),
                 redactor: Arc::new(Redactor::default()),
@@ -432,6 +443,7 @@ impl Sender for Simulation {
     fn abandon_interrupted(&self) {}
 
     fn begin(&self, _: Client, request: Request, reply: Box<dyn FnOnce(Completed) + Send>) {
+        self.sent_headers.borrow_mut().push(request.headers.clone());
         let uuid = request
             .headers
             .iter()

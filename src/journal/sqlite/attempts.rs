@@ -328,6 +328,10 @@ impl WriteTransaction<'_> {
                 ("url", &delivery.target.base.as_str()),
                 ("params", &rows::params_json(&delivery.target.params)),
                 ("headers", &rows::params_json(&delivery.target.headers)),
+                (
+                    "signing",
+                    &delivery.target.signing.as_ref().map(rows::signing_json),
+                ),
                 ("retries", &delivery.retry_policy.retries),
                 (
                     "retry_interval_ms",

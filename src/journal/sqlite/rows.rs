@@ -7,6 +7,7 @@ use rusqlite::{Row, Transaction, params_from_iter};
 
 use crate::delivery::payload::PayloadKind;
 use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule};
+use crate::delivery::signing::Signing;
 use crate::delivery::switches::Switch;
 use crate::delivery::target::{Param, Target};
 use crate::delivery::{Attempt, AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
@@ -19,7 +20,7 @@ use crate::time::{UnixMs, duration_ms};
 pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms, \
      success_statuses, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind, error_status, error_message, \
      method, body_format, content_type, ignored_by, owner IS NOT NULL, iif(attempt_count <= 1, listed_failure_time, NULL), \
-     retry_schedule";
+     retry_schedule, signing";
 
 /// The columns that [`attempt`] reads, in its order.
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
@@ -28,6 +29,11 @@ pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, se
 /// Parameters or headers as JSON: of a secret, only its name and reference.
 pub fn params_json(params: &[Param]) -> String {
     serde_json::to_string(params).expect("strings always serialise")
+}
+
+/// The scheme and the references of its secrets as JSON.
+pub fn signing_json(signing: &Signing) -> String {
+    serde_json::to_string(signing).expect("strings always serialise")
 }
 
 /// Inserts a row of these columns.
@@ -84,6 +90,18 @@ pub fn parsed<T, E: std::error::Error + Send + Sync + 'static>(
     parse(text).map_err(|e| FromSqlError::other(e).into())
 }
 
+/// As [`parsed`], for a column that may be NULL.
+fn parsed_option<T, E: std::error::Error + Send + Sync + 'static>(
+    row: &Row<'_>,
+    column: usize,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> rusqlite::Result<Option<T>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => parsed(row, column, parse).map(Some),
+    }
+}
+
 /// Reads a row of [`DELIVERY_COLUMNS`].
 pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let status = row.get(11)?;
@@ -107,6 +125,7 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
             base: BaseUrl::parse_lossy(row.get_ref(5)?.as_str()?),
             params: parsed(row, 6, |json| serde_json::from_str(json))?,
             headers: parsed(row, 7, |json| serde_json::from_str(json))?,
+            signing: parsed_option(row, 26, |json| serde_json::from_str(json))?,
         },
         method: row.get(19)?,
         payload_kind: payload_kind(row.get(20)?, row.get(21)?)?,

@@ -5,12 +5,12 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkfq".
-pub const APPLICATION_ID: i64 = 0x686b_6671;
+/// `application_id` of a journal: "hkfs".
+pub const APPLICATION_ID: i64 = 0x686b_6673;
 
-/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfj", "hkfk",
-/// "hkfl", "hkfm", "hkfn", "hkfo" and "hkfp".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 9] = [
+/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", and from "hkfj" to
+/// "hkfq".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 10] = [
     0x686b_6672,
     0x686f_6f6b,
     0x686b_666a,
@@ -20,6 +20,7 @@ pub const DEVELOPMENT_APPLICATION_IDS: [i64; 9] = [
     0x686b_666e,
     0x686b_666f,
     0x686b_6670,
+    0x686b_6671,
 ];
 
 /// The schema version that this program reads and writes.
@@ -28,9 +29,11 @@ pub const VERSION: i64 = MIGRATIONS.len() as i64;
 /// The first entry creates version 1; each later entry upgrades from the version before it.
 pub const MIGRATIONS: &[&str] = &[V1];
 
-/// `url` never contains a query, `params` and `headers` never the value of a secret. The newest error is stored with
-/// the delivery, so that lists and filters read one table. The payload comes last: SQLite reads the columns before it
+/// `url` never contains a query, `params`, `headers` and `signing` never the value of a secret. The newest error is stored
+/// with the delivery, so that lists and filters read one table. The payload comes last: SQLite reads the columns before it
 /// without loading it.
+///
+/// `signing` is how the requests are signed, with references of secrets, as JSON; NULL if they are not signed.
 ///
 /// An event has a `body_format`, any other payload a `content_type`. `type` and `action` are those of the event, or what
 /// names another payload in lists and filters.
@@ -60,6 +63,7 @@ const V1: &str = "
         url                 TEXT NOT NULL,
         params              TEXT NOT NULL,
         headers             TEXT NOT NULL,
+        signing             TEXT,
         retries             INTEGER NOT NULL,
         retry_interval_ms   INTEGER NOT NULL,
         retry_schedule      TEXT,
