@@ -461,6 +461,38 @@ fn signing_secrets_and_signatures_never_leak() {
 }
 
 #[test]
+fn repeated_signature_is_masked_in_body_and_headers() {
+    let env = TestEnv::new();
+    env.write_file("order.json", "{}");
+    let fire = |server: &Server, format: &str| {
+        let args = ["fire", "--body", "order.json", "--no-retry", "-o", format];
+        let signing = ["--sign", "github", "--signing-secret", CANARY];
+        let command = env.hookfire(args).args(signing);
+        command.args(["--url", &server.url()]).run()
+    };
+    let first = Server::script(vec![respond(200)]);
+    fire(&first, "text").assert_code(0);
+    // Without a timestamp, the same body has the same signature.
+    let signature = signature(&first.requests()[0]);
+    let step = respond(503)
+        .header("X-Expected", &format!("sha256={signature}"))
+        .body(format!("expected sha256={}", signature.to_uppercase()));
+    let second = Server::script(vec![step]);
+    let fired = fire(&second, "json").assert_code(3);
+    let shown = env.hookfire(["journal", "show", "2", "-o", "json"]).run();
+    let attempt = &shown.json()["attempts"][0];
+    assert_eq!(attempt["response_body"], "expected sha256=***");
+    assert!(
+        attempt["response_headers"]
+            .to_string()
+            .contains("sha256=***"),
+        "{attempt}"
+    );
+    env.assert_nowhere(&signature, &[&fired, &shown]);
+    env.assert_nowhere(&signature.to_uppercase(), &[&fired, &shown]);
+}
+
+#[test]
 fn replay_replaces_received_signatures() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);

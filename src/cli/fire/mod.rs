@@ -63,6 +63,8 @@ Examples:
   Send many events, one JSON object per line, eight at a time:
     $ hookfire fire --batch events.ndjson -e staging
     $ echo '{\"type\":\"user\",\"action\":\"created\",\"set\":{\"email\":\"jo@acme.example\"}}' | hookfire fire --batch - -e staging
+  Sign it like Stripe, with a secret from the environment:
+    $ hookfire fire --body invoice.json -e staging --sign stripe --signing-secret @env:STRIPE_SECRET
   Show what would be sent, and send nothing:
     $ hookfire fire account created -e staging --dry-run";
 
