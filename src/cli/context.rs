@@ -222,7 +222,7 @@ impl<'a> Context<'a> {
     pub fn warn_of_exposure(&self, target: &Target, options: &TransportOptions) {
         if target.secrets().next().is_some()
             && !target.base.is_https()
-            && !target.base.is_loopback()
+            && !options.is_local(&target.base)
         {
             let host = target.base.host();
             self.ui.warning(&format!(

@@ -153,6 +153,11 @@ const OPTIONS: &[Intent] = &[
     ),
     (
         "fire",
+        &["--connect-to", "--dns"],
+        "`--resolve HOST:PORT:ADDRESS` connects to an address instead of looking up HOST",
+    ),
+    (
+        "fire",
         &["-X", "--request"],
         "`--method METHOD` sets the method",
     ),

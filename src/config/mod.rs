@@ -74,7 +74,7 @@ pub enum ConfigError {
 const MAX_BYTES: u64 = 1 << 20;
 
 const ROOT_KEYS: &str = "default_endpoint endpoints portal";
-const CONNECTION_KEYS: &str = "timeout connect_timeout cacert cert key insecure proxy";
+const CONNECTION_KEYS: &str = "timeout connect_timeout cacert cert key insecure proxy resolve";
 const ENDPOINT_KEYS: &str = "url secrets params headers retry success active provider_actions events wire compat sign signing_secret";
 const PORTAL_KEYS: &str = "url token parameter";
 const ENDPOINT_FORM: &str = "a table such as `[endpoints.staging]` with `url`";
@@ -426,6 +426,16 @@ impl<'a> ConfigEntry<'a> {
             "key" => settings.key = Some(self.path()?),
             "insecure" => settings.insecure = Some(self.boolean()?),
             "proxy" => settings.proxy = Some(Secret::new(self.text()?)),
+            "resolve" => {
+                let DeValue::Array(values) = self.value.get_ref() else {
+                    return Err(self.must_be(
+                        "a list such as `resolve = [\"hooks.example.com:443:127.0.0.1\"]`",
+                    ));
+                };
+                let entries = values.iter().map(|value| ConfigEntry { value, ..self });
+                let all = entries.map(|entry| entry.parsed(str::parse));
+                settings.resolve = Some(all.collect::<Result<_, _>>()?);
+            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -479,8 +489,12 @@ pub fn public_param(name: &str, value: &str) -> Result<Param, String> {
 /// A request header. Its value is a secret if it is a reference or the name is known for credentials. Refuses names that
 /// are not valid or that hookfire sets itself.
 pub fn header(name: &str, source: SecretSource) -> Result<Param, String> {
-    if let Some(error) = header_name_error(name) {
+    let is_host_header = name.eq_ignore_ascii_case("host");
+    if let Some(error) = header_name_error(name).filter(|_| !is_host_header) {
         return Err(error);
+    }
+    if is_host_header && !is_host(&source) {
+        return Err("the value of header `host` is not a host, with or without a port".to_owned());
     }
     match source {
         SecretSource::Literal(value) if contains_reference(value.expose()) => Err(format!(
@@ -506,6 +520,10 @@ fn header_name_error(name: &str) -> Option<String> {
     }
     let is_own = OWN.split(' ').any(|own| own.eq_ignore_ascii_case(name));
     is_own.then(|| format!("hookfire sets the header `{name}` itself"))
+}
+
+fn is_host(source: &SecretSource) -> bool {
+    matches!(source, SecretSource::Literal(value) if BaseUrl::of_host(value.expose()).is_some())
 }
 
 fn readable_by_others(path: &Path) -> bool {

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::delivery::host_addresses::HostAddresses;
 use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule, StatusRanges};
 use crate::delivery::switches::{EventPattern, WebhookSwitches};
 use crate::event::{BodyFormat, ElementOrder};
@@ -74,12 +75,18 @@ settings! {
     insecure: bool = Some("false"), ToString::to_string;
     // A proxy's URL may contain a password.
     proxy: Secret = None, |proxy| safe_url::shown(proxy.expose());
+    resolve: Vec<HostAddresses> = None, |all| shown_addresses(all);
     wire: BodyFormat = Some("xml"), |wire| wire.as_str().to_owned();
     compat: ElementOrder = Some("documented"), |order| order.as_str().to_owned();
     active: bool = Some("true"), ToString::to_string;
     provider_actions: bool = Some("false"), ToString::to_string;
     // No list means all events, an empty one none.
     events: Vec<EventPattern> = Some("all"), |events| event_names(events);
+}
+
+fn shown_addresses(all: &[HostAddresses]) -> String {
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    all.join(" ")
 }
 
 fn event_names(events: &[EventPattern]) -> String {

@@ -5,6 +5,7 @@
 //! what counts as delivered, `switches` which events are sent, and `filter` selects deliveries.
 
 pub mod filter;
+pub mod host_addresses;
 pub mod payload;
 pub mod retry_policy;
 pub mod signing;

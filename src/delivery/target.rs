@@ -202,8 +202,9 @@ impl Target {
         set(Part::Header, &mut self.headers, header);
     }
 
-    /// A copy of `elsewhere` with this target's public parameters and headers added, unless `elsewhere` has one of the
-    /// same name. Secrets are not copied, because another server must not receive them; nor is a signature made for it.
+    /// A copy of `elsewhere` with this target's public parameters and headers added, unless it is the header `Host` or
+    /// `elsewhere` has one of the same name. Secrets are not copied, because another server must not receive them; nor is a
+    /// signature made for it.
     pub fn moved_to(&self, elsewhere: &Target) -> Target {
         let mut target = elsewhere.clone();
         let given = elsewhere.lists();
@@ -215,7 +216,11 @@ impl Target {
                     .iter()
                     .any(|other| part.is_same_name(&other.name, name))
             };
-            let public = own.iter().filter(|param| !param.is_secret());
+            // The other server has a name of its own.
+            let is_host = |name: &str| part == Part::Header && name.eq_ignore_ascii_case("host");
+            let public = own
+                .iter()
+                .filter(|param| !param.is_secret() && !is_host(&param.name));
             list.extend(public.filter(|param| !is_given(&param.name)).cloned());
         }
         target
@@ -450,6 +455,7 @@ mod tests {
         let mut own = Target::from_url("https://h/?token=one").unwrap();
         own.set_param(Param::public("mode", "test"));
         own.set_header(Param::public("X-Source", "ci"));
+        own.set_header(Param::public("host", "virtual.example"));
         own.set_header(literal("Authorization", "Bearer x"));
         let mut elsewhere = Target::from_url("https://other/").unwrap();
         elsewhere.set_header(Param::public("x-source", "there"));

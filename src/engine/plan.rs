@@ -4,6 +4,7 @@
 //! [`super::resend::Planner`].
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -90,8 +91,8 @@ pub enum PlanError {
     NotAUrl(String),
 }
 
-/// What makes one HTTP client different from another: options, TLS, and whether proxies are bypassed.
-type ClientKey = (TransportOptions, bool, bool);
+/// What makes one HTTP client different from another: options, TLS, whether proxies are bypassed, and given addresses.
+type ClientKey = (TransportOptions, bool, bool, Option<Vec<IpAddr>>);
 
 /// One HTTP client for each way to connect: the system's certificates are read once.
 pub struct Clients {
@@ -119,6 +120,7 @@ impl Clients {
             options.clone(),
             target.base.is_https(),
             target.base.is_loopback(),
+            options.addresses(&target.base).map(<[IpAddr]>::to_vec),
         );
         let mut clients = self.clients.borrow_mut();
         for (known, connections, client) in &*clients {
@@ -173,6 +175,7 @@ pub fn transport_options(settings: &Settings) -> TransportOptions {
         key: settings.key.clone(),
         insecure: settings.insecure.unwrap_or(default.insecure),
         proxy: settings.proxy.clone(),
+        resolve: settings.resolve.clone().unwrap_or_default(),
     }
 }
 

@@ -56,13 +56,18 @@ impl Client {
         interrupted: Arc<AtomicBool>,
     ) -> Result<Client, ClientError> {
         let connect_timeout = options.connect_timeout.min(options.timeout);
-        let proxies = if base.is_loopback() {
+        let addresses = options.addresses(base);
+        let resolver = Resolver {
+            is_loopback: base.is_loopback(),
+            given: addresses.map(|addresses| (base.host().to_owned(), addresses.into())),
+        };
+        let proxies = if options.is_local(base) {
             Proxies::default()
         } else {
             Proxies::new(options.proxy.as_ref())?
         };
         let tls = tls::client_config(options, base.is_https() || proxies.need_tls())?;
-        let http = options::builder(base, proxies.clone())
+        let http = options::builder(resolver.clone(), proxies.clone())
             .pool_max_idle_per_host(idle_connections)
             .connect_timeout(connect_timeout)
             .tls_backend_preconfigured(tls.clone())
@@ -72,9 +77,7 @@ impl Client {
             http,
             direct: Direct {
                 tls,
-                resolver: Resolver {
-                    is_loopback: base.is_loopback(),
-                },
+                resolver,
                 connect_timeout,
             },
             proxies,

@@ -65,10 +65,13 @@ impl Direct {
         let deadline = Instant::now() + deadline;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| TransportError::new(Phase::Build, e))?;
-        let (resolver, connect_timeout) = (self.resolver, self.connect_timeout);
-        let mut tcp = HttpConnector::new_with_resolver(service_fn(move |name: Name| async move {
-            let addresses = resolver.addresses(name.as_str()).await;
-            addresses.map(Vec::into_iter).map_err(LookupError)
+        let (resolver, connect_timeout) = (self.resolver.clone(), self.connect_timeout);
+        let mut tcp = HttpConnector::new_with_resolver(service_fn(move |name: Name| {
+            let resolver = resolver.clone();
+            async move {
+                let addresses = resolver.addresses(name.as_str()).await;
+                addresses.map(Vec::into_iter).map_err(LookupError)
+            }
         }));
         tcp.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()

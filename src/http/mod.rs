@@ -51,7 +51,7 @@ pub struct Request {
     pub method: String,
     /// The whole URL, with its query.
     pub url: Secret,
-    /// In order, repeats kept, without `Host` and `Content-Length`, which the client adds.
+    /// In order, repeats kept, without `Content-Length`, which the client adds, and mostly without `Host`.
     pub headers: Vec<(String, Vec<u8>)>,
     /// None sends no `Content-Length`, unlike an empty body.
     pub body: Option<Vec<u8>>,

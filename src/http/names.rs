@@ -2,20 +2,28 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Returns addresses with port 0, which stands for the URL's.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Resolver {
     /// Of `localhost` and its subdomains, the addresses are known (RFC 6761, 6.3). The system is not asked, because secrets
     /// are sent there unencrypted and without a proxy.
     pub is_loopback: bool,
+    /// The host that is not looked up, and its addresses.
+    pub given: Option<(String, Arc<[IpAddr]>)>,
 }
 
 impl Resolver {
     pub async fn addresses(self, host: &str) -> io::Result<Vec<SocketAddr>> {
-        let addresses = if self.is_loopback {
+        let given = self
+            .given
+            .filter(|(name, _)| name.eq_ignore_ascii_case(host));
+        let addresses = if let Some((_, addresses)) = given {
+            addresses.to_vec()
+        } else if self.is_loopback {
             vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]
         } else {
             look_up(host).await?
@@ -27,7 +35,7 @@ impl Resolver {
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let resolver = *self;
+        let resolver = self.clone();
         Box::pin(async move {
             let addresses = resolver.addresses(name.as_str()).await?;
             let addresses: Addrs = Box::new(addresses.into_iter());

@@ -1,5 +1,6 @@
 //! How to connect: timeouts, TLS and proxy options, and a reqwest client made of them.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use reqwest::redirect::Policy;
 
 use super::names::Resolver;
 use super::proxy::Proxies;
+use crate::delivery::host_addresses::{HostAddresses, addresses_of};
 use crate::secret::Secret;
 use crate::secret::safe_url::BaseUrl;
 use crate::text::shell_word;
@@ -35,6 +37,23 @@ pub struct TransportOptions {
     pub insecure: bool,
     /// Used instead of the environment's proxies. It may contain a password.
     pub proxy: Option<Secret>,
+    /// Hosts that are not looked up. A proxy, if one is used, looks them up itself.
+    pub resolve: Vec<HostAddresses>,
+}
+
+impl TransportOptions {
+    /// The given addresses of a server.
+    pub fn addresses(&self, base: &BaseUrl) -> Option<&[IpAddr]> {
+        addresses_of(&self.resolve, base)
+    }
+
+    /// Whether requests to a server stay on this machine.
+    pub fn is_local(&self, base: &BaseUrl) -> bool {
+        match self.addresses(base) {
+            Some(addresses) => addresses.iter().all(IpAddr::is_loopback),
+            None => base.is_loopback(),
+        }
+    }
 }
 
 impl Default for TransportOptions {
@@ -47,6 +66,7 @@ impl Default for TransportOptions {
             key: None,
             insecure: false,
             proxy: None,
+            resolve: Vec::new(),
         }
     }
 }
@@ -75,7 +95,7 @@ pub enum ClientError {
     Setup(String),
 }
 
-pub fn builder(base: &BaseUrl, proxies: Proxies) -> ClientBuilder {
+pub fn builder(resolver: Resolver, proxies: Proxies) -> ClientBuilder {
     ClientBuilder::new()
         .redirect(Policy::none())
         .referer(false)
@@ -86,7 +106,5 @@ pub fn builder(base: &BaseUrl, proxies: Proxies) -> ClientBuilder {
         // Each request has its own.
         .timeout(None)
         .proxy(Proxy::custom(move |url| proxies.for_url(url).cloned()))
-        .dns_resolver(Arc::new(Resolver {
-            is_loopback: base.is_loopback(),
-        }))
+        .dns_resolver(Arc::new(resolver))
 }

@@ -135,6 +135,14 @@ impl BaseUrl {
         self.not_a_url.as_deref().unwrap_or(self.url.as_str())
     }
 
+    /// The server that `HOST` or `HOST:PORT` names, over plain HTTP; none for other text.
+    pub fn of_host(text: &str) -> Option<BaseUrl> {
+        let is_name =
+            !text.contains(['/', '?', '#', '@', '\\']) && !text.contains(char::is_whitespace);
+        let url = is_name.then(|| BaseUrl::parse(&format!("http://{text}/")));
+        Some(url?.ok()?.0)
+    }
+
     pub fn is_https(&self) -> bool {
         self.url.scheme() == "https"
     }

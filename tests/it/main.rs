@@ -58,6 +58,7 @@ mod proxies;
 mod recovery;
 mod request;
 mod requestbin;
+mod resolve;
 mod retry_schedule;
 mod schedule;
 mod secrets;

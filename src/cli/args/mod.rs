@@ -13,6 +13,7 @@ use clap::{Args, ValueHint};
 use crate::config::Settings;
 use crate::delivery::ErrorKind;
 use crate::delivery::filter::Filter;
+use crate::delivery::host_addresses::HostAddresses;
 use crate::delivery::retry_policy::{RetrySchedule, StatusRanges};
 use crate::delivery::switches::EventSource;
 use crate::engine::Rate;
@@ -158,6 +159,9 @@ pub struct TransportArgs {
     /// Use this proxy, except for loopback addresses [default: the environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
     #[arg(long, value_name = "URL", env = "HOOKFIRE_PROXY")]
     pub proxy: Option<String>,
+    /// Connect to this address instead of looking up HOST; no effect if a proxy is used (repeatable)
+    #[arg(long, value_name = "HOST:PORT:ADDRESS", env = "HOOKFIRE_RESOLVE", value_hint = ValueHint::Other)]
+    pub resolve: Vec<HostAddresses>,
 }
 
 impl TransportArgs {
@@ -171,6 +175,7 @@ impl TransportArgs {
             key: self.key.clone(),
             insecure: self.insecure,
             proxy: proxy.map(Secret::new),
+            resolve: Some(self.resolve.clone()).filter(|resolve| !resolve.is_empty()),
             ..Settings::default()
         }
     }

@@ -9,7 +9,7 @@ use crate::delivery::target::{MissingSecret, Part};
 use crate::error::Failure;
 
 /// Options that are not stored with a delivery.
-const CONNECTION_OPTIONS: [&str; 7] = [
+const CONNECTION_OPTIONS: [&str; 8] = [
     "timeout",
     "connect_timeout",
     "cacert",
@@ -17,6 +17,7 @@ const CONNECTION_OPTIONS: [&str; 7] = [
     "key",
     "insecure",
     "proxy",
+    "resolve",
 ];
 
 /// Refuses a secret whose value is neither stored as a reference nor configured.
