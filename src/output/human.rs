@@ -245,6 +245,8 @@ fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, Strin
         PayloadKind::Event(_) => None,
         PayloadKind::Body { content_type } => Some(ui.untrusted(content_type).into_owned()),
     };
+    let signing = delivery.target.signing.as_ref();
+    let signed = signing.map(|signing| format!("by the scheme {}", signing.scheme.name()));
     let method = (delivery.method != DEFAULT_METHOD).then(|| delivery.method.clone());
     let ended = match delivery.status {
         Status::Delivered => "delivered",
@@ -259,6 +261,7 @@ fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, Strin
         ("method", method),
         ("wire", wire),
         ("type", content_type),
+        ("signed", signed),
         ("policy", Some(delivery.retry_policy.describe())),
         ("accepted", Some(when(delivery.created_at))),
         (ended, delivery.finished_at.map(when)),

@@ -27,6 +27,7 @@ pub fn delivery_view(delivery: &Delivery) -> Value {
         "method": delivery.method,
         "content_type": delivery.payload_kind.content_type(),
         "wire": delivery.payload_kind.event_format().map(BodyFormat::as_str),
+        "sign": delivery.target.signing.as_ref().map(|signing| signing.scheme.name()),
         "status": delivery.status.as_str(),
         "ignored_by": delivery.ignored_by.map(Switch::as_str),
         "created_at": rfc3339(delivery.created_at),

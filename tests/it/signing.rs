@@ -461,6 +461,44 @@ fn signing_secrets_and_signatures_never_leak() {
 }
 
 #[test]
+fn page_signs_what_it_sends_again() {
+    let env = TestEnv::new();
+    env.write_file("secret", CANARY);
+    let server = Server::script(vec![respond(503), respond(200)]);
+    let signing = ["--sign", "stripe", "--signing-secret", "@file:secret"];
+    let args = ["fire", "account", "created", "--no-retry", "--url"];
+    let command = env.hookfire(args).arg(server.url()).args(signing);
+    command.run().assert_code(3);
+    let shown = env.hookfire(["journal", "show", "1"]).run();
+    assert!(
+        shown.stdout().contains("signed    by the scheme stripe\n"),
+        "{shown}"
+    );
+    let shown = env.hookfire(["journal", "show", "1", "-o", "json"]).run();
+    assert_eq!(shown.json()["sign"], "stripe");
+    let listener = Listener::start(&env, &[]);
+    let page = listener.get("/_hookfire/");
+    let is_hex = |text: &&str| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut words = page.text().split('"');
+    let token = words.find(is_hex).expect("the page's token");
+    let body = "{\"ids\":[1]}";
+    let retried = listener.send(format!(
+        "POST /_hookfire/api/deliveries/retry HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Hookfire-Token: {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert_eq!(retried.json()["results"][0]["status"], "delivered");
+    let outcome = listener.stop();
+    let requests: Vec<_> = server
+        .requests()
+        .into_iter()
+        .map(|request| (request, "stripe", CANARY))
+        .collect();
+    verify_with_libraries(&requests);
+    env.assert_nowhere(CANARY, &[&outcome]);
+}
+
+#[test]
 fn repeated_signature_is_masked_in_body_and_headers() {
     let env = TestEnv::new();
     env.write_file("order.json", "{}");
