@@ -19,6 +19,7 @@ use crate::event::catalogue;
 use crate::journal::{self, CaptureQuery, DeliveryList, Journal, Order, Query};
 use crate::output::human::headline;
 use crate::sanitize::visible_line;
+use crate::signature::Scheme;
 
 /// Set by the completion scripts.
 const VARIABLE: &str = "HOOKFIRE_COMPLETE";
@@ -96,6 +97,8 @@ enum Values {
     Types,
     Actions,
     Endpoints,
+    /// Of signatures.
+    Schemes,
     Bins,
     Deliveries(DeliveryList),
     Captures,
@@ -108,6 +111,7 @@ impl Values {
             ("type" | "event_type", _) => Values::Types,
             ("action", _) => Values::Actions,
             ("endpoint", _) => Values::Endpoints,
+            ("sign" | "scheme" | "verify", _) => Values::Schemes,
             ("bin", _) => Values::Bins,
             ("id" | "ids", "retry" | "failed show" | "failed delete") => {
                 Values::Deliveries(DeliveryList::NewestFailed)
@@ -142,6 +146,11 @@ impl Values {
                 endpoints
                     .map(|(name, endpoint)| (name, endpoint.target.to_string()))
                     .collect()
+            }
+            Values::Schemes => {
+                let known = Scheme::NAMES.iter().map(|name| plain(name));
+                let endpoints = Values::Endpoints.all(words).unwrap_or_default();
+                known.chain(endpoints).collect()
             }
             Values::Bins => {
                 let bins = open_journal(words)?.bins().ok()?.into_iter();

@@ -56,6 +56,10 @@ fn names_and_ids_come_from_configuration_and_journal() {
     for command in [["fire", "-e", ""], ["ping", "--endpoint", "st"]] {
         assert_eq!(values(&env, &command), [staging.as_str()]);
     }
+    assert_eq!(
+        values(&env, &["fire", "--sign", "st"]),
+        ["standard", "stripe", staging.as_str()]
+    );
     for options in [["--no-retry"], ["--background"]] {
         env.hookfire(["fire", "user", "created", "-e", "staging"])
             .args(options)

@@ -234,7 +234,7 @@ fn signing_secret_that_is_not_kept_is_asked_for() {
 #[test]
 fn retry_elsewhere_signs_only_as_told() {
     let env = TestEnv::new();
-    let server = Server::script(vec![respond(503), respond(503), respond(200)]);
+    let server = Server::script(vec![respond(503).times(2), respond(200), respond(503)]);
     let url = server.url();
     let signing = ["--sign", "github", "--signing-secret", "@env:SIGNING"];
     let run = |args: &[&str]| env.hookfire(args).env("SIGNING", CANARY).run();
@@ -250,6 +250,17 @@ fn retry_elsewhere_signs_only_as_told() {
     let requests = server.requests();
     assert_eq!(requests[1].header("X-Hub-Signature-256"), None);
     assert_eq!(signature(&requests[0]), signature(&requests[2]));
+    let again = ["retry", "--all", "--signing-secret", "@env:SIGNING"];
+    let none = run(&again);
+    assert_eq!(none.stderr(), "nothing to send again\n");
+    run(&[&fire(&url, &[])[..], &["--no-retry"]].concat()).assert_code(3);
+    let refused = run(&again).assert_code(2);
+    assert!(
+        refused
+            .stderr()
+            .contains("no delivery to be sent is signed"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -514,18 +525,25 @@ fn repeated_signature_is_masked_in_body_and_headers() {
     let signature = signature(&first.requests()[0]);
     let step = respond(503)
         .header("X-Expected", &format!("sha256={signature}"))
-        .body(format!("expected sha256={}", signature.to_uppercase()));
+        .body(format!(
+            "expected sha256={}, made with {CANARY}",
+            signature.to_uppercase()
+        ));
     let second = Server::script(vec![step]);
     let fired = fire(&second, "json").assert_code(3);
     let shown = env.hookfire(["journal", "show", "2", "-o", "json"]).run();
     let attempt = &shown.json()["attempts"][0];
-    assert_eq!(attempt["response_body"], "expected sha256=***");
+    assert_eq!(
+        attempt["response_body"],
+        "expected sha256=***, made with ***"
+    );
     assert!(
         attempt["response_headers"]
             .to_string()
             .contains("sha256=***"),
         "{attempt}"
     );
+    env.assert_nowhere(CANARY, &[&fired, &shown]);
     env.assert_nowhere(&signature, &[&fired, &shown]);
     env.assert_nowhere(&signature.to_uppercase(), &[&fired, &shown]);
 }

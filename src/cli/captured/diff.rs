@@ -197,6 +197,9 @@ impl ComparedRequest {
                 request.add_header(name, value.clone(), Some(&value));
             }
         }
+        for (name, shown) in target.masked_signature() {
+            request.add_header(&name, shown, None);
+        }
         Ok(request)
     }
 }
