@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -162,6 +162,11 @@ impl SystemClock {
         Ok(())
     }
 
+    /// Whether an interrupt has arrived.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
     /// Set by an interrupt that abandons requests under way.
     pub fn interrupt_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.abandons_requests)
@@ -282,6 +287,22 @@ pub fn exit_code(pid: u32) -> std::io::Result<Option<i32>> {
             .or(status.terminating_signal().map(|signal| signal + 128))
             .unwrap_or(1)
     }))
+}
+
+/// Which of the streams can be read without waiting, or have ended; waits until one can.
+pub fn wait_readable(
+    streams: [Option<BorrowedFd<'_>>; 2],
+    timeout: Duration,
+) -> std::io::Result<[bool; 2]> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let given = streams.iter().flatten();
+    let mut polled: Vec<PollFd<'_>> = given
+        .map(|stream| PollFd::new(stream, PollFlags::IN))
+        .collect();
+    let timeout = Timespec::try_from(timeout).map_err(std::io::Error::other)?;
+    poll(&mut polled, Some(&timeout))?;
+    let mut ready = polled.iter().map(|stream| !stream.revents().is_empty());
+    Ok(streams.map(|stream| stream.is_some() && ready.next() == Some(true)))
 }
 
 /// Whether the process group that `pid` led still has members.

@@ -17,11 +17,12 @@ mod signature;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::signature::InvalidSignature;
-use crate::time::UnixMs;
+use crate::time::{UnixMs, measured};
 
 pub use head::{DEFAULT_MAX_HEADERS, Head, MAX_HEADERS};
 pub use mask::{Mask, credentials, header_text, is_hidden};
@@ -216,6 +217,41 @@ pub struct CaptureRecord {
     /// What the user wrote about it.
     pub note: Option<String>,
     pub capture: Capture,
+}
+
+/// One run of a command for a capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Counted from 1 for each capture.
+    pub number: u32,
+    /// The program, without its arguments.
+    pub command: String,
+    pub started_at: UnixMs,
+    /// None while it runs, and if hookfire was killed meanwhile.
+    pub duration_ms: Option<u64>,
+    /// As in a shell: 128 plus the number of a signal.
+    pub exit_code: Option<i32>,
+    /// Why it was not started, or was ended.
+    pub error: Option<String>,
+    /// The end of standard error, without secrets.
+    pub stderr: String,
+}
+
+impl Run {
+    pub fn succeeded(&self) -> bool {
+        self.error.is_none() && self.exit_code == Some(0)
+    }
+
+    /// `exit code 1 (12 ms)`
+    pub fn outcome(&self) -> String {
+        let took = self.duration_ms.map(Duration::from_millis).map(measured);
+        let took = took.map_or(String::new(), |took| format!(" ({took})"));
+        match (&self.error, self.exit_code) {
+            (Some(error), _) => format!("{error}{took}"),
+            (None, Some(code)) => format!("exit code {code}{took}"),
+            (None, None) => "not ended: it is running, or hookfire was killed".to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

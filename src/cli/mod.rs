@@ -13,6 +13,7 @@ mod content;
 pub mod context;
 pub mod demo;
 pub mod events;
+mod exec;
 mod expect;
 pub mod failed;
 pub mod fire;

@@ -33,7 +33,7 @@ pub use records::{
     Write, WriteResult,
 };
 
-use crate::capture::{Bin, BinResponse, CaptureRecord};
+use crate::capture::{Bin, BinResponse, CaptureRecord, Run};
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::time::UnixMs;
 
@@ -152,6 +152,8 @@ pub trait Captures {
     fn captures(&self, query: &CaptureQuery) -> Result<Vec<CaptureRecord>, JournalError>;
     /// A capture with its body.
     fn capture(&self, id: i64) -> Result<Option<StoredCapture>, JournalError>;
+    /// The runs of commands for a capture, in order.
+    fn runs(&self, capture: i64) -> Result<Vec<Run>, JournalError>;
     /// The id of the newest capture, 0 without captures.
     fn newest_capture(&self) -> Result<i64, JournalError>;
     /// The ids of a bin's captures that are at most `until`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{JournalError, StoredCapture};
-use crate::capture::{BinResponse, CapturedResponse, INBOX, SignatureCheck};
+use crate::capture::{BinResponse, CapturedResponse, INBOX, Run, SignatureCheck};
 use crate::delivery::filter::Filter;
 use crate::delivery::payload::Payload;
 use crate::delivery::retry_policy::RetryPolicy;
@@ -40,6 +40,10 @@ pub enum Write {
     AmendCapture { id: i64, response: CapturedResponse },
     /// Replaces the result of verifying a capture's signature.
     SetSignature { id: i64, check: SignatureCheck },
+    /// Begins a run of a command for the capture with this id. The commit assigns its number.
+    BeginRun(i64, Run),
+    /// Records the result of a run.
+    EndRun(i64, Run),
 }
 
 /// The result of one [`Write`].
@@ -47,7 +51,7 @@ pub enum Write {
 pub enum WriteResult {
     /// `Accept` and `Ignore`: the delivery as it is stored.
     Delivery(Box<Delivery>),
-    /// `Begin`: the number of the attempt.
+    /// `Begin` and `BeginRun`: the number of the attempt or run.
     Claimed(u32),
     /// `Begin`: the condition does not hold, because another process owns or has changed the delivery. Nothing was
     /// written.
@@ -59,7 +63,7 @@ pub enum WriteResult {
         bin: String,
         response: Option<Arc<BinResponse>>,
     },
-    /// `Finish`: the delivery was deleted in the meantime.
+    /// `Finish` and `BeginRun`: the delivery or capture was deleted in the meantime.
     Deleted,
     /// The write cannot be stored, for example because it is too large.
     Rejected(Arc<JournalError>),

@@ -46,6 +46,8 @@ pub struct UpstreamResponse {
     /// In their order. The client does not get those that belong to one connection, nor the length, except for HEAD.
     pub headers: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,
+    /// Describes the response in its capture, instead of the upstream's name.
+    pub note: Option<String>,
 }
 
 /// Where captured requests are forwarded. Called on threads that may block, several at once.
@@ -53,12 +55,16 @@ pub trait Upstream: Send + Sync {
     /// The URL for notes: it contains no secrets.
     fn name(&self) -> &str;
 
+    /// Whether a complete request is for it. The others get the script's responses. Must not block.
+    fn accepts(&self, _capture: &Capture, _body: &Body) -> bool {
+        true
+    }
+
     /// Sends the request once, and returns the response within a deadline of its own. Asks `memory` before it reads a body.
     /// The error is a message without secrets.
     fn send(
         &self,
-        capture: &Capture,
-        body: &Body,
+        capture: &StoredCapture,
         memory: &Arc<dyn Memory>,
     ) -> Result<UpstreamResponse, String>;
 }
@@ -91,13 +97,23 @@ impl ForwardHandler {
         // The thread also records the response, so that it does so even if the listener stops meanwhile.
         let sending = tokio::task::spawn_blocking(move || {
             let counted: Arc<dyn Memory> = Arc::clone(&memory) as _;
-            let send = || upstream.send(&stored.record.capture, &stored.body, &counted);
+            let send = || upstream.send(&stored, &counted);
             let sent = catch_unwind(AssertUnwindSafe(send));
             let sent = sent.unwrap_or_else(|_| Err("internal error".to_owned()));
             drop(slot);
             let method = stored.record.capture.method();
-            let (response, note) = match sent.and_then(|sent| client_response(sent, method)) {
-                Ok(response) => (response, format!("forwarded to {}", upstream.name())),
+            let sent = sent.and_then(|mut sent| {
+                let note = sent.note.take();
+                client_response(sent, method).map(|response| (response, note))
+            });
+            let (response, note) = match sent {
+                Ok((response, note)) => {
+                    let name = upstream.name();
+                    (
+                        response,
+                        note.unwrap_or_else(|| format!("forwarded to {name}")),
+                    )
+                }
                 Err(error) => {
                     let note = format!("not forwarded to {}: {error}", upstream.name());
                     (response::message(502, &note, false), note)

@@ -179,10 +179,10 @@ impl Handler {
             return Ok(self.refuse(client, capture, request, refusal).await);
         }
         match &self.forwarder {
-            Some(forwarder) => {
+            Some(forwarder) if forwarder.upstream.accepts(&capture, &request.body) => {
                 Box::pin(self.forward(client, capture, request, Arc::clone(forwarder))).await
             }
-            None => self.follow_script(client, capture, request).await,
+            _ => self.follow_script(client, capture, request).await,
         }
     }
 

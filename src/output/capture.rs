@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Column, Tone, Ui, optional};
 use crate::capture::multipart::{Part, parts};
-use crate::capture::{Body, Capture, CaptureRecord, Mask, SignatureCheck, diff, header_text};
+use crate::capture::{Body, Capture, CaptureRecord, Mask, Run, SignatureCheck, diff, header_text};
 use crate::http::status_text;
 use crate::sanitize::visible_line;
 use crate::text::count;
@@ -150,7 +150,14 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, CaptureRecord>
     ]
 }
 
-pub fn page(ui: &Ui, record: &CaptureRecord, body: &Body, mask: &Mask, now: UnixMs) -> String {
+pub fn page(
+    ui: &Ui,
+    record: &CaptureRecord,
+    body: &Body,
+    runs: &[Run],
+    mask: &Mask,
+    now: UnixMs,
+) -> String {
     let capture = &record.capture;
     let mut page = format!(
         "{}\n",
@@ -207,6 +214,21 @@ pub fn page(ui: &Ui, record: &CaptureRecord, body: &Body, mask: &Mask, now: Unix
             .as_deref()
             .unwrap_or("incomplete: rejected, aborted, too slow or too long");
         field("malformed", &ui.toned(Tone::Warning, &ui.untrusted(why)));
+    }
+    for run in runs {
+        let tone = match run.succeeded() {
+            true => Tone::Good,
+            false => Tone::Bad,
+        };
+        let outcome = ui.toned(tone, &ui.untrusted(&run.outcome()));
+        let (command, when) = (visible_line(&run.command), ago(run.started_at, now));
+        field(
+            "run",
+            &format!("{}: {outcome}, {when}", ui.untrusted(&command)),
+        );
+        for line in run.stderr.lines() {
+            field("", &ui.untrusted(line));
+        }
     }
     let _ = write!(page, "\n{}", shown_head(ui, capture, mask));
     // Whether a rejected request had a body is unknown; an unreadable head contains all its bytes.
@@ -423,7 +445,14 @@ mod tests {
     /// Head and body of the page.
     fn request_on_page(head: &[u8], body: &[u8], terminal: bool) -> String {
         let (record, body) = record(head, body);
-        let page = page(&ui(terminal), &record, &body, &Mask::default(), UnixMs(0));
+        let page = page(
+            &ui(terminal),
+            &record,
+            &body,
+            &[],
+            &Mask::default(),
+            UnixMs(0),
+        );
         page.split_once("\n\n")
             .map(|(_, request)| request.to_owned())
             .unwrap()
@@ -503,7 +532,7 @@ mod tests {
         let refused = |head: &[u8]| {
             let (mut record, body) = record(head, b"");
             record.capture.malformed = true;
-            page(&ui(false), &record, &body, &Mask::default(), UnixMs(0))
+            page(&ui(false), &record, &body, &[], &Mask::default(), UnixMs(0))
         };
         let shown = refused(b"GET /x HTTP/1.1\r\nAuthorization: CANARY\r\nbad header\r\n\r\n");
         assert!(

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::capture::Run;
 use crate::capture::{Body, Capture, CaptureRecord, Mask, SignatureCheck, header_text, multipart};
 use crate::time::rfc3339;
 
@@ -49,6 +50,32 @@ pub fn capture_view(record: &CaptureRecord, mask: &Mask, body: Option<&Body>) ->
     view["response"] = json!({ "status": response.status, "duration_ms": response.duration_ms });
     if let Some(note) = &response.note {
         view["response"]["note"] = note.as_str().into();
+    }
+    view
+}
+
+pub fn run_view(run: &Run) -> Value {
+    json!({
+        "number": run.number,
+        "command": run.command,
+        "started_at": rfc3339(run.started_at),
+        "duration_ms": run.duration_ms,
+        "exit_code": run.exit_code,
+        "error": run.error,
+        "stderr": run.stderr,
+    })
+}
+
+/// As [`capture_view`], with the runs of commands.
+pub fn capture_view_with_runs(
+    record: &CaptureRecord,
+    mask: &Mask,
+    body: &Body,
+    runs: &[Run],
+) -> Value {
+    let mut view = capture_view(record, mask, Some(body));
+    if !runs.is_empty() {
+        view["runs"] = runs.iter().map(run_view).collect();
     }
     view
 }

@@ -21,7 +21,7 @@ use crate::capture::{Body, CaptureRecord, Mask, credentials, diff, export};
 use crate::error::Failure;
 use crate::journal::{CaptureQuery, Journal, Order, StoredCapture};
 use crate::output::capture::head;
-use crate::output::capture_json::capture_view;
+use crate::output::capture_json::{capture_view, run_view};
 
 /// Captures read at a time while filtering.
 const FILTER_PAGE_SIZE: u32 = 500;
@@ -193,7 +193,10 @@ async fn show(State(state): Web, Path(id): Path<i64>, Query(query): Query<ShowQu
     state
         .respond(move |options, journal| {
             let StoredCapture { record, body, .. } = find(journal, id)?;
-            Ok(detail(&record, &body, &query.mask(&options.mask)))
+            let runs = journal.runs(id)?;
+            let mut view = detail(&record, &body, &query.mask(&options.mask));
+            view["runs"] = runs.iter().map(run_view).collect();
+            Ok(view)
         })
         .await
 }

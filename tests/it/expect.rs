@@ -59,7 +59,7 @@ pub fn send(port: u16, head: &str, body: &str) -> u16 {
 }
 
 /// Waits until the process with the id in the file has ended.
-fn wait_until_gone(file: &Path) {
+pub fn wait_until_gone(file: &Path) {
     let text = std::fs::read_to_string(file).unwrap();
     let pid = text.trim().parse().ok().and_then(Pid::from_raw).unwrap();
     let limit = Instant::now() + Duration::from_secs(10);

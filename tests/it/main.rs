@@ -31,6 +31,7 @@ mod due;
 mod due_killed;
 mod end_to_end;
 mod events;
+mod exec;
 mod expect;
 mod expect_load;
 mod export;

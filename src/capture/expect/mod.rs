@@ -52,7 +52,14 @@ pub struct ExpectedHeader {
 impl Expectation {
     /// The conditions that the capture does not meet, as messages.
     pub fn unmet(&self, record: &CaptureRecord, body: &Body) -> Vec<String> {
-        let capture = &record.capture;
+        self.differences(&record.capture, body)
+    }
+
+    pub fn is_met(&self, capture: &Capture, body: &Body) -> bool {
+        self.differences(capture, body).is_empty()
+    }
+
+    fn differences(&self, capture: &Capture, body: &Body) -> Vec<String> {
         let mut unmet = Vec::new();
         if capture.malformed {
             unmet.push("the request is malformed or incomplete".to_owned());

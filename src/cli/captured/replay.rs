@@ -9,6 +9,7 @@ use super::selection::whole;
 use crate::capture::{header_text, is_hidden};
 use crate::cli::args::{Format, ReportOutput, SigningArgs, TransportArgs, parse_id};
 use crate::cli::context::Context;
+use crate::cli::exec::{CommandArgs, Runner};
 use crate::cli::settings;
 use crate::cli::signing;
 use crate::delivery::ErrorKind;
@@ -18,10 +19,10 @@ use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::replay::{Prepared, ReplayError, ReplayTarget, prepare};
 use crate::http::{Client, Completed, Request, SendRequest as _, status_text, tls_hint};
-use crate::journal::StoredCapture;
-use crate::output::capture_json::BodyView;
+use crate::journal::{GroupWriter, StoredCapture};
+use crate::output::capture_json::{BodyView, run_view};
 use crate::output::{OutputError, RowWriter, Tone, capture, replay_json};
-use crate::secret::MASK;
+use crate::secret::{MASK, Redactor};
 use crate::text::count;
 use crate::time::measured;
 
@@ -35,6 +36,8 @@ Examples:
     $ hookfire captured replay 17 --to http://127.0.0.1:3000 --sign stripe --signing-secret @env:LOCAL_SECRET
   Show what would be sent, and send nothing:
     $ hookfire captured replay 17 --to http://127.0.0.1:3000 --dry-run
+  Run the program of `listen --exec` again:
+    $ hookfire captured replay 17 --exec ./on-event.sh
   Print the statuses of the responses, for a script:
     $ hookfire captured replay 17 --to http://127.0.0.1:3000 -o json | jq '.[].http_status'";
 
@@ -43,6 +46,9 @@ Examples:
 /// Sends the captured method, path, query, headers and body. A path or query of the URL replaces the captured one. Headers about
 /// the connection (Connection, Host, Content-Length and similar) are new, and `hookfire-replay-of: ID` is added. Header names are
 /// sent in lower case, and a request without Accept gets `Accept: */*`. Nothing is recorded in the journal.
+///
+/// With --exec, nothing is sent: the program runs as for `listen --exec`, and its run is stored with the capture. The exit code is 1 if
+/// a run fails.
 ///
 /// Receivers reject a signature whose timestamp is old. With --sign, or an endpoint with `sign`, the captured signature headers are
 /// replaced by a new signature. A captured `webhook-id` stays; a scheme that signs it gets `capture-ID` for a request without one.
@@ -69,6 +75,8 @@ pub struct CapturedReplayArgs {
     signing: SigningArgs,
     #[command(flatten)]
     transport: TransportArgs,
+    #[command(flatten)]
+    command: CommandArgs,
     /// Show what would be sent, and send nothing
     #[arg(long, help_heading = None)]
     dry_run: bool,
@@ -77,6 +85,9 @@ pub struct CapturedReplayArgs {
 }
 
 pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    if args.command.exec.is_some() {
+        return run_command(args, ctx);
+    }
     let mut chosen = match (&args.to, &args.endpoint) {
         (Some(_), Some(_)) if ctx.is_flag("to") => {
             return Err(Failure::usage("`--to` and `--endpoint` cannot be combined"));
@@ -86,7 +97,7 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
         (Some(url), None) => settings::from_url(url)?,
         (None, None) => {
             return Err(Failure::usage("no destination given")
-                .hint("pass `--to URL` or a configured endpoint with `-e NAME`"));
+                .hint("pass `--to URL`, a configured endpoint with `-e NAME`, or a program with `--exec CMD`"));
         }
     };
     signing::apply(&mut chosen.target, &args.signing, ctx)?;
@@ -123,6 +134,69 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
     ctx.warn_of_exposure(&destination.target, &options);
     ctx.catch_interrupts()?;
     send(ctx, format, prepared, &client)
+}
+
+/// Runs a command for each capture, one after the other, and stores the runs.
+fn run_command(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    for (id, flag) in [
+        ("to", "--to"),
+        ("endpoint", "--endpoint"),
+        ("dry_run", "--dry-run"),
+    ] {
+        if ctx.is_flag(id) {
+            let conflict = format!("`{flag}` and `--exec` cannot be combined");
+            return Err(Failure::usage(conflict));
+        }
+    }
+    let journal = ctx.journal()?;
+    let writer = Arc::new(GroupWriter::start(ctx.journal()?, None)?);
+    let redactor = Redactor::new(&ctx.mask(false)?.values);
+    let Some(runner) = Runner::new(&args.command, writer, redactor, ctx)? else {
+        return Ok(Exit::Done);
+    };
+    let captures = args.ids.iter().map(|id| whole(&*journal, *id));
+    let captures = captures.collect::<Result<Vec<_>, _>>()?;
+    if let Some(partial) = captures.iter().find(|one| one.record.capture.malformed) {
+        return Err(refused(ReplayError::Partial, partial.record.id));
+    }
+    ctx.catch_interrupts()?;
+    let format = args.output.format();
+    let mut rows = rows(ctx, format)?;
+    let mut failed = 0;
+    for capture in &captures {
+        let id = capture.record.id;
+        let run = runner.run(capture).map_err(|e| {
+            Failure::new(Kind::Journal, e).context(format!("the command was not run for #{id}"))
+        })?;
+        failed += usize::from(!run.succeeded());
+        match format {
+            Format::Text => {
+                let words = run.outcome();
+                let line = format!("#{id} → {}: {words}\n{}", run.command, run.stderr);
+                ctx.ui.line(&ctx.ui.untrusted(line.trim_end()))?;
+            }
+            _ => {
+                let mut view = run_view(&run);
+                view["id"] = id.into();
+                rows.push(&view)?;
+            }
+        }
+        ctx.ui.flush()?;
+        if ctx.clock.is_interrupted() {
+            return Err(Failure::new(Kind::Interrupted, "stopped"));
+        }
+    }
+    rows.finish()?;
+    match failed {
+        0 => Ok(Exit::Done),
+        _ => {
+            let runs = count(captures.len(), "run", "runs");
+            Err(Failure::new(
+                Kind::Command,
+                format!("{failed} of {runs} failed"),
+            ))
+        }
+    }
 }
 
 fn refused(error: ReplayError, id: i64) -> Failure {

@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::StoredCapture;
-use crate::output::capture_json::capture_view;
+use crate::output::capture_json::capture_view_with_runs;
 use crate::output::{capture, json};
 
 const EXAMPLES: &str = "\
@@ -77,7 +77,8 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let journal = ctx.readable_journal()?;
     let StoredCapture { record, body, .. } = whole(&*journal, args.id)?;
     let program = ctx.program();
-    let view = || capture_view(&record, &mask, Some(&body));
+    let runs = journal.runs(args.id)?;
+    let view = || capture_view_with_runs(&record, &mask, &body, &runs);
     let bytes = |bytes: &[u8]| {
         ctx.ui
             .data(|out| out.write_all(&ctx.ui.untrusted_bytes(bytes)))
@@ -96,10 +97,14 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
                 .ui
                 .line(&json::pretty(&export::har(&record, &body, &mask)?))?,
             (Some(Form::Json), _) | (None, Format::Json) => ctx.ui.line(&json::pretty(&view()))?,
-            (None, Format::Text) => {
-                ctx.ui
-                    .line(&capture::page(ctx.ui, &record, &body, &mask, ctx.now()))?
-            }
+            (None, Format::Text) => ctx.ui.line(&capture::page(
+                ctx.ui,
+                &record,
+                &body,
+                &runs,
+                &mask,
+                ctx.now(),
+            ))?,
             (None, _) => ctx.ui.line(&json::compact(&view()))?,
         }
     }

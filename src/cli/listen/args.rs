@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use crate::capture::{DEFAULT_MAX_HEADERS, MAX_HEADERS, is_bin_name};
 use crate::cli::args::{HandshakeArgs, TransportArgs, VerifyArgs, whole_number};
+use crate::cli::content::ContentArgs;
+use crate::cli::exec::CommandArgs;
 use crate::cli::listen_addr::{ListenAddr, parse_port};
 use crate::text::parse_size;
 use crate::time::parse_timeout;
@@ -27,6 +29,9 @@ Examples:
     $ hookfire listen --verify github --signing-secret @env:GITHUB_SECRET
   Answer the handshake of a sender that checks the address first:
     $ hookfire listen --handshake slack --expose
+  Run a program for each webhook, or only for some:
+    $ hookfire listen --exec ./on-event.sh
+    $ hookfire listen --exec ./crm-signup --type account --action created --match '//state=created'
   Like RequestBin, with a bin of its own below /orders:
     $ hookfire listen --bin inbox --bin orders
   Try `hookfire portal recover` on the journal's failed deliveries:
@@ -59,6 +64,10 @@ pub struct ListenArgs {
     pub signatures: VerifyArgs,
     #[command(flatten)]
     pub handshakes: HandshakeArgs,
+    #[command(flatten)]
+    pub command: CommandArgs,
+    #[command(flatten)]
+    pub exec: ExecArgs,
     #[command(flatten)]
     pub portal: EmulateArgs,
     #[command(flatten)]
@@ -126,6 +135,26 @@ pub struct ResponseArgs {
     /// Allow scripts of this origin to use RequestBin's API: an origin, or *
     #[arg(long, value_name = "ORIGIN", env = "HOOKFIRE_ALLOW_ORIGIN", value_hint = ValueHint::Url)]
     pub allow_origin: Option<String>,
+}
+
+/// Which captures the command gets, and how.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Command")]
+pub struct ExecArgs {
+    /// Run up to N commands at once; by default one after the other, in the order of the captures
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole_number::<u32>(1..=256), requires = "exec")]
+    pub exec_jobs: u32,
+    /// Respond when the command has ended: exit code 0 is a 200 with its standard output, any other a 500
+    #[arg(long, requires = "exec")]
+    pub exec_response: bool,
+    /// Run the command only for events of this type
+    #[arg(long = "type", value_name = "TYPE", requires = "exec", value_hint = ValueHint::Other)]
+    pub event_type: Option<String>,
+    /// Run the command only for events with this action
+    #[arg(long, value_name = "ACTION", requires = "exec", value_hint = ValueHint::Other)]
+    pub action: Option<String>,
+    #[command(flatten)]
+    pub content: ContentArgs,
 }
 
 #[derive(Args, Debug)]

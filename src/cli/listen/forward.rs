@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::args::ListenArgs;
-use crate::capture::{Body, Capture, Mask};
+use crate::capture::Mask;
 use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::env::Environment;
 use crate::error::Failure;
 use crate::http::replay::{ReplayTarget, prepare};
 use crate::http::{Client, Memory, Response, SendRequest as _};
+use crate::journal::StoredCapture;
 use crate::listener::{HOPS_HEADER, Upstream, UpstreamResponse, hops};
 use crate::secret::safe_url::BaseUrl;
 
@@ -59,10 +60,10 @@ impl Upstream for Forwarder {
 
     fn send(
         &self,
-        capture: &Capture,
-        body: &Body,
+        stored: &StoredCapture,
         memory: &Arc<dyn Memory>,
     ) -> Result<UpstreamResponse, String> {
+        let (capture, body) = (&stored.record.capture, &stored.body);
         let mut prepared =
             prepare(capture, body, &self.destination, &self.env).map_err(|e| e.to_string())?;
         prepared.request.memory = Some(Arc::clone(memory));
@@ -76,6 +77,7 @@ impl Upstream for Forwarder {
                 status: response.status,
                 headers: response.headers,
                 body: response.body,
+                note: None,
             }),
             Err(error) => Err(error.message),
         }

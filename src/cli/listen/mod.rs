@@ -14,15 +14,20 @@ use tempfile::TempPath;
 
 use super::capture_feed::{ListenerFeed, WhenFull};
 use super::context::Context;
+use super::exec::Runner;
+use super::exec::queue::ExecQueue;
+use super::exec::responder::Responder;
 use super::listen_addr::bind_failure;
 use super::settings;
 use super::signature_feed::{Explainer, SignatureFeed};
+use super::signing;
 use crate::config::SettingSource;
 use crate::engine::plan::Clients;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::{Journal, JournalCaptureStore};
+use crate::journal::{CaptureStore, Journal, JournalCaptureStore};
 use crate::listener::{Listener, Notifier, Setup, Upstream};
+use crate::secret::Redactor;
 use crate::time::{Clock as _, compact};
 use crate::web::{Access, Auth, Sending, WebOptions, web_ui};
 pub use args::ListenArgs;
@@ -38,7 +43,7 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     }
     let journal = ctx.journal()?;
     ctx.catch_interrupts()?;
-    let (mut listener, mut feed) = start(args, ctx, &options, &*journal)?;
+    let (mut listener, mut feed, exec) = start(args, ctx, &options, &*journal)?;
     options.limits.connections = listener.max_connections();
     let urls = ListenUrls::new(&listener, options.token.as_ref());
     let _ready_file = args
@@ -57,7 +62,7 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     // The file is deleted when the listener ends.
     let _private_page = args.ending.open.then(|| open_page(ctx, &options, &urls));
     let wanted = args.ending.exit_after;
-    let mut printer = Printer::new(ctx, options.mask.clone(), args.output, wanted);
+    let mut printer = Printer::new(ctx, options.mask.clone(), args.output, wanted, exec);
     printer.run(&mut feed, &args.ending)?;
     if ctx.clock.interrupted() {
         listener.stop();
@@ -84,8 +89,32 @@ fn has_plain_responses(args: &ListenArgs, ctx: &Context<'_>) -> bool {
     let responses = &args.responses;
     ctx.source("respond") == SettingSource::Default
         && responses.route.is_empty()
+        && !args.exec.exec_response
         && responses.response_body.is_none()
         && responses.forward_to.is_none()
+}
+
+/// Masks what a command writes: all secrets that this listener knows.
+fn redactor(
+    args: &ListenArgs,
+    options: &ListenOptions,
+    ctx: &Context<'_>,
+) -> Result<Redactor, Failure> {
+    let mut redactor = Redactor::new(&options.page_mask.values);
+    redactor.add(&options.token);
+    redactor.add(&options.portal_token);
+    redactor.add(&options.handshakes.secret);
+    if let Some(name) = args
+        .signatures
+        .verify
+        .as_deref()
+        .filter(|_| options.verifier.is_some())
+    {
+        let named = signing::named(name, ctx.config()?)?;
+        let texts = &args.signatures.signing_secret;
+        redactor.add(&signing::secrets(texts, Some(&named), ctx)?);
+    }
+    Ok(redactor)
 }
 
 /// A running listener with its bins, and the feed of its captures.
@@ -94,14 +123,21 @@ fn start<'a>(
     ctx: &Context<'_>,
     options: &ListenOptions,
     feed_journal: &'a dyn Journal,
-) -> Result<(Listener, SignatureFeed<ListenerFeed<'a>>), Failure> {
+) -> Result<(Listener, SignatureFeed<ListenerFeed<'a>>, Option<ExecQueue>), Failure> {
     let journal = ctx.journal()?;
     for bin in &options.bins {
         journal.create_bin(bin, false, ctx.now())?;
     }
     let writer = JournalCaptureStore::start(journal, &options.bins[0], args.limits.keep)?;
     let explanations = writer.writer();
-    let forwards = options.forwarder.is_some();
+    let runner = Runner::new(
+        &args.command,
+        writer.writer(),
+        redactor(args, options, ctx)?,
+        ctx,
+    )?;
+    let responds = args.exec.exec_response;
+    let forwards = options.forwarder.is_some() || responds;
     let (captures, feed) = ListenerFeed::new(writer, feed_journal, WhenFull::ReadLater, forwards);
     let notifier = Notifier::new();
     let explainer = options.verifier.clone().map(|verifier| Explainer {
@@ -135,7 +171,27 @@ fn start<'a>(
         portal_token: options.portal_token.clone(),
         redirects_browsers: has_plain_responses(args, ctx),
     });
+    let (filter, jobs) = (&options.exec_filter, args.exec.exec_jobs);
     let forwarder = options.forwarder.clone();
+    let mut upstream = forwarder.map(|forwarder| forwarder as Arc<dyn Upstream>);
+    let mut exec = None;
+    let store: Arc<dyn CaptureStore> = match runner {
+        None => Arc::new(captures),
+        Some(runner) if responds => {
+            let headers = &options.response_headers;
+            let responder = Responder::new(runner, filter.clone(), jobs, headers);
+            upstream = Some(Arc::new(responder));
+            Arc::new(captures)
+        }
+        Some(runner) => {
+            let journals = (0..jobs).map(|_| ctx.journal());
+            let journals = journals.collect::<Result<_, _>>()?;
+            let queue = ExecQueue::start(&runner, filter, journals, &notifier);
+            let store = Arc::new(queue.feed(captures));
+            exec = Some(queue);
+            store
+        }
+    };
     let setup = Setup {
         limits: options.limits,
         response_body: args.responses.response_body.clone().map(String::into_bytes),
@@ -147,18 +203,18 @@ fn start<'a>(
         verifier: options.verifier.clone(),
         handshakes: options.handshakes.clone(),
         web_token: options.token.clone(),
-        upstream: forwarder.map(|forwarder| forwarder as Arc<dyn Upstream>),
+        upstream,
         web: Some(web),
         notifier,
         tls: options.tls.clone(),
-        ..Setup::new(options.addr, options.script.clone(), Arc::new(captures))
+        ..Setup::new(options.addr, options.script.clone(), store)
     };
     let listener = Listener::bind(setup).map_err(|e| {
         bind_failure(e, |port| {
             format!("`hookfire listen {port}`, or any free one with `--port 0`")
         })
     })?;
-    Ok((listener, feed))
+    Ok((listener, feed, exec))
 }
 
 /// Opens the page in a browser. A page with a token is opened through a temporary file, which must exist for a while.

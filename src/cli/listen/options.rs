@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::args::ListenArgs;
 use super::forward::Forwarder;
+use crate::capture::expect::Expectation;
 use crate::capture::{INBOX, Mask};
 use crate::cli::context::Context;
 use crate::cli::listen_addr::DEFAULT_PORT;
@@ -29,6 +30,8 @@ pub struct ListenOptions {
     /// Query parameters with the values that requests must have.
     pub require_secret: Vec<(String, Secret)>,
     pub verifier: Option<Verifier>,
+    /// Which captures `--exec` gets.
+    pub exec_filter: Expectation,
     pub handshakes: Handshakes,
     /// Masks printed captures, all of this listener.
     pub mask: Mask,
@@ -93,6 +96,7 @@ impl ListenOptions {
                 .collect::<Result<_, _>>()?,
             require_secret,
             verifier: signing::verifier(&args.signatures, ctx)?,
+            exec_filter: exec_filter(args, ctx)?,
             handshakes: settings::handshakes(&args.handshakes, &args.signatures, ctx)?,
             mask,
             page_mask,
@@ -190,6 +194,25 @@ fn refuse_loop(addr: SocketAddr, forwarder: &Forwarder) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+fn exec_filter(args: &ListenArgs, ctx: &Context<'_>) -> Result<Expectation, Failure> {
+    let exec = &args.exec;
+    if args.command.exec.is_none() && !exec.content.is_empty() {
+        return Err(Failure::usage(
+            "`--match`, `--contains`, `--path` and `--header` require `--exec`",
+        )
+        .hint("they select the captures that the command gets"));
+    }
+    if exec.exec_response && ctx.is_flag("forward_to") {
+        let conflict = "`--exec-response` and `--forward-to` cannot be used together";
+        return Err(Failure::usage(conflict));
+    }
+    Ok(Expectation {
+        event_type: exec.event_type.clone(),
+        action: exec.action.clone(),
+        ..exec.content.expectation(ctx)?
+    })
 }
 
 fn allowed_origin(text: &str) -> Result<String, Failure> {

@@ -7,10 +7,12 @@ use super::args::{EndingArgs, ListenFormat};
 use crate::capture::{Capture, Mask};
 use crate::cli::capture_feed::{CaptureFeed, FeedItem};
 use crate::cli::context::Context;
+use crate::cli::exec::queue::ExecQueue;
 use crate::error::Failure;
 use crate::journal::{JournalError, StoredCapture};
 use crate::output::capture_json::capture_view;
 use crate::output::{Tone, capture, json};
+use crate::sanitize::visible_line;
 use crate::text;
 use crate::time::{Clock as _, local_clock};
 
@@ -43,6 +45,8 @@ pub struct Printer<'a> {
     not_recorded: usize,
     last_error: Option<Arc<JournalError>>,
     last_warning: Option<Instant>,
+    /// Commands, whose results are printed.
+    exec: Option<ExecQueue>,
 }
 
 impl<'a> Printer<'a> {
@@ -51,6 +55,7 @@ impl<'a> Printer<'a> {
         mask: Mask,
         format: ListenFormat,
         wanted: Option<u64>,
+        exec: Option<ExecQueue>,
     ) -> Printer<'a> {
         Printer {
             ctx,
@@ -64,6 +69,7 @@ impl<'a> Printer<'a> {
             not_recorded: 0,
             last_error: None,
             last_warning: None,
+            exec,
         }
     }
 
@@ -74,6 +80,7 @@ impl<'a> Printer<'a> {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let wait = left.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL);
             let count = self.print_available(feed, wait)?;
+            self.print_reports();
             if self
                 .last_warning
                 .is_none_or(|at| at.elapsed() >= WARNING_INTERVAL)
@@ -93,6 +100,7 @@ impl<'a> Printer<'a> {
     /// Prints the remaining captures, and reports those that were not printed.
     pub fn finish(&mut self, feed: &mut dyn CaptureFeed) -> Result<(), Failure> {
         while self.print_available(feed, Duration::ZERO)? > 0 {}
+        self.finish_commands();
         self.warn_of_errors();
         if self.missed > 0 {
             let captures = text::count(self.missed as usize, "capture", "captures");
@@ -107,6 +115,27 @@ impl<'a> Printer<'a> {
                 .status(&format!("{requests} captured at the same time"));
         }
         Ok(())
+    }
+
+    fn print_reports(&self) {
+        for report in self.exec.iter().flat_map(ExecQueue::reports) {
+            let text = visible_line(&report.text);
+            match report.succeeded {
+                true => self.ctx.ui.status(&text),
+                false => self.ctx.ui.warning(&text),
+            }
+        }
+    }
+
+    /// Waits until the commands have run for all captures so far; after an interrupt, until those that run have ended.
+    fn finish_commands(&self) {
+        while self.exec.as_ref().is_some_and(|exec| !exec.close()) {
+            self.print_reports();
+            std::thread::sleep(BATCH_INTERVAL);
+        }
+        self.print_reports();
+        let left_out = self.exec.as_ref().and_then(ExecQueue::left_out);
+        left_out.iter().for_each(|text| self.ctx.ui.warning(text));
     }
 
     /// The number of captures so far, without the surplus.

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::deliveries::BoundSql;
-use super::{SqliteJournal, rows};
+use super::{SqliteJournal, rows, runs};
 use crate::capture::{
-    Bin, BinResponse, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head,
+    Bin, BinResponse, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head, Run,
     SignatureCheck,
 };
 use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture};
@@ -40,6 +40,10 @@ impl Captures for SqliteJournal {
             })
             .optional()
         })
+    }
+
+    fn runs(&self, capture: i64) -> Result<Vec<Run>, JournalError> {
+        self.read(|conn| runs::list(conn, capture))
     }
 
     fn newest_capture(&self) -> Result<i64, JournalError> {

@@ -8,6 +8,7 @@ use super::SqliteJournal;
 use super::attempts::WriteTransaction;
 use super::error::is_value_error;
 use super::new_captures::{CaptureCache, amend, set_signature};
+use super::runs;
 use crate::journal::{JournalError, Write, WriteResult};
 
 impl SqliteJournal {
@@ -120,6 +121,8 @@ fn apply(
             amend(transaction.tx, *id, response)?;
             Ok(WriteResult::Done)
         }
+        Write::BeginRun(id, run) => runs::begin(transaction.tx, *id, run),
+        Write::EndRun(id, run) => runs::end(transaction.tx, *id, run),
         Write::SetSignature { id, check } => {
             set_signature(transaction.tx, *id, check)?;
             Ok(WriteResult::Done)

@@ -15,6 +15,7 @@ mod maintenance;
 mod new_captures;
 mod open;
 mod rows;
+mod runs;
 mod schedule;
 mod schema;
 #[cfg(test)]

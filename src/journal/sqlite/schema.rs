@@ -5,12 +5,12 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkfs".
-pub const APPLICATION_ID: i64 = 0x686b_6673;
+/// `application_id` of a journal: "hkft".
+pub const APPLICATION_ID: i64 = 0x686b_6674;
 
-/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", and from "hkfj" to
-/// "hkfq".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 10] = [
+/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfs", and from
+/// "hkfj" to "hkfq".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 11] = [
     0x686b_6672,
     0x686f_6f6b,
     0x686b_666a,
@@ -21,6 +21,7 @@ pub const DEVELOPMENT_APPLICATION_IDS: [i64; 10] = [
     0x686b_666f,
     0x686b_6670,
     0x686b_6671,
+    0x686b_6673,
 ];
 
 /// The schema version that this program reads and writes.
@@ -147,6 +148,18 @@ const V1: &str = "
     CREATE INDEX captures_bin ON captures (bin_id);
     -- Those that `--keep` neither counts nor deletes.
     CREATE INDEX captures_pinned ON captures (bin_id) WHERE pinned;
+
+    CREATE TABLE runs (
+        capture_id  INTEGER NOT NULL REFERENCES captures (id) ON DELETE CASCADE,
+        number      INTEGER NOT NULL,
+        command     TEXT NOT NULL,
+        started_at  INTEGER NOT NULL,
+        duration_ms INTEGER,
+        exit_code   INTEGER,
+        error       TEXT,
+        stderr      TEXT NOT NULL,
+        PRIMARY KEY (capture_id, number)
+    ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE deleted_ids (newest_delivery INTEGER NOT NULL, newest_capture INTEGER NOT NULL) STRICT;
     INSERT INTO deleted_ids VALUES (0, 0);

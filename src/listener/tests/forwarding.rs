@@ -73,10 +73,10 @@ impl Upstream for RealReceiver {
 
     fn send(
         &self,
-        capture: &Capture,
-        body: &Body,
+        stored: &StoredCapture,
         room: &Arc<dyn Memory>,
     ) -> Result<UpstreamResponse, String> {
+        let (capture, body) = (&stored.record.capture, &stored.body);
         self.seen.send((capture.clone(), body.clone())).unwrap();
         let response = self
             .responses
@@ -145,6 +145,7 @@ fn relayed(status: u16, headers: &[(&str, &[u8])], body: &str) -> Result<Upstrea
         .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
         .collect();
     Ok(UpstreamResponse {
+        note: None,
         status,
         headers,
         body: body.into(),

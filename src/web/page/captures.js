@@ -263,8 +263,20 @@ function renderCapture() {
       : null,
     ...(capture.query.length ? [part("Query", capture.query.length, revealing, pairs(capture.query))] : []),
     part("Headers", capture.headers.length, capture.query.length ? [] : revealing, capture.headers.length ? pairs(capture.headers) : h("p", { class: "none" }, "No readable headers.")),
+    captures.view.runs?.length ? runsPart(captures.view.runs) : null,
     bodyPart(),
   ].filter(Boolean));
+}
+
+/** The commands that `listen --exec` ran for the capture. */
+function runsPart(runs) {
+  const outcome = (run) =>
+    run.error ?? (run.exit_code === null ? "not ended: it is running, or hookfire was killed" : `exit code ${run.exit_code}`);
+  const rows = runs.map((run) => [
+    h("p", {}, h("span", { class: `badge ${run.error === null && run.exit_code === 0 ? "good" : "bad"}` }, ...shown(outcome(run))), " ", ...shown(run.command), run.duration_ms === null ? null : ` after ${millis(run.duration_ms)}`),
+    run.stderr === "" ? null : h("pre", { class: "mono" }, ...shown(run.stderr)),
+  ]);
+  return part("Runs", runs.length, [], h("div", {}, ...rows.flat().filter(Boolean)));
 }
 
 function bodyPart() {
