@@ -204,7 +204,7 @@ pub fn page(
     }
     let (name, shown) = match delivery.payload_kind {
         PayloadKind::Event(_) => ("event", event::pretty(payload).ok()),
-        PayloadKind::Body { .. } => ("body", pretty_body(delivery.id, payload)),
+        PayloadKind::Body { .. } => ("body", pretty_body(payload)),
     };
     // A damaged document is shown unchanged, so that users can find the damage.
     let shown = shown.unwrap_or_else(|| String::from_utf8_lossy(payload).into_owned());
@@ -214,14 +214,12 @@ pub fn page(
 }
 
 /// JSON over several lines, or how to get a body that is not text; none for other text.
-fn pretty_body(id: i64, body: &[u8]) -> Option<String> {
+fn pretty_body(body: &[u8]) -> Option<String> {
     if str::from_utf8(body).is_ok() {
         return pretty_json(body);
     }
     let size = size(body.len() as u64);
-    Some(format!(
-        "{size}, not text; `hookfire journal show {id} --body > FILE` writes it"
-    ))
+    Some(format!("{size}, not text; `--body` writes it"))
 }
 
 fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, String)> {
@@ -260,7 +258,7 @@ fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, Strin
         ("uuid", Some(delivery.uuid.clone())),
         ("method", method),
         ("wire", wire),
-        ("type", content_type),
+        ("content", content_type),
         ("signed", signed),
         ("policy", Some(delivery.retry_policy.describe())),
         ("accepted", Some(when(delivery.created_at))),

@@ -409,6 +409,39 @@ fn a_failed_delivery_is_retried_from_the_page() {
 }
 
 #[test]
+fn page_shows_deliveries_of_any_payload() {
+    let env = TestEnv::new();
+    env.write_file("order.json", "{\"type\":\"order.paid\",\"amount\":10.50}");
+    env.write_file("photo.png", b"\x89PNG\xff\0");
+    let response = respond(503).header("X-Request-Id", "r-42").times(2);
+    let endpoint = Server::script(vec![response]);
+    for body in ["order.json", "photo.png"] {
+        let fire = ["fire", "--body", body, "--method", "PUT", "--no-retry"];
+        let url = endpoint.url();
+        env.hookfire(fire)
+            .args(["--url", &url])
+            .run()
+            .assert_code(3);
+    }
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    open(&browser, &listener, "#/deliveries/1");
+    browser.wait_for_text("#delivery h2", "order.paid");
+    let shown = browser.text("#delivery");
+    assert!(shown.contains("PUT"), "{shown}");
+    assert!(shown.contains("\"amount\": 10.50"), "{shown}");
+    browser.click("#delivery .timeline summary");
+    browser.wait_for_text("#delivery .timeline", "r-42");
+    open(&browser, &listener, "#/deliveries/2");
+    browser.wait_for_text("#delivery", "image/png");
+    let shown = browser.text("#delivery");
+    assert!(shown.contains("89 50 4e 47"), "{shown}");
+    assert!(rows(&browser, "#delivery-list")[0].starts_with('-'));
+}
+
+#[test]
 fn page_retries_all_after_confirmation() {
     let env = TestEnv::new();
     let endpoint = Server::script(vec![respond(503).times(12), respond(200).times(12)]);

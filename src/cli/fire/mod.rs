@@ -27,13 +27,14 @@ use super::portal::PortalArgs;
 use super::report::{self, RunReport, Style, run_engine};
 use super::sample::SampleArgs;
 use crate::cli::settings;
-use crate::delivery::payload::Payload;
+use crate::delivery::payload::{Payload, PayloadKind};
 use crate::delivery::{Delivery, Status};
 use crate::engine::plan::payload_headers;
 use crate::engine::{Claims, Inbox, RetryMode, RunLimits, SendPlan, Source, SourceItem};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::NewDelivery;
+use crate::text::size;
 
 use body::BodyArgs;
 use destination::FireTarget;
@@ -217,7 +218,12 @@ fn show_details(ctx: &Context<'_>, delivery: &NewDelivery) {
         request_head(method, &delivery.target, &headers)
     });
     ctx.ui
-        .detail(2, || String::from_utf8_lossy(bytes).into_owned());
+        .detail(2, || match (kind, std::str::from_utf8(bytes)) {
+            (PayloadKind::Body { .. }, Err(_)) => {
+                format!("({}, not text)", size(bytes.len() as u64))
+            }
+            _ => String::from_utf8_lossy(bytes).into_owned(),
+        });
 }
 
 fn send(
