@@ -417,6 +417,7 @@ impl fmt::Display for Target {
 mod tests {
     use super::*;
     use crate::secret::TestVariables;
+    use crate::signature::Scheme;
 
     const NO_VARIABLES: TestVariables = TestVariables(&[]);
 
@@ -483,6 +484,52 @@ mod tests {
             kept.resolve(&NO_VARIABLES).unwrap().url.expose(),
             "https://h/?a=1&a=2&A=%33&p=old"
         );
+    }
+
+    fn signed(scheme: &str, reference: &str) -> Target {
+        let scheme: &'static Scheme = scheme.parse().unwrap();
+        let mut target = Target::from_url("https://h/").unwrap();
+        target.signing = Some(Signing {
+            scheme: scheme.clone(),
+            secrets: vec![SecretSource::parse(reference).unwrap()],
+        });
+        target
+    }
+
+    #[test]
+    fn signing_secrets_are_refreshed_within_a_scheme() {
+        let mut kept = signed("github", "@env:OLD");
+        kept.refresh_secrets(&signed("stripe", "@env:NEW"));
+        assert_eq!(kept, signed("github", "@env:OLD"));
+        kept.refresh_secrets(&signed("github", "@env:NEW"));
+        assert_eq!(kept, signed("github", "@env:NEW"));
+        let mut unsigned = Target::from_url("https://h/").unwrap();
+        unsigned.refresh_secrets(&kept);
+        assert_eq!(unsigned.signing, None);
+        assert_eq!(kept.moved_to(&unsigned).signing, None);
+    }
+
+    #[test]
+    fn untrusted_signing_secrets_are_not_looked_up() {
+        let mut target = signed("github", "@env:HOME");
+        target.distrust_secrets();
+        let missing = target.resolve(&TestVariables(&[("HOME", "x")]));
+        let missing = missing.unwrap_err();
+        assert!(matches!(missing.source, SecretError::Untrusted(_)));
+        assert_eq!(missing.flag(), "--signing-secret @env:VARIABLE");
+        // The configuration is trusted.
+        target.refresh_secrets(&signed("github", "@env:HOME"));
+        let resolved = target.resolve(&TestVariables(&[("HOME", "x")]));
+        assert!(resolved.unwrap().signer.is_some());
+    }
+
+    #[test]
+    fn literal_signing_secret_is_kept_only_by_the_configuration() {
+        let literal = signed("github", "literal");
+        assert!(literal.signing_secret_not_stored(None));
+        assert!(!literal.signing_secret_not_stored(Some(&literal)));
+        assert!(literal.signing_secret_not_stored(Some(&signed("github", "other"))));
+        assert!(!signed("github", "@env:A").signing_secret_not_stored(None));
     }
 
     #[test]

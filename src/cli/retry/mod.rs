@@ -45,6 +45,9 @@ Examples:
     $ hookfire retry --all --jobs 4 --rate 50/s --stop-after 10
   Give a secret again that was given literally, and so was not stored:
     $ hookfire retry 42 --secret token=@env:HOOK_TOKEN
+  Give the secret again that signs the requests, or sign them by another scheme:
+    $ hookfire retry 42 --signing-secret @env:WHSEC
+    $ hookfire retry 42 --sign standard --signing-secret @env:WHSEC
   Send them to another URL:
     $ hookfire retry --all --url http://127.0.0.1:8080/hook
   Make the attempts that are due, from a timer or until Ctrl-C:
