@@ -91,6 +91,23 @@ pub struct CapturedResponse {
     pub note: Option<String>,
 }
 
+/// The note while an upstream or a command is to respond.
+const PENDING: &str = "no response yet";
+
+impl CapturedResponse {
+    /// Of a request that is being forwarded. It stays so if the listener is killed meanwhile.
+    pub fn pending() -> CapturedResponse {
+        CapturedResponse {
+            note: Some(PENDING.to_owned()),
+            ..CapturedResponse::default()
+        }
+    }
+
+    pub fn is_pending(&self) -> bool {
+        *self == CapturedResponse::pending()
+    }
+}
+
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Body {
     /// The body with its transfer coding decoded. For a malformed request, the bytes that were read, undecoded if the

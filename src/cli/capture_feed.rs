@@ -5,7 +5,7 @@
 //! limited in bytes. When it is full, `listen` queues ids only and reads the captures from the journal later, so that a
 //! slow reader of stdout does not delay clients; `expect` delays the responses, so that little is left to check at its deadline.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -111,6 +111,8 @@ struct Queue {
 struct QueueState {
     entries: VecDeque<QueueEntry>,
     bytes: usize,
+    /// Captures that are fed once their response is known.
+    awaiting: HashSet<i64>,
     /// Completes requests whose responses are delayed.
     delayed: Vec<Box<dyn FnOnce() + Send>>,
     is_closed: bool,
@@ -197,13 +199,15 @@ impl QueueState {
 
 impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
     fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
-        let awaits_response =
-            self.forwards && !capture.malformed && capture.response.status.is_none();
+        let awaits_response = self.forwards && capture.response.is_pending();
         let (queue, when_full) = (Arc::clone(&self.queue), self.when_full);
         let in_progress = Arc::clone(&queue.in_progress);
         let stored = move |result: Result<Arc<StoredCapture>, Arc<JournalError>>| {
             let item = match &result {
-                Ok(_) if awaits_response => return done(result),
+                Ok(capture) if awaits_response => {
+                    queue.lock().awaiting.insert(capture.record.id);
+                    return done(result);
+                }
                 Ok(capture) => FeedItem::Captured(Arc::clone(capture)),
                 Err(reason) => FeedItem::NotStored(Arc::clone(reason)),
             };
@@ -215,9 +219,9 @@ impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
     }
 
     fn set_response(&self, id: i64, response: CapturedResponse, done: StoreReply<()>) {
-        let (queue, forwards) = (Arc::clone(&self.queue), self.forwards);
+        let queue = Arc::clone(&self.queue);
         let recorded = move |result: Result<(), Arc<JournalError>>| {
-            if forwards {
+            if queue.lock().awaiting.remove(&id) {
                 // Even if its response could not be recorded.
                 queue.push(QueueEntry::Ids(id..=id), WhenFull::ReadLater, || ());
             }
@@ -504,6 +508,7 @@ mod tests {
         let head = b"GET / HTTP/1.1\r\n\r\n".to_vec();
         let mut capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), head);
         capture.malformed = false;
+        capture.response = CapturedResponse::pending();
         store.store(capture, Body::default(), Box::new(|_| ()));
         let (capture, body, done) = to_store.recv().unwrap();
         done(Ok(Arc::new(StoredCapture::new(
@@ -515,7 +520,9 @@ mod tests {
             duration_ms: 1,
             note: None,
         };
-        store.set_response(1, response, Box::new(|_| ()));
+        store.set_response(1, response.clone(), Box::new(|_| ()));
         assert_eq!(path(feed.next(Duration::ZERO).unwrap()), "deleted");
+        store.set_response(1, response, Box::new(|_| ()));
+        assert!(feed.next(Duration::ZERO).unwrap().is_none(), "fed once");
     }
 }

@@ -196,6 +196,36 @@ const OPTIONS: &[Intent] = &[
         &["--host", "--bind", "--address", "--addr"],
         "give the address without an option: `hookfire listen 127.0.0.1:8080`",
     ),
+    (
+        "listen",
+        &[
+            "--run",
+            "--command",
+            "--cmd",
+            "--script",
+            "--on-event",
+            "--execute",
+        ],
+        "`--exec CMD` runs a program for each capture",
+    ),
+    (
+        "listen",
+        &[
+            "--secret",
+            "--verify-signature",
+            "--hmac",
+            "--scheme",
+            "--sign",
+        ],
+        "`--verify SCHEME` verifies signatures; `--require-secret` requires a secret in the query",
+    ),
+    (
+        "captured list",
+        &[
+            "--search", "--grep", "--text", "--body", "-q", "--query", "--filter",
+        ],
+        "`--contains TEXT` finds text in bodies, `--match PATH=VALUE` values",
+    ),
     ("listen", &["-p"], "`--port N`, or `hookfire listen N`"),
     (
         "expect",

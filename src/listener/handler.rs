@@ -318,10 +318,11 @@ impl Handler {
     async fn forward(
         &self,
         client: &ClientConnection,
-        capture: Capture,
+        mut capture: Capture,
         request: RecordedRequest,
         forwarder: Arc<ForwardHandler>,
     ) -> Result<Response<ResponseBody>, NoResponse> {
+        capture.response = CapturedResponse::pending();
         let Some(stored) = self.writer.store(capture, request.body).await else {
             return Ok(client.respond_unavailable());
         };

@@ -107,7 +107,7 @@ fn only_matching_valid_requests_reach_the_command() {
         "--handshake",
         "dropbox",
         "--exit-after",
-        "3",
+        "4",
         "--exec",
         &exec,
         "--type",
@@ -312,7 +312,7 @@ fn hostile_requests_do_not_break_the_command() {
         &env,
         "wc -c >> sizes; printf %s \"$HOOKFIRE_CAPTURE_HEADERS\" | wc -c >> lengths",
     );
-    let args = ["--max-head", "1MiB", "--exit-after", "3", "--exec", &exec];
+    let args = ["--max-head", "1MiB", "--exit-after", "4", "--exec", &exec];
     let listener = Listener::start(&env, &args);
     listener.post("/", &"\0\u{1b}]0;x\u{7}".repeat(100_000));
     listener.send(format!(
@@ -378,4 +378,31 @@ fn unusable_exec_options_are_explained() {
         let outcome = env.hookfire(["listen"]).args(args).run().assert_code(2);
         assert!(outcome.stderr().contains(words), "{words}: {outcome}");
     }
+}
+
+#[test]
+fn requests_without_response_are_printed_beside_a_command() {
+    use std::io::{Read as _, Write as _};
+    let env = TestEnv::new();
+    let args = [
+        "--exec",
+        "cat",
+        "--exec-response",
+        "--path",
+        "/x",
+        "--respond",
+        "reset",
+    ];
+    let listener = Listener::start(&env, &args);
+    assert_eq!(listener.post("/x", "hi").text(), "hi");
+    let mut other = listener.connect();
+    other
+        .write_all(b"POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        .unwrap();
+    assert!(other.read(&mut [0; 9]).is_err(), "reset");
+    let paths: Vec<Value> = listener.stop().ndjson()[1..]
+        .iter()
+        .map(|c| c["path"].clone())
+        .collect();
+    assert_eq!(paths, ["/x", "/other"]);
 }
