@@ -1165,3 +1165,49 @@ fn scrolling_loads_older_captures() {
     }
     browser.wait_for_text("#list-foot", "120 captures");
 }
+
+#[test]
+fn signatures_handshakes_and_runs_are_shown() {
+    let env = TestEnv::new();
+    let args = [
+        "--verify",
+        "github",
+        "--signing-secret",
+        "It's a Secret to Everybody",
+        "--handshake",
+        "dropbox",
+        "--exec",
+        "sh",
+        "--",
+        "-c",
+        "echo '<b>broken' >&2; exit 4",
+    ];
+    let listener = Listener::start(&env, &args);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    open(&browser, &listener, "");
+    listener.get("/?challenge=x");
+    listener.post("/unsigned", "{}");
+    let signature = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    listener.send(format!(
+        "POST /signed HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: sha256={signature}\r\nContent-Length: 13\r\n\r\nHello, World!"
+    ));
+    wait_for_rows(&browser, 3);
+    let rows = rows(&browser, "#list");
+    for (row, badge) in rows
+        .iter()
+        .zip(["signed", "invalid signature", "handshake"])
+    {
+        assert!(row.contains(badge), "{badge}: {rows:?}");
+    }
+    browser.wait_for_text("#detail", "exit code 4");
+    browser.wait_for_text("#detail", "<b>broken");
+    browser.wait_for_text("#detail", "github signature valid");
+    browser.click("#list [role=option]:nth-child(2)");
+    browser.wait_for_text(
+        "#detail",
+        "The github signature is not valid: the request has no header",
+    );
+    listener.stop();
+}
