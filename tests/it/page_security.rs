@@ -78,8 +78,11 @@ fn hostile_captures_stay_text() {
     }
     browser.click("#tab-deliveries");
     browser.wait_for_text("#delivery .timeline", "500");
-    browser.click("#delivery summary");
-    browser.wait_for_text("#delivery", SCRIPT);
+    // The response's headers and its body.
+    for (details, text) in [(1, IMAGE), (2, SCRIPT)] {
+        browser.click(&format!("#delivery details:nth-of-type({details}) summary"));
+        browser.wait_for_text("#delivery", text);
+    }
     let strangers = "document.querySelectorAll('main script, main img, main a:not([href^=\"/_hookfire/api/captures/\"]), main iframe, [onerror], [style]').length";
     assert_eq!(browser.script(&format!("return {strangers}")), 0);
     assert_eq!(browser.script("return typeof window.hacked"), "undefined");
