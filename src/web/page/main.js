@@ -244,14 +244,22 @@ const refreshCaptures = paced(250, async () => {
   await refreshShown();
 });
 
-/** Fetches the shown capture again if it was deleted or got its response. */
+/** How long after a request a command may begin to run for it. */
+const RUN_WAIT_MS = 60_000;
+
+/** Whether a command may run for the shown capture, or runs. */
+const awaitsRun = ({ capture, runs }) =>
+  runs.length === 0 ? Date.now() - Date.parse(capture.received_at) < RUN_WAIT_MS : runs.some((run) => run.duration_ms === null);
+
+/** Fetches the shown capture again if it was deleted, got its response or a reason for its signature, or may have got a run. */
 async function refreshShown() {
   const { capture, view } = captures;
   if (capture === null || captures.deleting) return;
   const row = captureList.items.find(({ id }) => id === capture);
-  const known = view?.capture.id === capture ? view.capture.response : null;
-  const isOpen = known === null || known.status === null;
-  if (isOpen || !row || JSON.stringify(row.response) !== JSON.stringify(known)) await showCapture(capture);
+  const known = view?.capture.id === capture ? view.capture : null;
+  const isOpen = known === null || known.response.status === null || awaitsRun(view);
+  const differs = (key) => JSON.stringify(row[key]) !== JSON.stringify(known[key]);
+  if (isOpen || !row || differs("response") || differs("signature")) await showCapture(capture);
 }
 
 $("list").parentElement.addEventListener("scroll", () => {
