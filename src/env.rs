@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use etcetera::base_strategy::{BaseStrategy, Xdg};
@@ -95,6 +95,8 @@ pub struct SystemClock {
     interrupted: Arc<AtomicBool>,
     /// Requests under way are abandoned too.
     abandons_requests: Arc<AtomicBool>,
+    /// How far the system's clock is ahead of the time that [`Clock::now`] returns, in milliseconds.
+    ahead: Arc<AtomicI64>,
 }
 
 impl Default for SystemClock {
@@ -103,6 +105,7 @@ impl Default for SystemClock {
             started: since_boot(),
             interrupted: Arc::default(),
             abandons_requests: Arc::default(),
+            ahead: Arc::default(),
         }
     }
 }
@@ -162,6 +165,11 @@ impl SystemClock {
         Ok(())
     }
 
+    /// Follows the clock of a journal's server from now on, on all threads.
+    pub fn set_ahead(&self, ms: i64) {
+        self.ahead.store(ms, Ordering::Relaxed);
+    }
+
     /// Whether an interrupt has arrived.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
@@ -175,7 +183,7 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixMs {
-        UnixMs::from_system()
+        UnixMs(UnixMs::from_system().0 - self.ahead.load(Ordering::Relaxed))
     }
 
     fn elapsed(&self) -> Duration {

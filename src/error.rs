@@ -11,7 +11,7 @@ use crate::engine::plan::PlanError;
 use crate::event::EventError;
 use crate::exit::Exit;
 use crate::http::ClientError;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, LocationError};
 use crate::output::{ErrorReport, OutputError, Ui};
 use crate::portal::{PortalError, PortalErrorKind};
 use crate::secret::SecretError;
@@ -221,6 +221,19 @@ impl From<JournalError> for Failure {
     }
 }
 
+impl From<LocationError> for Failure {
+    fn from(error: LocationError) -> Failure {
+        let hint = match error {
+            LocationError::PasswordOnCommandLine { .. } => {
+                "set it in `PGPASSWORD`, in `~/.pgpass`, or as `[journal] password` in the configuration"
+            }
+            LocationError::Scheme(_) => "name a file with `--journal FILE` or `HOOKFIRE_JOURNAL`",
+            _ => "a journal's URL looks like `postgresql://USER@HOST/DATABASE`",
+        };
+        Failure::from_error(Kind::Usage, error).hint(hint)
+    }
+}
+
 impl From<Halted> for Failure {
     fn from(halted: Halted) -> Failure {
         let hint = journal_hint(&halted.source);
@@ -268,6 +281,14 @@ fn journal_hint(error: &JournalError) -> &'static str {
         JournalError::Full { .. } => {
             "free some disk space, or use a file on another disk with `--journal FILE`"
         }
+        JournalError::Unreachable { .. } => {
+            "check that the server runs and can be reached from here; `hookfire journal check` tries it"
+        }
+        JournalError::Denied { .. } => {
+            "check the user, the password (`PGPASSWORD`, `~/.pgpass`, or `[journal] password` in the configuration) and its rights; see hookfire-team(7)"
+        }
+        JournalError::NoTables { .. } => "create them with `hookfire journal migrate`",
+        JournalError::Older { .. } => "upgrade them with `hookfire journal migrate`",
         JournalError::TooManyFiles { .. } => "raise the limit, for example with `ulimit -n 1024`",
         JournalError::Unusable { .. } => {
             "check the free disk space; if the file is damaged, copy it first, then try `sqlite3 FILE .recover`"

@@ -14,7 +14,7 @@
 //! | `listener` | the HTTP server that captures requests |
 //! | `portal` | client for 3scale's Account Management API |
 //! | `env` | the process's environment: variables, terminals, signals, directories |
-//! | `journal` | the SQLite file that holds deliveries, attempts and captures |
+//! | `journal` | the SQLite file or PostgreSQL database that holds deliveries, attempts and captures |
 //! | `http` | the HTTP client: TLS, proxies, deadlines, error classification |
 //! | `config` | the configuration file |
 //! | `capture` | captured requests: model, masking, diff |

@@ -4,24 +4,28 @@
 //! to the journal needs one of its own.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use crate::capture::Mask;
 use crate::cli::args::GlobalArgs;
-use crate::config::{Config, SettingSource};
+use crate::config::{Config, JournalConfig, SettingSource};
 use crate::delivery::target::{Target, Value};
 use crate::engine::plan::Clients;
 use crate::env::{Environment, SystemClock};
 use crate::error::{Failure, Kind};
 use crate::http::{TransportOptions, trusts_built_in_roots};
-use crate::journal::{self, Journal};
+use crate::journal::{self, Journal, Location, Server};
 use crate::output::Ui;
-use crate::secret::{MASK, safe_url};
+use crate::secret::MASK;
 use crate::text;
-use crate::time::{Clock as _, UnixMs};
+use crate::time::{Clock as _, UnixMs, compact};
+
+/// A greater difference from the clock of a database server is reported, in milliseconds.
+const MAX_CLOCK_DIFFERENCE_MS: i64 = 2_000;
 
 pub struct Context<'a> {
     pub ui: &'a Ui,
@@ -32,6 +36,7 @@ pub struct Context<'a> {
     pub matches: &'a ArgMatches,
     config: OnceCell<Config>,
     warned_of_owner: OnceCell<()>,
+    warned_of_clock: OnceCell<()>,
     pub clients: Clients,
 }
 
@@ -47,6 +52,7 @@ impl<'a> Context<'a> {
             matches,
             config: OnceCell::new(),
             warned_of_owner: OnceCell::new(),
+            warned_of_clock: OnceCell::new(),
         };
         ui.set_program(context.program());
         context
@@ -84,20 +90,45 @@ impl<'a> Context<'a> {
         self.source(option) == SettingSource::Flag
     }
 
-    /// The journal's path, whether or not the file exists.
-    pub fn journal_path(&self) -> Result<(PathBuf, SettingSource), Failure> {
+    /// Where the journal is, whether or not it exists.
+    pub fn journal_location(&self) -> Result<(Location, SettingSource), Failure> {
+        let given = self.globals.journal.as_ref();
+        let given = given.filter(|path| !path.as_os_str().is_empty());
+        if let Some(path) = given {
+            let (source, text) = (self.source("journal"), path.to_string_lossy());
+            if !Location::is_url(&text) {
+                return Ok((path.into(), source));
+            }
+            if source == SettingSource::Flag {
+                Server::refuse_password(&text)?;
+            }
+            return Ok((self.server(&text)?, source));
+        }
+        if let Some(url) = &self.config()?.journal.url {
+            return Ok((self.server(url)?, SettingSource::File));
+        }
         let folder = self.env.state_folder();
         let default = folder.map(|folder| folder.join("journal.db"));
-        let (path, source) = self.path("journal", self.globals.journal.as_ref(), default)?;
-        let name = path.to_string_lossy();
-        if name.contains("://") {
-            let shown = safe_url::shown(&name);
-            return Err(Failure::usage(format!(
-                "the journal `{shown}` is a URL; it must be a file"
-            ))
-            .hint("name a file with `--journal FILE` or `HOOKFIRE_JOURNAL`"));
-        }
-        Ok((path, source))
+        let (path, source) = self.path("journal", None, default)?;
+        Ok(((&path).into(), source))
+    }
+
+    /// The database with this URL. The configuration's password is sent only to the configuration's database.
+    fn server(&self, url: &str) -> Result<Location, Failure> {
+        let journal = match url.starts_with("postgres") {
+            true => &self.config()?.journal,
+            false => &JournalConfig::default(),
+        };
+        let is_meant = journal.url.as_deref().is_none_or(|meant| meant == url);
+        let password = journal.password.as_ref().filter(|_| is_meant);
+        let password = password
+            .map(|source| source.resolve(&self.env))
+            .transpose()
+            .map_err(|e| {
+                Failure::from_error(Kind::Error, e).context("the journal's password".to_owned())
+            })?;
+        let server = Server::parse(url, password, &self.env)?;
+        Ok(Location::Server(Box::new(server)))
     }
 
     /// The configuration's path, whether or not the file exists.
@@ -151,34 +182,50 @@ impl<'a> Context<'a> {
 
     /// Opens the journal, and creates it if it does not exist.
     pub fn journal(&self) -> Result<Box<dyn Journal>, Failure> {
-        let (path, source) = self.journal_path()?;
-        self.ui.detail(1, || {
-            format!("journal: {} ({})", path.display(), source.as_str())
-        });
-        let journal = journal::open(&path)?;
+        let (location, source) = self.journal_location()?;
+        self.ui
+            .detail(1, || format!("journal: {location} ({})", source.as_str()));
+        let journal = journal::open(&location)?;
+        self.follow_clock(&*journal);
         if let Some(owner) = journal.foreign_owner()
             && self.warned_of_owner.set(()).is_ok()
         {
             self.ui.warning(&format!(
-                "the journal `{}` belongs to another user (id {owner}), who decides what is sent where; its references to \
-                 secrets are used only if the configuration names them",
-                path.display()
+                "the journal `{location}` belongs to another user (id {owner}), who decides what is sent where; its references to \
+                 secrets are used only if the configuration names them"
             ));
         }
         Ok(journal)
     }
 
+    /// Uses the time of a database server from now on. Warns once if the system's clock differs from it.
+    fn follow_clock(&self, journal: &dyn Journal) {
+        let Some(ahead) = journal.clock_ahead_ms() else {
+            return;
+        };
+        self.clock.set_ahead(ahead);
+        if ahead.abs() > MAX_CLOCK_DIFFERENCE_MS && self.warned_of_clock.set(()).is_ok() {
+            let by = compact(Duration::from_millis(ahead.unsigned_abs()));
+            let direction = if ahead > 0 { "ahead of" } else { "behind" };
+            self.ui.warning(&format!(
+                "this system's clock is {by} {direction} the clock of the journal's server, which decides when deliveries are \
+                 due"
+            ));
+        }
+    }
+
     /// The journal, if it exists. Deliveries of dead processes are moved to its failed list first.
     pub fn existing_journal(&self) -> Result<Option<Box<dyn Journal>>, Failure> {
-        let (path, source) = self.journal_path()?;
+        let (location, source) = self.journal_location()?;
         // Opening reports every other error, such as an unreadable folder or a dangling link.
-        if path
-            .symlink_metadata()
-            .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
-        {
+        let is_missing = |path: &Path| {
+            path.symlink_metadata()
+                .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+        };
+        if location.file().is_some_and(is_missing) {
             if source != SettingSource::Default {
                 self.ui
-                    .status(&format!("there is no journal at `{}` yet", path.display()));
+                    .status(&format!("there is no journal at `{location}` yet"));
             }
             return Ok(None);
         }

@@ -47,8 +47,10 @@ man_pages![
     "hookfire-install.7",
     "hookfire-journal-cancel.1",
     "hookfire-journal-check.1",
+    "hookfire-journal-copy.1",
     "hookfire-journal-export.1",
     "hookfire-journal-list.1",
+    "hookfire-journal-migrate.1",
     "hookfire-journal-path.1",
     "hookfire-journal-prune.1",
     "hookfire-journal-show.1",
@@ -71,6 +73,7 @@ man_pages![
     "hookfire-retry.7",
     "hookfire-secrets.7",
     "hookfire-signatures.7",
+    "hookfire-team.7",
     "hookfire.1",
     "hookfire.toml.5",
 ];

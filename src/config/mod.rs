@@ -20,7 +20,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::delivery::target::{Param, Target};
 use crate::event::{BodyFormat, ElementOrder};
-use crate::secret::safe_url::BaseUrl;
+use crate::secret::safe_url::{self, BaseUrl};
 use crate::secret::{Secret, SecretSource, contains_reference, header_is_secret};
 use crate::text;
 use crate::time::{parse_duration, parse_timeout};
@@ -35,6 +35,7 @@ pub struct Config {
     pub default_endpoint: Option<String>,
     pub endpoints: BTreeMap<String, Endpoint>,
     pub portal: Option<Portal>,
+    pub journal: JournalConfig,
     /// Problems that do not prevent its use.
     pub warnings: Vec<String>,
 }
@@ -55,6 +56,14 @@ pub struct Portal {
     pub parameter: Option<String>,
 }
 
+/// Where the journal is, unless an option or variable says so.
+#[derive(Debug, Default)]
+pub struct JournalConfig {
+    /// The URL of a database, without a password.
+    pub url: Option<String>,
+    pub password: Option<SecretSource>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("cannot read the configuration `{path}`: {source}")]
@@ -73,12 +82,14 @@ pub enum ConfigError {
 
 const MAX_BYTES: u64 = 1 << 20;
 
-const ROOT_KEYS: &str = "default_endpoint endpoints portal";
+const ROOT_KEYS: &str = "default_endpoint endpoints portal journal";
 const CONNECTION_KEYS: &str = "timeout connect_timeout cacert cert key insecure proxy resolve";
 const ENDPOINT_KEYS: &str = "url secrets params headers retry success active provider_actions events wire compat sign signing_secret";
 const PORTAL_KEYS: &str = "url token parameter";
+const JOURNAL_KEYS: &str = "url password";
 const ENDPOINT_FORM: &str = "a table such as `[endpoints.staging]` with `url`";
 const PORTAL_FORM: &str = "a table such as `[portal]` with `url` and `token`";
+const JOURNAL_FORM: &str = "a table such as `[journal]` with `url` and `password`";
 const PARAMS_FORM: &str = "a table such as `params = { tenant = \"acme\" }`";
 const HEADERS_FORM: &str = "a table such as `headers = { X-Source = \"test\" }`";
 const RETRY_FORM: &str = "a table such as `retry = { retries = 5, interval = \"60s\" }`";
@@ -127,6 +138,7 @@ impl Config {
                     }
                 }
                 "portal" => config.portal = Some(entry.portal()?),
+                "journal" => config.journal = entry.journal()?,
                 _ => return Err(entry.unknown(ROOT_KEYS)),
             }
         }
@@ -144,6 +156,7 @@ impl Config {
 
     fn has_literal_secret(&self) -> bool {
         let tokens = self.portal.iter().flat_map(|portal| &portal.token);
+        let tokens = tokens.chain(&self.journal.password);
         let endpoints = self.endpoints.values();
         let targets = endpoints.map(|endpoint| &endpoint.target);
         let signing = targets.clone().flat_map(|target| &target.signing);
@@ -355,6 +368,30 @@ impl<'a> ConfigEntry<'a> {
         }
         target.signing = signing.signing()?;
         Ok(Endpoint { target, settings })
+    }
+
+    fn journal(self) -> Result<JournalConfig, ConfigError> {
+        let mut journal = JournalConfig::default();
+        for entry in self.entries(JOURNAL_FORM)? {
+            match entry.name() {
+                "url" => {
+                    let url = entry.text()?;
+                    if !url.contains("://") {
+                        return Err(entry.must_be("the URL of a database, such as \"postgresql://ci@db.example.com/hooks\""));
+                    }
+                    let has_password = safe_url::has_password(url);
+                    if has_password {
+                        return Err(entry.error(
+                            "the journal's `url` contains a password, which belongs in `password`",
+                        ));
+                    }
+                    journal.url = Some(url.to_owned());
+                }
+                "password" => journal.password = Some(entry.secret("journal's ")?),
+                _ => return Err(entry.unknown(JOURNAL_KEYS)),
+            }
+        }
+        Ok(journal)
     }
 
     fn portal(self) -> Result<Portal, ConfigError> {

@@ -38,7 +38,7 @@ pub use errors::{is_refused, tls_hint};
 pub use options::{ClientError, TransportOptions};
 pub use outcome::{MAX_STORED_BODY, outcome, retry_after};
 pub use pool::{Done, Pool};
-pub use tls::{is_encrypted, trusts_built_in_roots};
+pub use tls::{is_encrypted, tls_config, trusts_built_in_roots};
 
 /// The most of a response's body that is returned when it is not a delivery's.
 pub const MAX_RESPONSE_BODY: usize = 16 * 1024 * 1024;

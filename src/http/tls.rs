@@ -49,6 +49,17 @@ pub fn client_config(
     }
 }
 
+/// TLS settings for a connection that is not HTTP. `authorities` is a PEM file to trust instead of the system's;
+/// `insecure` accepts every certificate.
+pub fn tls_config(authorities: Option<&Path>, insecure: bool) -> Result<ClientConfig, ClientError> {
+    let options = TransportOptions {
+        cacert: authorities.map(Path::to_owned),
+        insecure,
+        ..TransportOptions::default()
+    };
+    client_config(&options, true)
+}
+
 /// The trusted authorities, and the certificates that were given instead of the system's.
 fn trusted(
     options: &TransportOptions,

@@ -46,17 +46,36 @@ pub enum JournalError {
     Full { path: PathBuf },
     #[error("the journal `{path}` cannot be opened: too many open files")]
     TooManyFiles { path: PathBuf },
+    /// A database server does not respond, or ended the connection.
+    #[error("the journal `{path}` cannot be reached: {problem}")]
+    Unreachable { path: PathBuf, problem: String },
+    /// A database server does not accept this user, or does not let it read or write.
+    #[error("the journal `{path}` cannot be used: {problem}")]
+    Denied { path: PathBuf, problem: String },
+    #[error("the journal `{path}` has no tables of hookfire yet")]
+    NoTables { path: PathBuf },
+    #[error(
+        "the tables of the journal `{path}` were created by an older hookfire (their version is {found}; this hookfire \
+         needs {known})"
+    )]
+    Older {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
     /// Any other problem; `problem` completes the sentence that begins with the path.
     #[error("the journal `{path}` {problem}")]
     Unusable { path: PathBuf, problem: String },
 }
 
 impl JournalError {
-    /// Whether a later try may succeed: a lock is released, disk space becomes free.
+    /// Whether a later try may succeed: a lock is released, disk space becomes free, a server is back.
     pub fn is_temporary(&self) -> bool {
         matches!(
             self,
-            JournalError::Locked { .. } | JournalError::Full { .. }
+            JournalError::Locked { .. }
+                | JournalError::Full { .. }
+                | JournalError::Unreachable { .. }
         )
     }
 }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
+use uuid::Uuid;
+
 use super::{Journal, JournalError, Write, WriteResult};
 
 /// A commit takes further writes until they change this many rows, so that it holds the lock for a short time.
@@ -153,8 +155,9 @@ impl Committer {
     }
 
     fn commit(&mut self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
+        let id = Uuid::new_v4();
         loop {
-            let error = match self.journal.commit(writes) {
+            let error = match self.journal.commit_as(id, writes) {
                 Ok(results) => {
                     if let Some(retry) = &mut self.retry {
                         retry.recovered();

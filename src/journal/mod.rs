@@ -2,7 +2,8 @@
 //!
 //! [`Journal`] is what the rest of the program uses. All changes go through [`Journal::commit`]: a list of [`Write`]s
 //! becomes one transaction, which is durable when the call returns. [`GroupWriter`] lets many threads share such
-//! transactions. `sqlite/` implements the trait on one SQLite file; [`open`] opens it.
+//! transactions. `sqlite/` implements the trait on one SQLite file, `postgres/` on a PostgreSQL database; [`open`] chooses
+//! by the [`Location`].
 //!
 //! While a process sends a delivery, it owns a lease on it. Only the owner may begin the next attempt; other processes
 //! take over when the owner has died or its lease has expired. To read on: `records` has the writes and their results.
@@ -12,8 +13,11 @@ mod captures;
 mod error;
 mod group_writer;
 mod host;
+mod location;
+mod postgres;
 mod records;
 mod sqlite;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -22,25 +26,42 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 pub use capture_writer::JournalCaptureStore;
 pub use captures::{CaptureQuery, CaptureStore, Order, StoreReply, StoredCapture};
 pub use error::JournalError;
 pub use group_writer::{CommitRetry, GroupWriter, Reply};
 pub use host::Host;
+pub use location::{Location, LocationError, Server};
 pub use records::{
-    AttemptResult, CaptureRules, Claim, ClaimCondition, Cursor, DeliveryList, DeliveryVersion, Due,
-    Health, Import, NewAttempt, NewDelivery, NextStep, Query, ScheduleSlot, Slice, StatusCounts,
-    Write, WriteResult,
+    AttemptResult, CaptureRules, Claim, ClaimCondition, Copied, Cursor, DeliveryList,
+    DeliveryVersion, Due, Health, Import, Migrated, NewAttempt, NewDelivery, NextStep, Query,
+    ScheduleSlot, ServerHealth, Slice, StatusCounts, Write, WriteResult,
 };
 
 use crate::capture::{Bin, BinResponse, CaptureRecord, Run};
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::time::UnixMs;
 
-/// Opens the journal at `path`; creates it, mode 0600 in a directory of mode 0700, if it does not exist.
-pub fn open(path: &Path) -> Result<Box<dyn Journal>, JournalError> {
+/// Opens the journal. Creates a file, mode 0600 in a directory of mode 0700, if it does not exist; a database must have
+/// its tables, which [`migrate`] creates.
+pub fn open(location: impl Into<Location>) -> Result<Box<dyn Journal>, JournalError> {
     let host = Box::new(host::ThisHost);
-    Ok(Box::new(sqlite::SqliteJournal::open(path, host)?))
+    Ok(match location.into() {
+        Location::File(path) => Box::new(sqlite::SqliteJournal::open(&path, host)?),
+        Location::Server(server) => Box::new(postgres::PostgresJournal::open(&server, host)?),
+    })
+}
+
+/// Creates or upgrades the tables of a database.
+pub fn migrate(server: &Server) -> Result<Migrated, JournalError> {
+    postgres::migrate(server, Box::new(host::ThisHost))
+}
+
+/// Adds the rows of a file to a database. They stay in the file.
+pub fn copy(file: &Path, server: &Server) -> Result<Copied, JournalError> {
+    postgres::copy(file, server)
 }
 
 /// An empty journal in memory, for commands that read a journal which does not exist yet.
@@ -61,8 +82,14 @@ pub trait Journal: Deliveries + Schedule + Captures + Send {
     ///
     /// A claim whose condition does not hold results in [`WriteResult::Refused`], a write that SQLite does not accept,
     /// for example a value that is too large, in [`WriteResult::Rejected`]; the other writes are applied. On an error
-    /// nothing was written.
-    fn commit(&self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError>;
+    /// nothing was written, unless the connection to a server was lost: see [`Journal::commit_as`].
+    fn commit(&self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
+        self.commit_as(Uuid::new_v4(), writes)
+    }
+
+    /// As [`Journal::commit`]. To repeat a commit after an error, call it with the same `id` and writes, before any other
+    /// commit: the writes are then applied once, even if the first call took effect.
+    fn commit_as(&self, id: Uuid, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError>;
 
     /// The journal's current time, which decides leases and due times.
     fn now(&self) -> UnixMs;
@@ -73,7 +100,15 @@ pub trait Journal: Deliveries + Schedule + Captures + Send {
     /// lose its latest commits. The end of the process does not.
     fn tune_for_captures(&mut self, rules: CaptureRules) -> Result<(), JournalError>;
 
-    fn path(&self) -> &Path;
+    fn location(&self) -> &Location;
+    /// The location as messages show it: a path, or a URL without its password.
+    fn path(&self) -> &Path {
+        self.location().shown()
+    }
+    /// How far the system's clock is ahead of the clock of a database server, in milliseconds; none for a file.
+    fn clock_ahead_ms(&self) -> Option<i64> {
+        None
+    }
     /// The user id of the journal's owner, unless that is this process's user or root. Secret references in such a
     /// journal are read as [untrusted](crate::secret::SecretSource::Untrusted).
     fn foreign_owner(&self) -> Option<u32>;

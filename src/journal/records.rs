@@ -253,6 +253,36 @@ pub struct Health {
     pub captures: usize,
     /// Descriptions of the damage found; empty for an intact journal.
     pub problems: Vec<String>,
+    /// None for a file.
+    pub server: Option<ServerHealth>,
+}
+
+/// What [`Health`] says about a database server.
+#[derive(Debug)]
+pub struct ServerHealth {
+    /// For example `15.14`.
+    pub version: String,
+    /// The version of the tables.
+    pub tables: i64,
+    /// How far the system's clock is ahead of the server's, in milliseconds.
+    pub clock_ahead_ms: i64,
+}
+
+/// The result of [`copy`](super::copy).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    pub deliveries: usize,
+    pub captures: usize,
+    /// Deliveries and captures that the database has already.
+    pub skipped: usize,
+}
+
+/// The result of [`migrate`](super::migrate): versions of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// 0 if there were no tables.
+    pub from: i64,
+    pub to: i64,
 }
 
 /// How far a bulk change got in one transaction.

@@ -282,6 +282,30 @@ fn authority_start(text: &str) -> usize {
     text.find("//").map_or(0, |at| at + 2)
 }
 
+/// The host of a [`database_url`] without one.
+pub const NO_HOST: &str = "no-host.invalid";
+
+/// Parses a database's URL, which may have a user and no host.
+pub fn database_url(text: &str) -> Result<Url, url::ParseError> {
+    let start = authority_start(text);
+    let rest = &text[start..];
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    if !authority.ends_with('@') {
+        return Url::parse(text);
+    }
+    let after = &rest[authority.len()..];
+    Url::parse(&format!("{}{authority}{NO_HOST}{after}", &text[..start]))
+}
+
+/// Whether a database's URL contains a password.
+pub fn has_password(text: &str) -> bool {
+    let Ok(url) = database_url(text) else {
+        return !credentials(text).is_empty();
+    };
+    let mut names = url.query_pairs();
+    url.password().is_some() || names.any(|(name, _)| name == "password")
+}
+
 /// The password in URL-like text, as written and decoded. A user without a password may be a token.
 pub fn credentials(text: &str) -> Vec<Secret> {
     let has_scheme = text.contains("://");

@@ -268,14 +268,14 @@ impl WebState {
     ) -> Result<T, Failure> {
         blocking(move || {
             let _one_at_a_time = self.bulk_change.lock();
-            let path = {
+            let location = {
                 let journal = self.options.journal.lock();
                 let journal = journal.unwrap_or_else(PoisonError::into_inner);
                 // Fails if the journal was replaced: the rows of the new one are not those that the client saw.
                 journal.change_counters()?;
-                journal.path().to_owned()
+                journal.location().clone()
             };
-            work(&*journal::open(&path)?)
+            work(&*journal::open(location)?)
         })
         .await
     }

@@ -20,12 +20,12 @@ use crate::env::{Environment, SystemClock};
 use crate::error::{Failure, Kind};
 use crate::http::replay::{ReplayTarget, prepare};
 use crate::http::{Pool, SendRequest as _, TransportOptions};
-use crate::journal::{self, DeliveryVersion};
+use crate::journal::{self, DeliveryVersion, Location};
 use crate::output::json::delivery_view;
 use crate::output::replay_json;
 
 pub struct Sending {
-    pub journal_path: PathBuf,
+    pub journal: Location,
     /// The configuration file, and whether the user named it. Read anew for each retry, as `hookfire retry` does.
     pub config_path: Option<(PathBuf, bool)>,
     /// For replays; retries use those of the endpoint.
@@ -48,7 +48,7 @@ impl Sending {
             None => Config::default(),
         };
         // A connection of its own: an attempt may take long.
-        let journal = journal::open(&self.journal_path)?;
+        let journal = journal::open(&self.journal)?;
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let planner = Planner {
             config: &config,

@@ -224,7 +224,7 @@ fn request(method: &str, url: &str) -> Builder {
 
 fn sending(folder: &TempDir) -> Sending {
     Sending {
-        journal_path: folder.path().join("journal.db"),
+        journal: (&folder.path().join("journal.db")).into(),
         config_path: None,
         transport: crate::http::TransportOptions::default(),
         clock: SystemClock::default(),

@@ -12,6 +12,7 @@
 //! | endpoints cannot exceed time and memory limits | `faults`, `network_errors`, `tls` |
 //! | secrets never leak | `secrets`, `secrets_retry`, `secrets_echoed`, `listen_secrets` |
 //! | hostile text has no effect | `malicious_endpoint`, `page_security` |
+//! | a journal in PostgreSQL keeps the same guarantees | `team` |
 //! | `listen` stores before it responds | `listen`, `load` |
 //!
 //! Two variables make runs longer or repeatable: `HOOKFIRE_ACKNOWLEDGED=200000` (number of responses before
@@ -69,6 +70,7 @@ mod signatures;
 mod signing;
 mod support;
 mod system_calls;
+mod team;
 mod tenant_import;
 mod terminal;
 mod tls;

@@ -31,8 +31,8 @@ pub struct GlobalArgs {
     /// Read this configuration file [default: ~/.config/hookfire/config.toml]
     #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_CONFIG", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
-    /// Use this journal [default: ~/.local/state/hookfire/journal.db]
-    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_JOURNAL", value_hint = ValueHint::FilePath)]
+    /// Use this journal, a file or the URL of a PostgreSQL database [default: ~/.local/state/hookfire/journal.db]
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_JOURNAL", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub journal: Option<PathBuf>,
     /// Print only errors to stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]

@@ -92,9 +92,8 @@ fn settings(
     };
     let path = format!("{}{missing}", path.display());
     shown.push(Setting::new("config", Some(path), source));
-    let (path, source) = ctx.journal_path()?;
-    let path = path.display().to_string();
-    shown.push(Setting::new("journal", Some(path), source));
+    let (location, source) = ctx.journal_location()?;
+    shown.push(Setting::new("journal", Some(location.to_string()), source));
     for (key, value) in [
         ("output", args.output.format().as_str()),
         ("color", ctx.globals.color.as_str()),

@@ -27,8 +27,8 @@ pub struct JournalCheckArgs {
 
 pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let Some(journal) = ctx.existing_journal()? else {
-        let (path, source) = ctx.journal_path()?;
-        let missing = format!("there is no journal at `{}`", path.display());
+        let (location, source) = ctx.journal_location()?;
+        let missing = format!("there is no journal at `{location}`");
         if source != SettingSource::Default {
             return Err(Failure::new(Kind::Journal, missing));
         }
@@ -55,6 +55,12 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             count(health.attempts, "attempt", "attempts"),
             count(health.captures, "capture", "captures")
         ))?;
+        if let Some(server) = &health.server {
+            ctx.ui.line(&format!(
+                "  PostgreSQL {}, tables of version {}, its clock differs by {} ms",
+                server.version, server.tables, server.clock_ahead_ms
+            ))?;
+        }
         for (status, number) in &health.counts {
             ctx.ui
                 .line(&format!("  {:<11} {number}", status.as_str()))?;
@@ -65,11 +71,19 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             .iter()
             .map(|(status, number)| (status.as_str().to_owned(), (*number).into()))
             .collect();
-        let view = serde_json::json!({
+        let server = health.server.as_ref().map(|server| {
+            serde_json::json!({
+                "version": server.version, "tables": server.tables, "clock_ahead_ms": server.clock_ahead_ms,
+            })
+        });
+        let mut view = serde_json::json!({
             "path": path, "sound": health.problems.is_empty(), "deliveries": deliveries,
             "attempts": health.attempts, "captures": health.captures, "far_due": far_due,
             "problems": health.problems,
         });
+        if let Some(server) = server {
+            view["server"] = server;
+        }
         ctx.ui.line(&args.output.format().document(&view))?;
     }
     ctx.ui.flush()?;

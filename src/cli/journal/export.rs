@@ -22,7 +22,7 @@ Examples:
 
 /// Copy the journal to a new file
 ///
-/// The copy is a journal of its own: every command reads it with --journal FILE. It contains all deliveries, attempts and
+/// The copy of a file or of a database is a journal of its own: every command reads it with --journal FILE. It contains all deliveries, attempts and
 /// captures as of one moment, while other processes continue. An existing file is not overwritten, and only you can read
 /// the new one.
 ///
@@ -41,10 +41,10 @@ pub struct JournalExportArgs {
 pub(super) fn run(args: &JournalExportArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let path = args.file.display();
     let Some(mut journal) = ctx.existing_journal()? else {
-        let (path, _) = ctx.journal_path()?;
+        let (location, _) = ctx.journal_location()?;
         return Err(Failure::new(
             Kind::Journal,
-            format!("there is no journal at `{}` to export", path.display()),
+            format!("there is no journal at `{location}` to export"),
         ));
     };
     if args.file.symlink_metadata().is_ok() {

@@ -2,8 +2,10 @@
 
 mod cancel;
 pub mod check;
+mod copy;
 mod export;
 mod list;
+mod migrate;
 mod path;
 mod prune;
 pub mod show;
@@ -27,6 +29,8 @@ pub enum JournalCommand {
     Prune(prune::JournalPruneArgs),
     Cancel(cancel::JournalCancelArgs),
     Export(export::JournalExportArgs),
+    Migrate(migrate::JournalMigrateArgs),
+    Copy(copy::JournalCopyArgs),
 }
 
 impl JournalCommand {
@@ -39,6 +43,8 @@ impl JournalCommand {
             JournalCommand::Prune(args) => prune::run(&args, ctx),
             JournalCommand::Cancel(args) => cancel::run(&args, ctx),
             JournalCommand::Export(args) => export::run(&args, ctx),
+            JournalCommand::Migrate(args) => migrate::run(&args, ctx),
+            JournalCommand::Copy(args) => copy::run(&args, ctx),
         }
     }
 }

@@ -157,7 +157,7 @@ fn start<'a>(
         journal: Mutex::new(ctx.journal()?),
         notifier: notifier.clone(),
         sending: Sending {
-            journal_path: feed_journal.path().to_owned(),
+            journal: feed_journal.location().clone(),
             config_path: config_path.map(|(path, source)| (path, source != SettingSource::Default)),
             transport,
             clients: Mutex::new(Clients::new(ctx.clock.interrupt_flag())),

@@ -9,6 +9,7 @@ use super::rows;
 use crate::delivery::payload::PayloadKind;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
+use crate::journal::stored::{self, IMPORT_NOTE};
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, Import, NewAttempt, NewDelivery, NextStep, ScheduleSlot,
     WriteResult,
@@ -26,9 +27,6 @@ const SUCCEEDED_AT: &str =
 /// SQL expression: when the last attempt of a delivery ended, or began if its end was not recorded.
 pub const LAST_ACTIVE_AT: &str = "(SELECT started_at + coalesce(duration_ms, 0) FROM attempts
      WHERE delivery_id = deliveries.id ORDER BY number DESC LIMIT 1)";
-
-/// The note of an imported delivery's first attempt.
-const IMPORT_NOTE: &str = "imported from a list of failed deliveries; not sent by hookfire";
 
 /// A transaction, and the process and time that its writes record.
 pub struct WriteTransaction<'a> {
@@ -245,16 +243,7 @@ impl WriteTransaction<'_> {
         let Import {
             error, failed_at, ..
         } = import;
-        let delivery = Delivery {
-            uuid: import.uuid.clone(),
-            status: Status::Failed,
-            created_at: *failed_at,
-            finished_at: Some(*failed_at),
-            attempt_count: 1,
-            last_error: Some(error.clone()),
-            listed_failure_time: Some(import.listed_failure_time.clone()),
-            ..*self.new_delivery(&import.delivery)?
-        };
+        let delivery = stored::imported_delivery(import, self.new_id()?.0);
         self.insert(&delivery, &import.delivery.payload.bytes, None)?;
         rows::insert(
             self.tx,
@@ -275,34 +264,20 @@ impl WriteTransaction<'_> {
 
     /// A delivery with its new id and uuid, not yet inserted.
     fn new_delivery(&self, new: &NewDelivery) -> rusqlite::Result<Box<Delivery>> {
-        let (id, random): (i64, [u8; 10]) = self
-            .tx
+        let (id, random) = self.new_id()?;
+        let uuid = Builder::from_unix_timestamp_millis(self.now.0.unsigned_abs(), &random);
+        let uuid = uuid.into_uuid().to_string();
+        Ok(Box::new(stored::new_delivery(new, id, uuid, self.now)))
+    }
+
+    /// The next id, and random bytes.
+    fn new_id(&self) -> rusqlite::Result<(i64, [u8; 10])> {
+        self.tx
             .prepare_cached(
                 "SELECT 1 + max(newest_delivery, coalesce((SELECT max(id) FROM deliveries), 0)), randomblob(10)
                  FROM deleted_ids",
             )?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let uuid = Builder::from_unix_timestamp_millis(self.now.0.unsigned_abs(), &random);
-        Ok(Box::new(Delivery {
-            id,
-            uuid: uuid.into_uuid().to_string(),
-            event_type: new.payload.event_type.clone(),
-            action: new.payload.action.clone(),
-            endpoint: new.endpoint.clone(),
-            target: new.target.clone(),
-            payload_kind: new.payload.kind.clone(),
-            method: new.payload.method.clone(),
-            retry_policy: new.retry_policy.clone(),
-            status: Status::Pending,
-            ignored_by: None,
-            created_at: self.now,
-            finished_at: None,
-            next_attempt_at: None,
-            attempt_count: 0,
-            last_error: None,
-            is_owned: false,
-            listed_failure_time: None,
-        }))
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     fn insert(

@@ -6,10 +6,8 @@ use super::deliveries::BoundSql;
 use super::{SqliteJournal, rows, runs};
 use crate::capture::{
     Bin, BinResponse, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head, Run,
-    SignatureCheck,
 };
-use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture};
-use crate::signature::{InvalidKind, InvalidSignature};
+use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture, stored};
 use crate::time::UnixMs;
 
 const CAPTURE_COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
@@ -205,7 +203,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<CaptureRecord> {
             head: Head::read(row.get(16)?),
             malformed: row.get(6)?,
             secret_ok: row.get(7)?,
-            signature: signature_check(row.get(14)?),
+            signature: stored::signature_check(row.get(14)?),
             handshake: row.get(15)?,
             response: CapturedResponse {
                 status: row.get(8)?,
@@ -216,20 +214,6 @@ fn record(row: &Row<'_>) -> rusqlite::Result<CaptureRecord> {
     })
 }
 
-/// None for text that this version cannot read.
-fn signature_check(json: Option<String>) -> Option<SignatureCheck> {
-    let json: serde_json::Value = serde_json::from_str(&json?).ok()?;
-    let text = |key: &str| json.get(key)?.as_str();
-    let fault = |reason| {
-        let kind = InvalidKind::named(reason).unwrap_or(InvalidKind::Mismatch);
-        InvalidSignature::new(kind, text("detail").unwrap_or_default())
-    };
-    Some(SignatureCheck {
-        scheme: text("scheme")?.to_owned(),
-        invalid: text("reason").map(fault),
-    })
-}
-
 fn bin(row: &Row<'_>) -> rusqlite::Result<Bin> {
     Ok(Bin {
         name: row.get(0)?,
@@ -237,17 +221,12 @@ fn bin(row: &Row<'_>) -> rusqlite::Result<Bin> {
         created_at: row.get(2)?,
         request_count: row.get(3)?,
         last_capture_at: row.get(4)?,
-        response: parsed_response(row.get(5)?),
+        response: stored::bin_response(row.get(5)?),
     })
 }
 
 /// The response of the bin with this id.
 pub fn bin_response(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<BinResponse>> {
     tx.prepare_cached("SELECT response FROM bins WHERE id = ?1")?
-        .query_row([id], |row| Ok(parsed_response(row.get(0)?)))
-}
-
-/// None for text that this version cannot read: the bin then responds as if it had no response of its own.
-fn parsed_response(json: Option<String>) -> Option<BinResponse> {
-    serde_json::from_str(&json?).ok()
+        .query_row([id], |row| Ok(stored::bin_response(row.get(0)?)))
 }

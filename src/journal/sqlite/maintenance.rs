@@ -98,5 +98,6 @@ pub fn check(conn: &Connection) -> rusqlite::Result<Health> {
         attempts: count("attempts")?,
         captures: count("captures")?,
         problems,
+        server: None,
     })
 }

@@ -20,6 +20,7 @@ mod schedule;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod wal;
 
 use std::cell::{Cell, RefCell};
@@ -29,8 +30,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use uuid::Uuid;
 
-use crate::journal::{CaptureRules, Health, Host, Journal, JournalError, Write, WriteResult};
+use crate::journal::{
+    CaptureRules, Health, Host, Journal, JournalError, Location, Write, WriteResult,
+};
 use crate::time::UnixMs;
 use open::JournalFiles;
 
@@ -46,6 +50,7 @@ const GROUP_AUTOCHECKPOINT_PAGES: u32 = 1_000;
 pub struct SqliteJournal {
     conn: Connection,
     path: PathBuf,
+    location: Location,
     files: JournalFiles,
     timeout: Duration,
     host: Box<dyn Host>,
@@ -87,6 +92,7 @@ impl SqliteJournal {
         SqliteJournal {
             conn,
             path: path.to_owned(),
+            location: path.into(),
             files,
             timeout,
             owner: host.current(),
@@ -150,7 +156,8 @@ impl SqliteJournal {
 }
 
 impl Journal for SqliteJournal {
-    fn commit(&self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
+    /// A commit that failed had no effect, so that `id` is not needed.
+    fn commit_as(&self, _id: Uuid, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
         self.commit_group(writes)
     }
 
@@ -174,8 +181,8 @@ impl Journal for SqliteJournal {
         tune().map_err(|e| self.error(e))
     }
 
-    fn path(&self) -> &Path {
-        &self.path
+    fn location(&self) -> &Location {
+        &self.location
     }
 
     fn foreign_owner(&self) -> Option<u32> {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension, Transaction, params};
-use serde_json::json;
 
 use super::captures::{bin_response, insert_bin, newest_id};
-use crate::capture::{BinResponse, Capture, CapturedResponse, SignatureCheck, is_bin_name};
+use crate::capture::{BinResponse, Capture, CapturedResponse, SignatureCheck};
+use crate::journal::stored::{named_bin, signature_json};
 use crate::journal::{CaptureRules, StoredCapture, WriteResult};
 
 /// After a transaction that deleted captures, others delete few for this many times as long: meanwhile the lock is free
@@ -131,9 +131,7 @@ impl CaptureCache {
         tx: &Transaction<'_>,
         capture: &Capture,
     ) -> rusqlite::Result<(i64, String)> {
-        let path = capture.path();
-        let named = path.split('/').nth(1).unwrap_or_default();
-        if is_bin_name(named)
+        if let Some(named) = named_bin(capture)
             && let Some(id) = self.bin(tx, named)?
         {
             return Ok((id, named.to_owned()));
@@ -221,17 +219,6 @@ pub fn set_signature(
     tx.prepare_cached("UPDATE captures SET signature = ?2 WHERE id = ?1")?
         .execute(params![id, signature_json(check)])?;
     Ok(())
-}
-
-fn signature_json(check: &SignatureCheck) -> String {
-    let (scheme, invalid) = (&check.scheme, check.invalid.as_ref());
-    let json = match invalid {
-        None => json!({ "scheme": scheme }),
-        Some(fault) => {
-            json!({ "scheme": scheme, "reason": fault.kind.as_str(), "detail": fault.detail })
-        }
-    };
-    json.to_string()
 }
 
 fn milliseconds(value: u64) -> i64 {

@@ -7,14 +7,14 @@ use rusqlite::{Row, Transaction, params_from_iter};
 
 use crate::delivery::payload::PayloadKind;
 use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule};
-use crate::delivery::signing::Signing;
 use crate::delivery::switches::Switch;
-use crate::delivery::target::{Param, Target};
+use crate::delivery::target::Target;
 use crate::delivery::{Attempt, AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
 use crate::event::BodyFormat;
-use crate::journal::DeliveryVersion;
+pub use crate::journal::stored::{headers_json, params_json, schedule_json, signing_json};
+use crate::journal::{DeliveryVersion, stored};
 use crate::secret::safe_url::BaseUrl;
-use crate::time::{UnixMs, duration_ms};
+use crate::time::UnixMs;
 
 /// The columns that [`delivery`] reads, in its order.
 pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms, \
@@ -25,16 +25,6 @@ pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, param
 /// The columns that [`attempt`] reads, in its order.
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
      error_message, maybe_received, response_body, note, response_headers";
-
-/// Parameters or headers as JSON: of a secret, only its name and reference.
-pub fn params_json(params: &[Param]) -> String {
-    serde_json::to_string(params).expect("strings always serialise")
-}
-
-/// The scheme and the references of its secrets as JSON.
-pub fn signing_json(signing: &Signing) -> String {
-    serde_json::to_string(signing).expect("strings always serialise")
-}
 
 /// Inserts a row of these columns.
 pub fn insert(
@@ -151,32 +141,14 @@ fn payload_kind(
     format: Option<BodyFormat>,
     content_type: Option<String>,
 ) -> rusqlite::Result<PayloadKind> {
-    match (format, content_type) {
-        (Some(format), _) => Ok(PayloadKind::Event(format)),
-        (None, Some(content_type)) => Ok(PayloadKind::Body { content_type }),
-        (None, None) => Err(FromSqlError::InvalidType.into()),
-    }
+    stored::payload_kind(format, content_type).ok_or(FromSqlError::InvalidType.into())
 }
 
 fn retry_schedule(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<RetrySchedule>> {
-    if row.get_ref(column)? == ValueRef::Null {
-        return Ok(None);
-    }
-    let intervals: Vec<i64> = parsed(row, column, |json| serde_json::from_str(json))?;
-    Ok(RetrySchedule::new(
-        intervals.into_iter().map(milliseconds).collect(),
-    ))
-}
-
-/// A retry schedule as JSON.
-pub fn schedule_json(schedule: &RetrySchedule) -> String {
-    let intervals: Vec<i64> = schedule
-        .intervals()
-        .iter()
-        .copied()
-        .map(duration_ms)
-        .collect();
-    serde_json::to_string(&intervals).expect("numbers always serialise")
+    parsed_option(row, column, |json| {
+        serde_json::from_str(json).map(stored::retry_schedule)
+    })
+    .map(Option::flatten)
 }
 
 /// Reads a row of [`ATTEMPT_COLUMNS`].
@@ -210,12 +182,6 @@ fn response_headers(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<(Strin
         return Ok(Vec::new());
     }
     parsed(row, column, |json| serde_json::from_str(json))
-}
-
-/// Headers of a response as JSON; none without headers.
-pub fn headers_json(headers: &[(String, String)]) -> Option<String> {
-    let json = || serde_json::to_string(headers).expect("strings always serialise");
-    (!headers.is_empty()).then(json)
 }
 
 /// Reads an id, an attempt count and a time.

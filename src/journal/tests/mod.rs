@@ -1,4 +1,8 @@
-//! What every implementation of [`Journal`] must do. `journals` lists the implementations.
+//! What every implementation of [`Journal`] must do. The implementations' own tests include these files.
+
+#[path = "../../../tests/it/support/postgres.rs"]
+pub mod postgres_server;
+pub mod support;
 
 use std::sync::Arc;
 use std::time::Duration;

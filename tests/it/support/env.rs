@@ -66,6 +66,11 @@ impl TestEnv {
             .insert(name.as_ref().to_owned(), value.as_ref().to_owned());
     }
 
+    /// The value of a variable that was set.
+    pub fn variable(&self, name: &str) -> &OsStr {
+        &self.variables[OsStr::new(name)]
+    }
+
     /// Removes a variable for all later commands.
     pub fn unset(&mut self, name: impl AsRef<OsStr>) {
         self.variables.remove(name.as_ref());

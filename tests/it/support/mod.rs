@@ -14,6 +14,7 @@ mod canary;
 mod env;
 mod listener;
 mod outcome;
+pub mod postgres;
 mod process;
 mod received;
 mod receiver;

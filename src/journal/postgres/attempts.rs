@@ -1,0 +1,493 @@
+//! Statements that add and claim deliveries, and record attempts.
+//!
+//! Each statement that changes many deliveries locks them in the order of their ids first, so that two processes never
+//! wait for each other.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::time::Duration;
+
+use uuid::Builder;
+
+use super::error::Fault;
+use super::rows;
+use super::session::{Session, insert_all};
+use super::values::{NewRow, Value};
+use crate::delivery::switches::Switch;
+use crate::delivery::{Delivery, Status};
+use crate::journal::stored::{self, IMPORT_NOTE};
+use crate::journal::{
+    AttemptResult, Claim, ClaimCondition, Import, NewAttempt, NewDelivery, NextStep, ScheduleSlot,
+    WriteResult,
+};
+use crate::time::{UnixMs, duration_ms};
+
+/// SQL expression: when the first successful attempt of the delivery `d` ended, or NULL.
+const SUCCEEDED_AT: &str = "(SELECT a.started_at + a.duration_ms FROM hookfire.attempts a
+     WHERE a.delivery_id = d.id AND a.duration_ms IS NOT NULL AND a.error_kind IS NULL ORDER BY a.number LIMIT 1)";
+
+/// SQL expression: when the last attempt of the delivery `d` ended, or began if its end was not recorded.
+pub const LAST_ACTIVE_AT: &str =
+    "(SELECT a.started_at + coalesce(a.duration_ms, 0) FROM hookfire.attempts a
+     WHERE a.delivery_id = d.id ORDER BY a.number DESC LIMIT 1)";
+
+/// SQL condition: the process $1 owns the delivery `d`.
+const OWNED: &str = "d.status = 'pending' AND d.owner = $1";
+
+/// A delivery to add: its place in the group, its first attempt, or the switch that keeps it from being sent.
+pub type NewEntry<'w> = (
+    usize,
+    &'w NewDelivery,
+    Option<&'w NewAttempt>,
+    Option<Switch>,
+);
+
+/// A transaction, and the process and time that its writes record.
+pub struct Writer<'s> {
+    pub session: &'s mut Session,
+    pub owner: &'s str,
+    pub now: UnixMs,
+    pub path: &'s Path,
+}
+
+impl Writer<'_> {
+    pub fn add(
+        &mut self,
+        entries: Vec<NewEntry<'_>>,
+        results: &mut [WriteResult],
+    ) -> Result<(), Fault> {
+        let mut deliveries: Vec<Box<Delivery>> = Vec::with_capacity(entries.len());
+        for (_, new, attempt, by) in &entries {
+            let mut delivery = stored::new_delivery(new, 0, self.new_uuid(), self.now);
+            if let Some(by) = by {
+                (delivery.status, delivery.ignored_by) = (Status::Ignored, Some(*by));
+            }
+            if attempt.is_some() {
+                (delivery.attempt_count, delivery.is_owned) = (1, true);
+            }
+            deliveries.push(Box::new(delivery));
+        }
+        let new_rows = entries
+            .iter()
+            .zip(&deliveries)
+            .map(|((_, new, attempt, _), delivery)| {
+                let lease = attempt.map(|attempt| (self.owner, self.now.plus(attempt.lease)));
+                rows::new_delivery(delivery, &new.payload.bytes, lease)
+            });
+        let new_rows = new_rows.collect();
+        let ids = insert_deliveries(self.session, new_rows, "")?;
+        let mut attempts = Vec::new();
+        for ((at, _, attempt, _), mut delivery) in entries.into_iter().zip(deliveries) {
+            let id = ids.get(&delivery.uuid.to_lowercase());
+            delivery.id = *id.ok_or_else(|| Fault::internal(self.path))?;
+            if let Some(attempt) = attempt {
+                attempts.push(self.new_attempt(delivery.id, 1, attempt));
+            }
+            results[at] = WriteResult::Delivery(delivery);
+        }
+        insert_all(self.session, "attempts", attempts, "")?;
+        Ok(())
+    }
+
+    /// Begins attempts whose conditions hold. Deliveries that another process is changing at this moment count as claimed
+    /// by it, except those that this process owns.
+    pub fn begin(
+        &mut self,
+        claims: &[(usize, &Claim)],
+        results: &mut [WriteResult],
+    ) -> Result<(), Fault> {
+        let in_failed_list = "d.status IN ('failed', 'interrupted')";
+        let scheduled = "d.next_attempt_at IS NOT NULL AND d.owner IS NULL";
+        for (is_kind, condition, wait) in [
+            (is_owned as fn(&ClaimCondition) -> bool, OWNED, ""),
+            (is_failed, in_failed_list, "SKIP LOCKED"),
+            (is_scheduled, scheduled, "SKIP LOCKED"),
+        ] {
+            let of_kind = claims.iter().filter(|(_, claim)| is_kind(&claim.condition));
+            let of_kind: Vec<_> = of_kind.copied().collect();
+            if !of_kind.is_empty() {
+                self.begin_all(&of_kind, condition, wait, results)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_all(
+        &mut self,
+        claims: &[(usize, &Claim)],
+        condition: &str,
+        wait: &str,
+        results: &mut [WriteResult],
+    ) -> Result<(), Fault> {
+        let each = || claims.iter().map(|(_, claim)| claim);
+        let attempts = each().map(|claim| match claim.condition {
+            ClaimCondition::Owned => None,
+            ClaimCondition::Failed { attempts } | ClaimCondition::Scheduled { attempts } => {
+                Some(i64::from(attempts))
+            }
+        });
+        let sql = format!(
+            "WITH claim AS (
+                 SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[], $6::text[])
+                     AS claim (id, attempts, lease_until, insecure, sent_to)
+             ), locked AS (
+                 SELECT d.id FROM hookfire.deliveries d JOIN claim ON claim.id = d.id
+                 WHERE {condition} AND (claim.attempts IS NULL OR d.attempt_count = claim.attempts)
+                 ORDER BY d.id FOR UPDATE OF d {wait}
+             ), begun AS (
+                 UPDATE hookfire.deliveries d SET status = 'pending', finished_at = NULL, next_attempt_at = NULL,
+                     attempt_count = d.attempt_count + 1, owner = $1, lease_until = claim.lease_until
+                 FROM locked JOIN claim ON claim.id = locked.id WHERE d.id = locked.id
+                 RETURNING d.id, d.attempt_count, claim.insecure, claim.sent_to
+             ), attempt AS (
+                 INSERT INTO hookfire.attempts (delivery_id, number, started_at, insecure, sent_to)
+                 SELECT id, attempt_count, $7, insecure, sent_to FROM begun
+             )
+             SELECT id, attempt_count FROM begun"
+        );
+        let values = [
+            self.owner.into(),
+            Value::ints(each().map(|claim| claim.id)),
+            Value::Ints(attempts.collect()),
+            Value::ints(each().map(|claim| self.now.plus(claim.attempt.lease).0)),
+            Value::Bools(each().map(|claim| Some(claim.attempt.insecure)).collect()),
+            Value::Texts(
+                each()
+                    .map(|claim| claim.attempt.sent_to.as_deref().map(Into::into))
+                    .collect(),
+            ),
+            self.now.into(),
+        ];
+        let mut begun = HashMap::new();
+        for row in self.session.rows(&sql, &values)? {
+            let version = rows::version(&row)?;
+            begun.insert(version.id, version.attempts);
+        }
+        for (at, claim) in claims {
+            results[*at] = match begun.get(&claim.id) {
+                Some(number) => WriteResult::Claimed(*number),
+                None => WriteResult::Refused,
+            };
+        }
+        Ok(())
+    }
+
+    /// Records the results of attempts.
+    pub fn finish(
+        &mut self,
+        finished: &[(usize, &AttemptResult)],
+        results: &mut [WriteResult],
+    ) -> Result<(), Fault> {
+        let ids = finished.iter().map(|(_, result)| result.id);
+        self.session.rows(
+            "SELECT 1 FROM hookfire.deliveries WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+            &[Value::ints(ids)],
+        )?;
+        // Another process may have considered this one dead and marked the attempt as interrupted: the real result
+        // replaces that mark.
+        let was_interrupted = self.finish_attempts(finished)?;
+        let (mut stored, mut with_error) = (Vec::new(), Vec::new());
+        for (at, result) in finished {
+            let Some(was_interrupted) = was_interrupted.get(&result.id) else {
+                results[*at] = WriteResult::Deleted;
+                continue;
+            };
+            stored.push(*result);
+            if result.outcome.error.is_some() || *was_interrupted {
+                with_error.push(result.id);
+            }
+        }
+        if !with_error.is_empty() {
+            refresh_last_errors(self.session, &with_error)?;
+        }
+        self.change_status(&stored)
+    }
+
+    /// Returns, by id, whether another process had marked the attempt as interrupted. Attempts that do not exist, or have a
+    /// result, are left out.
+    fn finish_attempts(
+        &mut self,
+        finished: &[(usize, &AttemptResult)],
+    ) -> Result<HashMap<i64, bool>, Fault> {
+        let each = || finished.iter().map(|(_, result)| result);
+        let error = |result: &&&AttemptResult| result.outcome.error.clone();
+        let message = |text: Option<&str>| match Value::from(text) {
+            Value::Text(text) => text.map(|text| text.into_owned().into()),
+            _ => None,
+        };
+        let rows = self.session.rows(
+            "UPDATE hookfire.attempts a SET duration_ms = r.duration_ms, http_status = r.http_status,
+                 error_kind = r.error_kind, error_message = r.error_message, maybe_received = r.maybe_received,
+                 response_body = r.response_body, note = r.note, started_at = a.started_at + r.sent_after,
+                 response_headers = r.response_headers
+             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],
+                     $7::boolean[], $8::bytea[], $9::text[], $10::bigint[], $11::text[])
+                 AS r (id, number, duration_ms, http_status, error_kind, error_message, maybe_received,
+                     response_body, note, sent_after, response_headers)
+                 JOIN hookfire.attempts before ON before.delivery_id = r.id AND before.number = r.number
+             WHERE a.delivery_id = r.id AND a.number = r.number AND a.duration_ms IS NULL
+             RETURNING r.id, before.error_kind IS NOT NULL",
+            &[
+                Value::ints(each().map(|result| result.id)),
+                Value::ints(each().map(|result| i64::from(result.number))),
+                Value::ints(each().map(|result| duration_ms(result.duration))),
+                Value::Ints(
+                    each()
+                        .map(|result| result.outcome.http_status.map(Into::into))
+                        .collect(),
+                ),
+                Value::Texts(
+                    each()
+                        .map(|result| error(&result).map(|error| error.kind.as_str().into()))
+                        .collect(),
+                ),
+                Value::Texts(
+                    each()
+                        .map(|result| message(error(&result).map(|e| e.message).as_deref()))
+                        .collect(),
+                ),
+                Value::Bools(
+                    each()
+                        .map(|result| Some(result.outcome.maybe_received))
+                        .collect(),
+                ),
+                Value::ByteArrays(
+                    each()
+                        .map(|result| result.outcome.response_body.as_deref())
+                        .collect(),
+                ),
+                Value::Texts(
+                    each()
+                        .map(|result| message(result.outcome.note.as_deref()))
+                        .collect(),
+                ),
+                Value::ints(each().map(|result| duration_ms(result.sent_after))),
+                Value::Texts(
+                    each()
+                        .map(|result| stored::headers_json(&result.outcome.response_headers).map(Into::into))
+                        .collect(),
+                ),
+            ],
+        )?;
+        let mut was_interrupted = HashMap::new();
+        for row in rows {
+            was_interrupted.insert(row.try_get(0)?, row.try_get(1)?);
+        }
+        Ok(was_interrupted)
+    }
+
+    /// Changes deliveries after an attempt. If an earlier attempt has succeeded in the meantime, the delivery is delivered
+    /// even if this attempt failed. If another attempt has begun since, only a success changes the delivery.
+    fn change_status(&mut self, finished: &[&AttemptResult]) -> Result<(), Fault> {
+        let steps: Vec<_> = finished
+            .iter()
+            .map(|result| match result.next {
+                NextStep::Delivered => (Status::Delivered, None, None),
+                NextStep::Failed => (Status::Failed, None, None),
+                NextStep::Interrupted => (Status::Interrupted, None, None),
+                NextStep::Scheduled { delay } => (Status::Pending, Some(delay), None),
+                NextStep::Retry { delay, lease } => (Status::Pending, Some(delay), Some(lease)),
+            })
+            .collect();
+        let at = |delay: Option<Duration>| delay.map(|delay| self.now.plus(delay).0);
+        self.session.execute(
+            "UPDATE hookfire.deliveries d SET status = n.status, next_attempt_at = n.next_attempt_at,
+                 lease_until = n.lease_until, owner = CASE WHEN n.lease_until IS NOT NULL THEN $1 END,
+                 finished_at = CASE WHEN n.status <> 'pending' THEN e.started_at + e.duration_ms END
+             FROM (
+                 SELECT r.id, coalesce(earlier.number, r.number) AS number,
+                     CASE WHEN earlier.number IS NULL THEN r.status ELSE 'delivered' END AS status,
+                     CASE WHEN earlier.number IS NULL THEN r.next_attempt_at END AS next_attempt_at,
+                     CASE WHEN earlier.number IS NULL THEN r.lease_until END AS lease_until
+                 FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[])
+                     AS r (id, number, status, next_attempt_at, lease_until)
+                 LEFT JOIN LATERAL (
+                     SELECT a.number FROM hookfire.attempts a
+                     WHERE a.delivery_id = r.id AND a.duration_ms IS NOT NULL AND a.error_kind IS NULL
+                     ORDER BY a.number LIMIT 1
+                 ) earlier ON r.status <> 'delivered'
+             ) n JOIN hookfire.attempts e ON e.delivery_id = n.id AND e.number = n.number
+             WHERE d.id = n.id AND d.status <> 'delivered'
+                 AND (d.owner = $1 OR (d.owner IS NULL AND (d.attempt_count = n.number OR n.status = 'delivered')))",
+            &[
+                self.owner.into(),
+                Value::ints(finished.iter().map(|result| result.id)),
+                Value::ints(finished.iter().map(|result| i64::from(result.number))),
+                Value::texts(steps.iter().map(|(status, ..)| status.as_str())),
+                Value::Ints(steps.iter().map(|(_, delay, _)| at(*delay)).collect()),
+                Value::Ints(steps.iter().map(|(.., lease)| at(*lease)).collect()),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Moves deliveries that this process owns to the failed list.
+    pub fn release(&mut self, ids: Vec<i64>) -> Result<(), Fault> {
+        self.session.execute(
+            &interrupt_sql("d.id = ANY($2)", OWNED, "NULL::bigint"),
+            &[self.owner.into(), Value::ints(ids)],
+        )?;
+        Ok(())
+    }
+
+    /// Deletes an attempt that was not sent, and returns the delivery to its place in the schedule.
+    pub fn put_back(&mut self, id: i64, number: u32, slot: ScheduleSlot) -> Result<(), Fault> {
+        let deleted = self.session.execute(
+            &format!(
+                "DELETE FROM hookfire.attempts WHERE delivery_id = $2 AND number = $3 AND duration_ms IS NULL
+                     AND EXISTS (SELECT 1 FROM hookfire.deliveries d
+                                 WHERE d.id = $2 AND {OWNED} AND d.attempt_count = $3 FOR UPDATE)"
+            ),
+            &[self.owner.into(), id.into(), number.into()],
+        )?;
+        if deleted == 0 {
+            return Ok(());
+        }
+        self.session.execute(
+            &format!(
+                "UPDATE hookfire.deliveries d SET attempt_count = d.attempt_count - 1,
+                     status = CASE WHEN {SUCCEEDED_AT} IS NOT NULL THEN 'delivered'
+                                   WHEN $3 THEN 'interrupted' ELSE 'pending' END,
+                     next_attempt_at = CASE WHEN {SUCCEEDED_AT} IS NULL THEN $2 END,
+                     finished_at = coalesce({SUCCEEDED_AT}, CASE WHEN $3 THEN {LAST_ACTIVE_AT} END),
+                     lease_until = NULL, owner = NULL
+                 WHERE d.id = $1"
+            ),
+            &[id.into(), slot.due.into(), slot.abandoned.into()],
+        )?;
+        Ok(())
+    }
+
+    /// Extends the leases that this process still has, but never shortens one. Returns their ids.
+    pub fn renew(&mut self, ids: &[i64], lease: Duration) -> Result<Vec<i64>, Fault> {
+        let rows = self.session.rows(
+            &format!(
+                "UPDATE hookfire.deliveries d SET lease_until = greatest(d.lease_until, $3)
+                 FROM (SELECT d.id FROM hookfire.deliveries d WHERE d.id = ANY($2) AND {OWNED}
+                       ORDER BY d.id FOR UPDATE) locked
+                 WHERE d.id = locked.id RETURNING d.id"
+            ),
+            &[
+                self.owner.into(),
+                Value::ints(ids.iter().copied()),
+                self.now.plus(lease).into(),
+            ],
+        )?;
+        let mut owned: HashSet<i64> = HashSet::new();
+        for row in rows {
+            owned.insert(row.try_get(0)?);
+        }
+        Ok(ids
+            .iter()
+            .copied()
+            .filter(|id| owned.contains(id))
+            .collect())
+    }
+
+    /// Adds deliveries to the failed list, except those whose uuid exists. Returns how many it added.
+    pub fn import(&mut self, imports: &[Import]) -> Result<usize, Fault> {
+        let deliveries: Vec<Delivery> = imports
+            .iter()
+            .map(|import| stored::imported_delivery(import, 0))
+            .collect();
+        let new_rows = deliveries.iter().zip(imports).map(|(delivery, import)| {
+            rows::new_delivery(delivery, &import.delivery.payload.bytes, None)
+        });
+        let new_rows = new_rows.collect();
+        let mut ids = insert_deliveries(self.session, new_rows, "ON CONFLICT DO NOTHING")?;
+        let added = ids.len();
+        let attempts = imports.iter().filter_map(|import| {
+            let id = ids.remove(&import.uuid.to_lowercase())?;
+            let error = &import.error;
+            Some(vec![
+                ("delivery_id", id.into()),
+                ("number", 1_u32.into()),
+                ("started_at", import.failed_at.into()),
+                ("insecure", false.into()),
+                ("http_status", error.http_status.into()),
+                ("error_kind", error.kind.as_str().into()),
+                ("error_message", (&error.message).into()),
+                ("note", IMPORT_NOTE.into()),
+            ])
+        });
+        let attempts = attempts.collect();
+        insert_all(self.session, "attempts", attempts, "")?;
+        Ok(added)
+    }
+
+    fn new_attempt<'a>(&self, id: i64, number: u32, attempt: &'a NewAttempt) -> NewRow<'a> {
+        vec![
+            ("delivery_id", id.into()),
+            ("number", number.into()),
+            ("started_at", self.now.into()),
+            ("insecure", attempt.insecure.into()),
+            ("sent_to", (&attempt.sent_to).into()),
+        ]
+    }
+
+    /// A UUIDv7 with the transaction's time.
+    fn new_uuid(&self) -> String {
+        let random = uuid::Uuid::new_v4().into_bytes();
+        let mut ten = [0; 10];
+        // Leaves out the bytes that hold a version and a variant.
+        ten.copy_from_slice(&[
+            random[0], random[1], random[2], random[3], random[4], random[5], random[10],
+            random[11], random[12], random[13],
+        ]);
+        let uuid = Builder::from_unix_timestamp_millis(self.now.0.unsigned_abs(), &ten);
+        uuid.into_uuid().to_string()
+    }
+}
+
+fn is_owned(condition: &ClaimCondition) -> bool {
+    matches!(condition, ClaimCondition::Owned)
+}
+
+fn is_failed(condition: &ClaimCondition) -> bool {
+    matches!(condition, ClaimCondition::Failed { .. })
+}
+
+fn is_scheduled(condition: &ClaimCondition) -> bool {
+    matches!(condition, ClaimCondition::Scheduled { .. })
+}
+
+/// Inserts deliveries. Returns the ids by uuid, in lower case.
+fn insert_deliveries(
+    session: &mut Session,
+    new_rows: Vec<NewRow<'_>>,
+    on_conflict: &str,
+) -> Result<HashMap<String, i64>, Fault> {
+    let rest = format!("{on_conflict} RETURNING lower(uuid), id");
+    let mut ids = HashMap::new();
+    for row in insert_all(session, "deliveries", new_rows, &rest)? {
+        ids.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    Ok(ids)
+}
+
+/// Copies the error of the newest unsuccessful attempt to each delivery, where lists and filters read it.
+pub fn refresh_last_errors(session: &mut Session, ids: &[i64]) -> Result<(), Fault> {
+    session.execute(
+        "UPDATE hookfire.deliveries d SET (error_kind, error_status, error_message) =
+             (SELECT a.error_kind, a.http_status, a.error_message FROM hookfire.attempts a
+              WHERE a.delivery_id = d.id AND a.error_kind IS NOT NULL ORDER BY a.number DESC LIMIT 1)
+         WHERE d.id = ANY($1)",
+        &[Value::ints(ids.iter().copied())],
+    )?;
+    Ok(())
+}
+
+/// The statement that moves deliveries to the failed list as interrupted, scheduled for `due`, an SQL expression or
+/// NULL. If an attempt has succeeded, the delivery becomes delivered instead. `selected` and `condition` are conditions
+/// about the delivery `d`; returns its id.
+pub fn interrupt_sql(selected: &str, condition: &str, due: &str) -> String {
+    format!(
+        "UPDATE hookfire.deliveries d
+         SET status = CASE WHEN {SUCCEEDED_AT} IS NULL THEN 'interrupted' ELSE 'delivered' END,
+             next_attempt_at = CASE WHEN {SUCCEEDED_AT} IS NULL THEN {due} END,
+             lease_until = NULL, owner = NULL,
+             finished_at = coalesce({SUCCEEDED_AT}, {LAST_ACTIVE_AT})
+         FROM (SELECT d.id FROM hookfire.deliveries d WHERE {selected} AND {condition} ORDER BY d.id FOR UPDATE) locked
+         WHERE d.id = locked.id RETURNING d.id"
+    )
+}

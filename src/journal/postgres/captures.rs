@@ -1,0 +1,158 @@
+//! Reading and deleting captures and bins.
+
+use super::error::Fault;
+use super::new_captures::insert_bin;
+use super::rows::{self, BIN_COLUMNS, CAPTURE_COLUMNS};
+use super::values::{BoundSql, Value};
+use super::{PostgresJournal, SLICE, runs};
+use crate::capture::{Bin, BinResponse, Body, CaptureRecord, Run};
+use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture};
+use crate::time::UnixMs;
+
+impl Captures for PostgresJournal {
+    fn captures(&self, query: &CaptureQuery) -> Result<Vec<CaptureRecord>, JournalError> {
+        let select = select(query);
+        self.connection
+            .read(|session| session.select(&select)?.iter().map(rows::capture).collect())
+    }
+
+    fn capture(&self, id: i64) -> Result<Option<StoredCapture>, JournalError> {
+        let sql = format!(
+            "SELECT {CAPTURE_COLUMNS}, c.body, c.wire_body
+             FROM hookfire.captures c JOIN hookfire.bins b ON b.id = c.bin_id WHERE c.id = $1"
+        );
+        self.connection.read(|session| {
+            let Some(row) = session.row(&sql, &[id.into()])? else {
+                return Ok(None);
+            };
+            Ok(Some(StoredCapture {
+                record: rows::capture(&row)?,
+                body: Body {
+                    bytes: row.try_get(17)?,
+                    wire: row.try_get(18)?,
+                },
+                bin_response: None,
+            }))
+        })
+    }
+
+    fn runs(&self, capture: i64) -> Result<Vec<Run>, JournalError> {
+        self.connection.read(|session| runs::list(session, capture))
+    }
+
+    fn newest_capture(&self) -> Result<i64, JournalError> {
+        self.number("SELECT coalesce(max(id), 0) FROM hookfire.captures", &[])
+    }
+
+    fn ids_in_bin(&self, name: &str, until: i64) -> Result<Vec<i64>, JournalError> {
+        self.connection.read(|session| {
+            let rows = session.rows(
+                "SELECT c.id FROM hookfire.captures c JOIN hookfire.bins b ON b.id = c.bin_id
+                 WHERE b.name = $1 AND c.id <= $2 ORDER BY c.id",
+                &[name.into(), until.into()],
+            )?;
+            rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        })
+    }
+
+    fn annotate_capture(
+        &self,
+        id: i64,
+        pinned: bool,
+        note: Option<&str>,
+    ) -> Result<bool, JournalError> {
+        self.changes(
+            "UPDATE hookfire.captures SET pinned = $2, note = $3 WHERE id = $1",
+            &[id.into(), pinned.into(), note.into()],
+        )
+    }
+
+    fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError> {
+        let slice = &ids[..ids.len().min(SLICE)];
+        let changed = self.connection.write(|session| {
+            let sql = "DELETE FROM hookfire.captures WHERE id IN (
+                 SELECT id FROM hookfire.captures WHERE id = ANY($1) ORDER BY id FOR UPDATE)";
+            Ok(session.execute(sql, &[Value::ints(slice.iter().copied())])?)
+        })?;
+        Ok(Slice {
+            done: slice.len(),
+            changed,
+        })
+    }
+
+    fn bins(&self) -> Result<Vec<Bin>, JournalError> {
+        // In the order of bytes, as SQLite.
+        let sql =
+            format!("SELECT {BIN_COLUMNS} FROM hookfire.bins b ORDER BY b.name COLLATE \"C\"");
+        self.connection.read(|session| {
+            let rows = session.rows(&sql, &[])?;
+            rows.iter().map(rows::bin).collect()
+        })
+    }
+
+    fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError> {
+        self.connection.read(|session| {
+            let row = session.row(&bin_sql(), &[name.into()])?;
+            row.as_ref().map(rows::bin).transpose()
+        })
+    }
+
+    fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError> {
+        self.connection.write(|session| {
+            insert_bin(session, name, private, now)?;
+            let row = session.row(&bin_sql(), &[name.into()])?;
+            let row = row.ok_or_else(|| Fault::internal(self.connection.shown()))?;
+            rows::bin(&row)
+        })
+    }
+
+    fn set_bin_response(
+        &self,
+        name: &str,
+        response: Option<&BinResponse>,
+    ) -> Result<bool, JournalError> {
+        let json = response.map(|response| serde_json::json!(response).to_string());
+        self.changes(
+            "UPDATE hookfire.bins SET response = $2 WHERE name = $1",
+            &[name.into(), json.as_ref().into()],
+        )
+    }
+
+    fn delete_bin(&self, name: &str) -> Result<bool, JournalError> {
+        self.changes(
+            "DELETE FROM hookfire.bins b WHERE b.name = $1
+                 AND NOT EXISTS (SELECT 1 FROM hookfire.captures c WHERE c.bin_id = b.id)",
+            &[name.into()],
+        )
+    }
+}
+
+fn bin_sql() -> String {
+    format!("SELECT {BIN_COLUMNS} FROM hookfire.bins b WHERE b.name = $1")
+}
+
+fn select(query: &CaptureQuery) -> BoundSql<'_> {
+    let mut select = BoundSql::new(&format!(
+        "SELECT {CAPTURE_COLUMNS} FROM hookfire.captures c JOIN hookfire.bins b ON b.id = c.bin_id WHERE TRUE"
+    ));
+    let bin = query.bin.as_deref();
+    select.and(
+        "c.bin_id = (SELECT id FROM hookfire.bins WHERE name = ?)",
+        bin,
+    );
+    select.and("lower(c.method) = lower(?)", query.method.as_deref());
+    select.and("c.type = ?", query.event_type.as_deref());
+    select.and("c.action = ?", query.action.as_deref());
+    select.and("c.received_at >= ?", query.since);
+    select.and("c.id > ?", query.after);
+    select.and("c.id < ?", query.before);
+    let order = match query.order {
+        Order::OldestFirst => "c.id",
+        Order::NewestFirst => "c.id DESC",
+    };
+    select.sql += &format!(" ORDER BY {order}");
+    if let Some(limit) = query.limit {
+        select.push(" LIMIT ?", [limit.into()]);
+    }
+    select
+}

@@ -1,0 +1,246 @@
+//! Applies a group of writes in one transaction, with one statement for many writes of a kind.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::attempts::Writer;
+use super::connection::is_value_error;
+use super::error::Fault;
+use super::session::Session;
+use super::{PostgresJournal, new_captures, runs};
+use crate::journal::{JournalError, Write, WriteResult};
+
+/// What a write changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Changed {
+    Delivery(i64),
+    Capture(i64),
+}
+
+impl PostgresJournal {
+    pub(super) fn commit_group(
+        &self,
+        id: Uuid,
+        writes: &[Write],
+    ) -> Result<Vec<WriteResult>, JournalError> {
+        let mut unconfirmed = self.unconfirmed.borrow_mut();
+        // The result of an earlier try, if that was the latest commit.
+        let mut done = match unconfirmed.take() {
+            Some((earlier, results)) if earlier == id => Some(results),
+            _ => None,
+        };
+        let mut committed = self.connection.write_as(id, &mut done, |session| {
+            self.apply_all(session, writes, false)
+        });
+        if committed.as_ref().is_err_and(is_value_error) {
+            committed = self.connection.write_as(id, &mut done, |session| {
+                self.apply_all(session, writes, true)
+            });
+        }
+        *unconfirmed = done.map(|results| (id, results));
+        committed.map_err(|fault| self.connection.error(fault))
+    }
+
+    fn apply_all(
+        &self,
+        session: &mut Session,
+        writes: &[Write],
+        one_by_one: bool,
+    ) -> Result<Vec<WriteResult>, Fault> {
+        let mut results = vec![WriteResult::Done; writes.len()];
+        for group in groups(writes) {
+            match one_by_one {
+                false => self.apply(session, &group, &mut results)?,
+                true => {
+                    for one in group {
+                        self.apply_or_reject(session, one, &mut results)?;
+                    }
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    /// Leaves out a write that cannot be stored, and reports it as rejected.
+    fn apply_or_reject(
+        &self,
+        session: &mut Session,
+        write: (usize, &Write),
+        results: &mut [WriteResult],
+    ) -> Result<(), Fault> {
+        session.batch("SAVEPOINT one_write")?;
+        match self.apply(session, &[write], results) {
+            Err(fault) if is_value_error(&fault) => {
+                session.batch("ROLLBACK TO one_write")?;
+                let error = self.connection.error(fault);
+                results[write.0] = WriteResult::Rejected(Arc::new(error));
+            }
+            applied => applied?,
+        }
+        Ok(session.batch("RELEASE one_write")?)
+    }
+
+    pub(super) fn writer<'s>(&'s self, session: &'s mut Session) -> Writer<'s> {
+        Writer {
+            session,
+            owner: &self.owner,
+            now: self.connection.now(),
+            path: self.connection.shown(),
+        }
+    }
+
+    /// Applies writes of one kind, which all change different rows.
+    fn apply(
+        &self,
+        session: &mut Session,
+        group: &[(usize, &Write)],
+        results: &mut [WriteResult],
+    ) -> Result<(), Fault> {
+        let Some((_, first)) = group.first() else {
+            return Ok(());
+        };
+        let mut writer = self.writer(session);
+        match first {
+            Write::Accept(..) | Write::Ignore(..) => {
+                let new = group.iter().filter_map(|(at, write)| match write {
+                    Write::Accept(new, attempt) => Some((*at, new, Some(attempt), None)),
+                    Write::Ignore(new, by) => Some((*at, new, None, Some(*by))),
+                    _ => None,
+                });
+                writer.add(new.collect(), results)
+            }
+            Write::Begin(_) => {
+                let claims = group.iter().filter_map(|(at, write)| match write {
+                    Write::Begin(claim) => Some((*at, claim)),
+                    _ => None,
+                });
+                writer.begin(&claims.collect::<Vec<_>>(), results)
+            }
+            Write::Finish(_) => {
+                let finished = group.iter().filter_map(|(at, write)| match write {
+                    Write::Finish(result) => Some((*at, result)),
+                    _ => None,
+                });
+                writer.finish(&finished.collect::<Vec<_>>(), results)
+            }
+            Write::Release(_) => {
+                let ids = group.iter().filter_map(|(_, write)| match write {
+                    Write::Release(ids) => Some(ids),
+                    _ => None,
+                });
+                writer.release(ids.flatten().copied().collect())
+            }
+            Write::PutBack { .. } => {
+                for (_, write) in group {
+                    if let Write::PutBack { id, number, slot } = write {
+                        writer.put_back(*id, *number, *slot)?;
+                    }
+                }
+                Ok(())
+            }
+            Write::Renew { .. } => {
+                for (at, write) in group {
+                    if let Write::Renew { ids, lease } = write {
+                        results[*at] = WriteResult::Renewed(writer.renew(ids, *lease)?);
+                    }
+                }
+                Ok(())
+            }
+            Write::Capture(_) => {
+                let captures = group.iter().filter_map(|(at, write)| match write {
+                    Write::Capture(new) => Some((*at, &**new)),
+                    _ => None,
+                });
+                let captures: Vec<_> = captures.collect();
+                let mut rules = self.captures.borrow_mut();
+                new_captures::add(session, &mut rules, &captures, results)
+            }
+            Write::AmendCapture { .. }
+            | Write::SetSignature { .. }
+            | Write::BeginRun(..)
+            | Write::EndRun(..) => {
+                for (at, write) in group {
+                    match write {
+                        Write::AmendCapture { id, response } => {
+                            new_captures::amend(session, *id, response)?;
+                        }
+                        Write::SetSignature { id, check } => {
+                            new_captures::set_signature(session, *id, check)?;
+                        }
+                        Write::BeginRun(id, run) => {
+                            results[*at] = runs::begin(session, *id, run)?;
+                        }
+                        Write::EndRun(id, run) => runs::end(session, *id, run)?,
+                        _ => {}
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Splits writes into groups of one kind, in which each write changes other rows. Writes that change the same row stay in
+/// their order; other writes do not depend on each other.
+fn groups(writes: &[Write]) -> Vec<Vec<(usize, &Write)>> {
+    let mut next_level: HashMap<Changed, usize> = HashMap::new();
+    let mut groups: BTreeMap<(usize, usize), Vec<(usize, &Write)>> = BTreeMap::new();
+    for (at, write) in writes.iter().enumerate() {
+        let (kind, changed) = changed(write);
+        let levels = changed.iter().map(|row| next_level.get(row).copied());
+        let level = levels.max().flatten().unwrap_or(0);
+        for row in changed {
+            next_level.insert(row, level + 1);
+        }
+        groups.entry((level, kind)).or_default().push((at, write));
+    }
+    groups.into_values().collect()
+}
+
+/// A number per kind of write, and the existing rows that a write changes.
+fn changed(write: &Write) -> (usize, Vec<Changed>) {
+    let deliveries = |ids: &[i64]| ids.iter().copied().map(Changed::Delivery).collect();
+    match write {
+        Write::Accept(..) | Write::Ignore(..) => (0, Vec::new()),
+        Write::Finish(result) => (1, deliveries(&[result.id])),
+        Write::PutBack { id, .. } => (2, deliveries(&[*id])),
+        Write::Begin(claim) => (3, deliveries(&[claim.id])),
+        Write::Renew { ids, .. } => (4, deliveries(ids)),
+        Write::Release(ids) => (5, deliveries(ids)),
+        Write::Capture(_) => (6, Vec::new()),
+        Write::AmendCapture { id, .. } => (7, vec![Changed::Capture(*id)]),
+        Write::SetSignature { id, .. } => (8, vec![Changed::Capture(*id)]),
+        Write::BeginRun(id, _) => (9, vec![Changed::Capture(*id)]),
+        Write::EndRun(id, _) => (10, vec![Changed::Capture(*id)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn writes_of_one_delivery_stay_in_order() {
+        let renew = |ids: &[i64]| Write::Renew {
+            ids: ids.to_vec(),
+            lease: Duration::ZERO,
+        };
+        let release = |id| Write::Release(vec![id]);
+        let writes = [
+            renew(&[1, 2]),
+            release(1),
+            renew(&[3]),
+            renew(&[1]),
+            release(2),
+        ];
+        let order: Vec<Vec<usize>> = groups(&writes)
+            .iter()
+            .map(|group| group.iter().map(|(at, _)| *at).collect())
+            .collect();
+        assert_eq!(order, [vec![0, 2], vec![1, 4], vec![3]]);
+    }
+}

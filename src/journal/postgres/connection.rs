@@ -1,0 +1,353 @@
+//! The connection to the server: connects again when it was lost, and repeats what it was doing.
+//!
+//! No session state is used, so that each transaction may run on another of a pooler's connections: statements are
+//! unnamed, and nothing is set, prepared or locked beyond the end of a transaction.
+//!
+//! A transaction takes effect once, even if its connection is lost while it commits: its first statement stores the id
+//! of the transaction in the row that this connection has in `writers`. To repeat the transaction waits for the lost one
+//! to end, and stores nothing if that has committed.
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use postgres::error::SqlState;
+use postgres::{Client, Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
+
+use super::error::{self, Fault};
+use super::schema;
+use super::session::Session;
+use crate::http::tls_config;
+use crate::journal::location::{Server, TlsMode};
+use crate::journal::{Host, JournalError};
+use crate::time::{UnixMs, duration_ms};
+
+/// The longest time to wait for a connection to be established.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection counts as lost when the server has not confirmed data for this long.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often, and how many times, a silent server is asked whether it is still there.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEPALIVES: u32 = 3;
+
+/// The first and the longest pause between two tries to connect.
+const CONNECT_PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
+
+/// A lease counts as expired this long after its end.
+const LEASE_GRACE: Duration = Duration::from_secs(60);
+
+/// The first statement of each transaction. Its row is missing if the transaction has already committed.
+const BEGIN_SQL: &str = "INSERT INTO hookfire.writers AS w (id, commit_id, at)
+     VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+     ON CONFLICT (id) DO UPDATE SET commit_id = excluded.commit_id, at = excluded.at
+         WHERE w.commit_id <> excluded.commit_id
+     RETURNING at, (SELECT version FROM hookfire.meta)";
+
+/// Also deletes rows of connections that were closed more than a minute ago.
+const CLOSE_SQL: &str = "WITH old AS (
+         DELETE FROM hookfire.writers WHERE id IN (
+             SELECT id FROM hookfire.writers
+             WHERE closed AND at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 60000
+             ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED)
+     )
+     UPDATE hookfire.writers SET closed = TRUE, at = (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+     WHERE id = $1";
+
+const NOW_SQL: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+/// Which clock decides leases and due times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeSource {
+    Server,
+    /// The host's; for tests.
+    #[cfg_attr(not(test), expect(dead_code))]
+    Host,
+}
+
+pub struct Connection {
+    server: Server,
+    client: RefCell<Option<Session>>,
+    /// Names the row in `writers`.
+    id: String,
+    has_written: Cell<bool>,
+    /// How long to repeat what failed because the server could not be reached.
+    pub timeout: Cell<Duration>,
+    host: Box<dyn Host>,
+    time_source: TimeSource,
+    /// Milliseconds from the host's lease clock to the server's clock.
+    offset: Cell<i64>,
+    commits: Cell<i64>,
+}
+
+impl Connection {
+    /// Connects. Does not wait for a server that does not respond.
+    pub fn open(
+        server: &Server,
+        host: Box<dyn Host>,
+        timeout: Duration,
+        time_source: TimeSource,
+    ) -> Result<Connection, JournalError> {
+        let connection = Connection {
+            server: server.clone(),
+            client: RefCell::new(None),
+            id: Uuid::new_v4().to_string(),
+            has_written: Cell::new(false),
+            timeout: Cell::new(Duration::ZERO),
+            host,
+            time_source,
+            offset: Cell::new(0),
+            commits: Cell::new(0),
+        };
+        let sql = format!("{NOW_SQL}, (SELECT version FROM hookfire.meta)");
+        let measured = connection.read(|session| {
+            let began = connection.host.lease_clock();
+            let row = session.row(&sql, &[])?;
+            let row = row.ok_or_else(|| Fault::internal(connection.shown()))?;
+            Ok((began, row.try_get(0)?, row.try_get(1)?))
+        });
+        let (began, server_time, version) = measured?;
+        connection.measure(began, server_time);
+        schema::check_version(connection.shown(), version)?;
+        connection.timeout.set(timeout);
+        Ok(connection)
+    }
+
+    /// Connects to a database that may have no tables yet.
+    pub fn open_any(server: &Server, host: Box<dyn Host>) -> Connection {
+        Connection {
+            server: server.clone(),
+            client: RefCell::new(None),
+            id: Uuid::new_v4().to_string(),
+            has_written: Cell::new(false),
+            timeout: Cell::new(Duration::ZERO),
+            host,
+            time_source: TimeSource::Server,
+            offset: Cell::new(0),
+            commits: Cell::new(0),
+        }
+    }
+
+    /// The server's time.
+    pub fn now(&self) -> UnixMs {
+        match self.time_source {
+            TimeSource::Server => UnixMs(self.host.lease_clock().0 + self.offset.get()),
+            TimeSource::Host => self.host.lease_clock(),
+        }
+    }
+
+    /// How far the system's clock is ahead of the server's, in milliseconds.
+    pub fn clock_ahead_ms(&self) -> i64 {
+        self.host.now().0 - self.now().0
+    }
+
+    /// A time that has certainly passed: leases of `owner` that end before it have expired.
+    pub fn lease_time_passed(&self, owner: &str) -> UnixMs {
+        match self.time_source {
+            TimeSource::Server => UnixMs(self.now().0 - duration_ms(LEASE_GRACE)),
+            TimeSource::Host => self.host.lease_time_passed(owner),
+        }
+    }
+
+    pub fn host(&self) -> &dyn Host {
+        &*self.host
+    }
+
+    /// How many transactions this connection has committed.
+    pub fn commits(&self) -> i64 {
+        self.commits.get()
+    }
+
+    pub fn shown(&self) -> &Path {
+        self.server.shown()
+    }
+
+    /// Compares the clocks: `began` is the host's time before the statement that returned the server's.
+    fn measure(&self, began: UnixMs, server_time: i64) {
+        let middle = (began.0 + self.host.lease_clock().0) / 2;
+        self.offset.set(server_time - middle);
+    }
+
+    /// Runs statements that only read. Repeats them if the connection is lost.
+    pub fn read<T>(
+        &self,
+        run: impl Fn(&mut Session) -> Result<T, Fault>,
+    ) -> Result<T, JournalError> {
+        self.repeat(|session| run(session))
+    }
+
+    /// Runs a transaction. Repeats it if the connection is lost, unless it has committed.
+    pub fn write<T>(
+        &self,
+        run: impl Fn(&mut Session) -> Result<T, Fault>,
+    ) -> Result<T, JournalError> {
+        self.write_as(Uuid::new_v4(), &mut None, run)
+            .map_err(|fault| self.error(fault))
+    }
+
+    /// As [`Connection::write`]. A transaction that was begun with the same `id`, but not confirmed, is not applied again
+    /// if it has committed; `done` has its result, and keeps it until it is confirmed.
+    pub fn write_as<T>(
+        &self,
+        id: Uuid,
+        done: &mut Option<T>,
+        run: impl Fn(&mut Session) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let id = id.to_string();
+        self.repeat_faults(|session| {
+            session.batch("BEGIN")?;
+            let applied = self.apply(session, &id, done, &run);
+            if let Err(fault) = applied {
+                // On a connection that was lost this fails, too.
+                let _ = session.batch("ROLLBACK");
+                return Err(fault);
+            }
+            session.batch("COMMIT")?;
+            self.commits.set(self.commits.get() + 1);
+            self.has_written.set(true);
+            done.take().ok_or_else(|| Fault::internal(self.shown()))
+        })
+    }
+
+    /// The statements between BEGIN and COMMIT. Afterwards `done` has the result, of this run or of an earlier one.
+    fn apply<T>(
+        &self,
+        session: &mut Session,
+        id: &str,
+        done: &mut Option<T>,
+        run: impl Fn(&mut Session) -> Result<T, Fault>,
+    ) -> Result<(), Fault> {
+        let began = self.host.lease_clock();
+        let Some(row) = session.row(BEGIN_SQL, &[(&*self.id).into(), id.into()])? else {
+            return Ok(());
+        };
+        *done = None;
+        self.measure(began, row.try_get(0)?);
+        schema::check_version(self.shown(), row.try_get(1)?)?;
+        *done = Some(run(session)?);
+        Ok(())
+    }
+
+    fn repeat<T>(
+        &self,
+        run: impl FnMut(&mut Session) -> Result<T, Fault>,
+    ) -> Result<T, JournalError> {
+        self.repeat_faults(run).map_err(|fault| self.error(fault))
+    }
+
+    /// Runs `run` until it succeeds, fails for another reason than the connection, or the timeout has passed.
+    fn repeat_faults<T>(
+        &self,
+        mut run: impl FnMut(&mut Session) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let (began, mut pause) = (Instant::now(), CONNECT_PAUSE[0]);
+        loop {
+            let fault = match self.run_once(&mut run) {
+                Ok(value) => return Ok(value),
+                Err(fault) => fault,
+            };
+            if !fault.may_be_repeated() || began.elapsed() >= self.timeout.get() {
+                return Err(fault);
+            }
+            if !fault.is_conflict() {
+                std::thread::sleep(pause);
+                pause = CONNECT_PAUSE[1].min(pause * 2);
+            }
+        }
+    }
+
+    fn run_once<T>(
+        &self,
+        run: &mut impl FnMut(&mut Session) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        // Not put back after a panic, when a transaction may be open.
+        let open = self.client.take().filter(|open| !open.is_closed());
+        let mut session = match open {
+            Some(session) => session,
+            None => Session::new(self.connect()?),
+        };
+        let result = run(&mut session);
+        if !result.as_ref().is_err_and(Fault::is_lost) {
+            self.client.replace(Some(session));
+        }
+        result
+    }
+
+    fn connect(&self) -> Result<Client, Fault> {
+        let Server {
+            host,
+            port,
+            user,
+            database,
+            tls,
+            authorities,
+            password,
+            ..
+        } = &self.server;
+        let mut config = Config::new();
+        config
+            .host(host.as_str())
+            .port(*port)
+            .user(user.as_str())
+            .dbname(database.as_str())
+            .application_name("hookfire")
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_user_timeout(SILENCE_TIMEOUT)
+            .keepalives_idle(SILENCE_TIMEOUT)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVES);
+        if let Some(password) = password {
+            config.password(password.expose());
+        }
+        if *tls == TlsMode::Disable {
+            config.ssl_mode(postgres::config::SslMode::Disable);
+            return Ok(config.connect(NoTls)?);
+        }
+        config.ssl_mode(postgres::config::SslMode::Require);
+        let is_insecure = *tls == TlsMode::Require;
+        let tls = tls_config(authorities.as_deref(), is_insecure).map_err(|e| {
+            Fault::Other(JournalError::Denied {
+                path: self.shown().to_owned(),
+                problem: e.to_string(),
+            })
+        })?;
+        Ok(config.connect(MakeRustlsConnect::new(tls))?)
+    }
+
+    pub fn error(&self, fault: Fault) -> JournalError {
+        error::journal_error(self.shown(), self.timeout.get(), fault)
+    }
+}
+
+/// Marks the connection's row in `writers` as closed. Rows of processes that were killed are deleted by
+/// [`Schedule::interrupt_abandoned`](crate::journal::Schedule::interrupt_abandoned).
+///
+/// Works on a thread of its own: the client blocks, and the listener drops its journal on a thread that must not block.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let Some(mut session) = self.client.take() else {
+            return;
+        };
+        let (id, has_written) = (self.id.clone(), self.has_written.get());
+        let end = move || {
+            if has_written && !session.is_closed() {
+                let _ = session.execute(CLOSE_SQL, &[(&*id).into()]);
+            }
+        };
+        let _ = std::thread::spawn(end).join();
+    }
+}
+
+/// Whether the cause is a value in the statement, rather than the database.
+pub fn is_value_error(fault: &Fault) -> bool {
+    let Fault::Sql(error) = fault else {
+        return false;
+    };
+    error.code().is_some_and(|code| {
+        let class = code.code().get(..2);
+        matches!(class, Some("22" | "23" | "54")) && *code != SqlState::UNIQUE_VIOLATION
+    })
+}

@@ -1,0 +1,236 @@
+//! Reading, importing and deleting deliveries.
+
+use super::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS};
+use super::values::{BoundSql, Value};
+use super::{PostgresJournal, SLICE};
+use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
+use crate::journal::postgres::error::Fault;
+use crate::journal::{
+    Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Query, Slice,
+    StatusCounts,
+};
+use crate::time::UnixMs;
+
+/// How many deliveries [`Deliveries::status_counts`] counts at most, so that the web UI does not wait long.
+const MAX_COUNTED: u32 = if cfg!(test) { 20 } else { 20_000 };
+
+/// How many deliveries one transaction imports.
+const IMPORT_SLICE: usize = 100;
+
+impl Deliveries for PostgresJournal {
+    fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError> {
+        self.one_delivery("id = $1", id.into())
+    }
+
+    fn delivery_by_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError> {
+        self.one_delivery("lower(uuid) = lower($1)", uuid.into())
+    }
+
+    fn payload(&self, id: i64) -> Result<Vec<u8>, JournalError> {
+        self.connection.read(|session| {
+            let sql = "SELECT payload FROM hookfire.deliveries WHERE id = $1";
+            let row = session.row(sql, &[id.into()])?;
+            let row = row.ok_or_else(|| Fault::internal(self.connection.shown()))?;
+            Ok(row.try_get(0)?)
+        })
+    }
+
+    fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError> {
+        let sql = format!(
+            "SELECT {ATTEMPT_COLUMNS} FROM hookfire.attempts WHERE delivery_id = $1 ORDER BY number"
+        );
+        self.connection.read(|session| {
+            let rows = session.rows(&sql, &[id.into()])?;
+            rows.iter().map(rows::attempt).collect()
+        })
+    }
+
+    fn delivery_versions(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError> {
+        let page = page("id, attempt_count", query, None, query.limit);
+        self.connection
+            .read(|session| session.select(&page)?.iter().map(rows::version).collect())
+    }
+
+    fn page(
+        &self,
+        query: &Query,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, JournalError> {
+        let page = page(DELIVERY_COLUMNS, query, after, Some(limit));
+        self.connection
+            .read(|session| session.select(&page)?.iter().map(rows::delivery).collect())
+    }
+
+    fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError> {
+        let mut count = condition(query);
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        count.push(" LIMIT ?", [max.into()]);
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM hookfire.deliveries WHERE {}) matching",
+            count.sql
+        );
+        let number = self.number(&sql, &count.values)?;
+        Ok(usize::try_from(number).unwrap_or(usize::MAX))
+    }
+
+    fn status_counts(&self, since: UnixMs, interval_ms: i64) -> Result<StatusCounts, JournalError> {
+        let counted = Value::from(MAX_COUNTED);
+        let counts_sql = "SELECT (created_at - $1) / $2, status, count(*)
+             FROM (SELECT created_at, status FROM hookfire.deliveries ORDER BY id DESC LIMIT $3) newest
+             WHERE created_at >= $1 AND status <> 'ignored'
+             GROUP BY 1, 2 ORDER BY 1, 2";
+        let cut_sql =
+            "SELECT created_at >= $1 FROM hookfire.deliveries ORDER BY id DESC LIMIT 1 OFFSET $2";
+        self.connection.read(|session| {
+            let values = [since.into(), interval_ms.max(1).into(), counted.clone()];
+            let mut counts = Vec::new();
+            for row in session.rows(counts_sql, &values)? {
+                let status: &str = row.try_get(1)?;
+                let status = Status::from_name(status).ok_or(Fault::unreadable("status"))?;
+                let size = |number: i64| usize::try_from(number).unwrap_or_default();
+                counts.push((size(row.try_get(0)?), status, size(row.try_get(2)?)));
+            }
+            // Reads no further than the first delivery that was not counted.
+            let cut = session.row(cut_sql, &[since.into(), counted.clone()])?;
+            let cut = cut.map(|row| row.try_get(0)).transpose()?;
+            Ok(StatusCounts {
+                counts,
+                cut: cut.unwrap_or(false),
+            })
+        })
+    }
+
+    fn import_slice(&self, imports: &[Import]) -> Result<Slice, JournalError> {
+        let slice = &imports[..imports.len().min(IMPORT_SLICE)];
+        let changed = self
+            .connection
+            .write(|session| self.writer(session).import(slice))?;
+        Ok(Slice {
+            done: slice.len(),
+            changed,
+        })
+    }
+
+    fn delete_slice(
+        &self,
+        seen: &[DeliveryVersion],
+        statuses: &[Status],
+    ) -> Result<Slice, JournalError> {
+        let sql = "DELETE FROM hookfire.deliveries WHERE id IN (
+             SELECT d.id FROM hookfire.deliveries d JOIN unnest($1::bigint[], $2::bigint[]) AS seen (id, attempts)
+                 ON seen.id = d.id AND seen.attempts = d.attempt_count
+             WHERE d.status = ANY($3) ORDER BY d.id FOR UPDATE OF d)";
+        self.change_slice(seen, |session, seen| {
+            let [ids, attempts] = version_arrays(seen);
+            let statuses = Value::texts(statuses.iter().map(|status| status.as_str()));
+            Ok(session.execute(sql, &[ids, attempts, statuses])?)
+        })
+    }
+}
+
+impl PostgresJournal {
+    fn one_delivery(
+        &self,
+        condition: &str,
+        value: Value<'_>,
+    ) -> Result<Option<Delivery>, JournalError> {
+        let sql = format!("SELECT {DELIVERY_COLUMNS} FROM hookfire.deliveries WHERE {condition}");
+        self.connection.read(|session| {
+            let row = session.row(&sql, std::slice::from_ref(&value))?;
+            row.as_ref().map(rows::delivery).transpose()
+        })
+    }
+
+    /// Changes the first deliveries, in one transaction. `change` returns how many it changed.
+    pub(super) fn change_slice(
+        &self,
+        seen: &[DeliveryVersion],
+        change: impl Fn(&mut super::session::Session, &[DeliveryVersion]) -> Result<usize, Fault>,
+    ) -> Result<Slice, JournalError> {
+        let slice = &seen[..seen.len().min(SLICE)];
+        let changed = self.connection.write(|session| change(session, slice))?;
+        Ok(Slice {
+            done: slice.len(),
+            changed,
+        })
+    }
+}
+
+/// The ids and the attempt counts.
+pub fn version_arrays(seen: &[DeliveryVersion]) -> [Value<'static>; 2] {
+    let attempts = seen.iter().map(|seen| i64::from(seen.attempts));
+    [
+        Value::ints(seen.iter().map(|seen| seen.id)),
+        Value::ints(attempts),
+    ]
+}
+
+/// The condition that selects a query's deliveries.
+fn condition(query: &Query) -> BoundSql<'_> {
+    let filter = &query.filter;
+    // Repeats the WHERE clause of an index, so that it is used.
+    let (list, time) = match query.list {
+        DeliveryList::Failed | DeliveryList::NewestFailed => {
+            ("status IN ('failed', 'interrupted')", "finished_at")
+        }
+        DeliveryList::Scheduled => (
+            "next_attempt_at IS NOT NULL AND owner IS NULL AND status = 'pending'",
+            "created_at",
+        ),
+        DeliveryList::All(_) => ("TRUE", "coalesce(finished_at, created_at)"),
+    };
+    let mut condition = BoundSql::new(list);
+    if let DeliveryList::All(status) = query.list {
+        condition.and("status = ?", status.map(Status::as_str));
+    }
+    condition.and("type = ?", filter.event_type.as_deref());
+    condition.and("action = ?", filter.action.as_deref());
+    condition.and("endpoint = ?", filter.endpoint.as_deref());
+    condition.and(&format!("{time} >= ?"), filter.since);
+    condition.and(&format!("{time} <= ?"), filter.before);
+    condition.and("error_kind = ?", filter.error.map(ErrorKind::as_str));
+    if let Some(ranges) = &filter.http_status {
+        let ranges = ranges.ranges();
+        let either = vec!["error_status BETWEEN ? AND ?"; ranges.len()].join(" OR ");
+        let bounds = ranges
+            .iter()
+            .flat_map(|range| [*range.start(), *range.end()]);
+        condition.push(&format!(" AND ({either})"), bounds.map(Value::from));
+    }
+    condition
+}
+
+/// The statement that reads the next `limit` deliveries of a query, after `after`.
+fn page<'q>(
+    columns: &str,
+    query: &'q Query,
+    after: Option<Cursor>,
+    limit: Option<usize>,
+) -> BoundSql<'q> {
+    let mut page = condition(query);
+    let order = match query.list {
+        DeliveryList::Failed => "created_at, id",
+        DeliveryList::NewestFailed => "created_at DESC, id DESC",
+        DeliveryList::All(_) | DeliveryList::Scheduled => "id DESC",
+    };
+    if let Some(after) = after {
+        let (created_at, id) = (after.created_at.into(), after.id.into());
+        match query.list {
+            DeliveryList::Failed => page.push(" AND (created_at, id) > (?, ?)", [created_at, id]),
+            DeliveryList::NewestFailed => {
+                page.push(" AND (created_at, id) < (?, ?)", [created_at, id]);
+            }
+            DeliveryList::All(_) | DeliveryList::Scheduled => page.push(" AND id < ?", [id]),
+        }
+    }
+    page.sql = format!(
+        "SELECT {columns} FROM hookfire.deliveries WHERE {} ORDER BY {order}",
+        page.sql
+    );
+    if let Some(limit) = limit {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        page.push(" LIMIT ?", [limit.into()]);
+    }
+    page
+}

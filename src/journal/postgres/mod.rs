@@ -1,0 +1,214 @@
+//! The journal in a PostgreSQL database, which many hosts share.
+//!
+//! `connection` runs transactions, `session` statements; `values` has their parameters, `schema` the tables. `commit` applies a group of writes with the statements of `attempts` and `new_captures`. `deliveries`,
+//! `captures` and `schedule` implement the traits of these names; `rows` converts records to rows and rows to records. `transfer` copies rows from
+//! and to a file.
+//!
+//! The server's clock decides leases and due times.
+
+mod attempts;
+mod captures;
+mod commit;
+mod connection;
+mod deliveries;
+mod error;
+mod new_captures;
+mod rows;
+mod runs;
+mod schedule;
+mod schema;
+mod session;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod values;
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use self::connection::{Connection, TimeSource};
+use self::error::Fault;
+use self::new_captures::CaptureState;
+use self::values::Value;
+use super::location::{Location, Server};
+use crate::delivery::Status;
+use crate::journal::sqlite::SqliteJournal;
+use crate::journal::{
+    CaptureRules, Copied, Health, Host, Journal, JournalError, Migrated, Schedule as _,
+    ServerHealth, Write, WriteResult,
+};
+use crate::time::UnixMs;
+
+/// How long to wait for a server that cannot be reached.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a captured request waits before the listener responds with 503.
+const CAPTURE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many rows one transaction of a bulk change changes.
+const SLICE: usize = 500;
+
+pub struct PostgresJournal {
+    connection: Connection,
+    location: Location,
+    owner: String,
+    captures: RefCell<CaptureState>,
+    /// The id and the results of a commit that may have taken effect although its connection was lost.
+    unconfirmed: RefCell<Option<(Uuid, Vec<WriteResult>)>>,
+}
+
+impl PostgresJournal {
+    pub fn open(server: &Server, host: Box<dyn Host>) -> Result<PostgresJournal, JournalError> {
+        PostgresJournal::open_with(server, host, TimeSource::Server)
+    }
+
+    /// As [`PostgresJournal::open`]; the host's clock decides leases and due times.
+    #[cfg(test)]
+    pub fn open_with_host_time(
+        server: &Server,
+        host: Box<dyn Host>,
+    ) -> Result<PostgresJournal, JournalError> {
+        PostgresJournal::open_with(server, host, TimeSource::Host)
+    }
+
+    fn open_with(
+        server: &Server,
+        host: Box<dyn Host>,
+        time_source: TimeSource,
+    ) -> Result<PostgresJournal, JournalError> {
+        let owner = host.current();
+        let connection = Connection::open(server, host, TIMEOUT, time_source)?;
+        Ok(PostgresJournal {
+            connection,
+            location: Location::Server(Box::new(server.clone())),
+            owner,
+            captures: RefCell::default(),
+            unconfirmed: RefCell::default(),
+        })
+    }
+
+    /// A statement that returns one number.
+    fn number(&self, sql: &str, values: &[Value<'_>]) -> Result<i64, JournalError> {
+        self.connection.read(|session| {
+            let row = session.row(sql, values)?;
+            let row = row.ok_or_else(|| Fault::internal(self.connection.shown()))?;
+            Ok(row.try_get(0)?)
+        })
+    }
+
+    /// A transaction of one statement. Returns whether it changed a row.
+    fn changes(&self, sql: &str, values: &[Value<'_>]) -> Result<bool, JournalError> {
+        self.connection
+            .write(|session| Ok(session.execute(sql, values)? > 0))
+    }
+}
+
+/// Adds the rows of a file to a database.
+pub fn copy(file: &Path, server: &Server) -> Result<Copied, JournalError> {
+    let host = || Box::new(super::host::ThisHost);
+    let file = SqliteJournal::open(file, host())?;
+    file.interrupt_abandoned()?;
+    let in_progress = file.count_in_progress()?;
+    if in_progress > 0 {
+        return Err(JournalError::Unusable {
+            path: file.path().to_owned(),
+            problem: "is in use: a process is sending some of its deliveries".to_owned(),
+        });
+    }
+    PostgresJournal::open(server, host())?.copy_from(&file)
+}
+
+/// Creates or upgrades the tables.
+pub fn migrate(server: &Server, host: Box<dyn Host>) -> Result<Migrated, JournalError> {
+    let connection = Connection::open_any(server, host);
+    let from = connection.read(|session| schema::migrate(session, connection.shown()))?;
+    Ok(Migrated {
+        from,
+        to: schema::VERSION,
+    })
+}
+
+impl Journal for PostgresJournal {
+    fn commit_as(&self, id: Uuid, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
+        self.commit_group(id, writes)
+    }
+
+    fn now(&self) -> UnixMs {
+        self.connection.now()
+    }
+
+    fn tune_for_groups(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn tune_for_captures(&mut self, rules: CaptureRules) -> Result<(), JournalError> {
+        self.captures.get_mut().rules = rules;
+        self.connection.timeout.set(CAPTURE_TIMEOUT);
+        Ok(())
+    }
+
+    fn location(&self) -> &Location {
+        &self.location
+    }
+
+    fn path(&self) -> &Path {
+        self.location.shown()
+    }
+
+    /// Whoever may write to the database is trusted as much as the owner of a file.
+    fn foreign_owner(&self) -> Option<u32> {
+        None
+    }
+
+    fn clock_ahead_ms(&self) -> Option<i64> {
+        Some(self.connection.clock_ahead_ms())
+    }
+
+    fn change_counters(&self) -> Result<(i64, i64), JournalError> {
+        let changes = self.number(schema::CHANGES_SQL, &[])?;
+        Ok((changes, self.connection.commits()))
+    }
+
+    /// The server reclaims space by itself.
+    fn reclaim_slice(&self) -> bool {
+        false
+    }
+
+    fn check(&self) -> Result<Health, JournalError> {
+        let by_status = "SELECT count(*) FROM hookfire.deliveries WHERE status = $1";
+        let mut counts = Vec::new();
+        for status in Status::ALL {
+            let number = self.number(by_status, &[status.as_str().into()])?;
+            counts.push((status, usize::try_from(number).unwrap_or_default()));
+        }
+        let count = |table: &str| {
+            let number = self.number(&format!("SELECT count(*) FROM hookfire.{table}"), &[])?;
+            Ok::<_, JournalError>(usize::try_from(number).unwrap_or_default())
+        };
+        let version = self.connection.read(|session| {
+            let row = session.row("SELECT current_setting('server_version')", &[])?;
+            let row = row.ok_or_else(|| Fault::internal(self.connection.shown()))?;
+            Ok(row.try_get(0)?)
+        })?;
+        Ok(Health {
+            counts,
+            attempts: count("attempts")?,
+            captures: count("captures")?,
+            problems: Vec::new(),
+            server: Some(ServerHealth {
+                version,
+                tables: schema::VERSION,
+                clock_ahead_ms: self.connection.clock_ahead_ms(),
+            }),
+        })
+    }
+
+    fn export(&mut self, path: &Path, interrupted: Arc<AtomicBool>) -> Result<(), JournalError> {
+        self.export_to(path, interrupted)
+    }
+}

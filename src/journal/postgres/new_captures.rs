@@ -1,0 +1,167 @@
+//! Adding captures: choosing the bin, and deleting the oldest captures of full bins.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::error::Fault;
+use super::rows;
+use super::session::{Session, insert_all};
+use super::values::Value;
+use crate::capture::{BinResponse, CapturedResponse, SignatureCheck};
+use crate::journal::stored::{self, named_bin};
+use crate::journal::{CaptureRules, StoredCapture, WriteResult};
+use crate::time::UnixMs;
+
+/// The number of the lock that transactions with captures take: their ids are committed in order, so that a reader that
+/// has seen an id has seen all smaller ones.
+const CAPTURE_LOCK: i64 = 0x686b_6663;
+
+/// A full bin may have this fraction of its limit more captures.
+const PRUNED_FRACTION: u32 = 100;
+
+/// How many captures one transaction deletes at most, besides as many as it adds.
+const MAX_PRUNED: i64 = 200;
+
+/// How captures are assigned to bins, and how many were added since bins were last pruned.
+#[derive(Default)]
+pub struct CaptureState {
+    pub rules: CaptureRules,
+    /// By bin id.
+    added: HashMap<i64, u32>,
+}
+
+/// A bin that receives captures.
+struct KnownBin {
+    id: i64,
+    response: Option<Arc<BinResponse>>,
+}
+
+/// Adds captures, in order.
+pub fn add(
+    session: &mut Session,
+    state: &mut CaptureState,
+    captures: &[(usize, &StoredCapture)],
+    results: &mut [WriteResult],
+) -> Result<(), Fault> {
+    lock(session)?;
+    let default = state.rules.default_bin.clone();
+    let mut names: Vec<&str> = captures
+        .iter()
+        .filter_map(|(_, new)| named_bin(&new.record.capture))
+        .collect();
+    names.push(&default);
+    let mut bins = known_bins(session, &names)?;
+    let in_default = |new: &StoredCapture, bins: &HashMap<String, KnownBin>| {
+        named_bin(&new.record.capture).is_none_or(|name| !bins.contains_key(name))
+    };
+    if let Some((_, new)) = captures.iter().find(|(_, new)| in_default(new, &bins))
+        && !bins.contains_key(&default)
+    {
+        insert_bin(session, &default, false, new.record.capture.received_at)?;
+        bins.extend(known_bins(session, &[&default])?);
+    }
+    let (mut new_rows, mut chosen) = (Vec::new(), Vec::new());
+    for (_, new) in captures {
+        let name = match in_default(new, &bins) {
+            true => &default,
+            false => named_bin(&new.record.capture).unwrap_or(&default),
+        };
+        let bin = bins.get(name).ok_or(Fault::unreadable("bins.name"))?;
+        new_rows.push(rows::new_capture(new, bin.id));
+        chosen.push((name.to_owned(), bin));
+    }
+    let ids = insert_all(session, "captures", new_rows, "RETURNING id")?;
+    for (((at, _), (bin, known)), row) in captures.iter().zip(&chosen).zip(&ids) {
+        results[*at] = WriteResult::Captured {
+            id: row.try_get(0)?,
+            bin: bin.clone(),
+            response: known.response.clone(),
+        };
+        *state.added.entry(known.id).or_insert(u32::MAX / 2) += 1;
+    }
+    prune(session, state, captures.len())
+}
+
+/// Until the end of the transaction, others add no captures.
+pub fn lock(session: &mut Session) -> Result<(), Fault> {
+    session.rows("SELECT pg_advisory_xact_lock($1)", &[CAPTURE_LOCK.into()])?;
+    Ok(())
+}
+
+/// Deletes the oldest captures of full bins, once there are enough. The first captures of this process delete those
+/// that are left over from others.
+fn prune(session: &mut Session, state: &mut CaptureState, added: usize) -> Result<(), Fault> {
+    let keep = state.rules.keep_per_bin.max(1);
+    if keep == u32::MAX {
+        return Ok(());
+    }
+    let limit = i64::try_from(added).unwrap_or(0).saturating_mul(2) + MAX_PRUNED;
+    for (bin_id, since_pruned) in &mut state.added {
+        if *since_pruned <= keep / PRUNED_FRACTION {
+            continue;
+        }
+        let deleted = session.execute(
+            "DELETE FROM hookfire.captures WHERE id IN (
+                 SELECT id FROM (
+                     SELECT id FROM hookfire.captures WHERE bin_id = $1 AND NOT pinned ORDER BY id DESC OFFSET $2
+                 ) old ORDER BY id LIMIT $3)",
+            &[(*bin_id).into(), keep.into(), limit.into()],
+        )?;
+        // If it reached the limit, there may be more.
+        if (deleted as i64) < limit {
+            *since_pruned = 0;
+        }
+    }
+    Ok(())
+}
+
+fn known_bins(session: &mut Session, names: &[&str]) -> Result<HashMap<String, KnownBin>, Fault> {
+    let mut bins = HashMap::new();
+    let sql = "SELECT name, id, response FROM hookfire.bins WHERE name = ANY($1)";
+    for row in session.rows(sql, &[Value::texts(names.iter().copied())])? {
+        let response = stored::bin_response(row.try_get(2)?);
+        let known = KnownBin {
+            id: row.try_get(1)?,
+            response: response.map(Arc::new),
+        };
+        bins.insert(row.try_get(0)?, known);
+    }
+    Ok(bins)
+}
+
+pub fn insert_bin(
+    session: &mut Session,
+    name: &str,
+    private: bool,
+    now: UnixMs,
+) -> Result<(), Fault> {
+    session.execute(
+        "INSERT INTO hookfire.bins (name, private, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+        &[name.into(), private.into(), now.into()],
+    )?;
+    Ok(())
+}
+
+pub fn amend(session: &mut Session, id: i64, response: &CapturedResponse) -> Result<(), Fault> {
+    let columns = rows::captured_response(response);
+    let names: Vec<String> = (2..)
+        .zip(&columns)
+        .map(|(number, (name, _))| format!("{name} = ${number}"))
+        .collect();
+    let mut values: Vec<Value<'_>> = vec![id.into()];
+    values.extend(columns.into_iter().map(|(_, value)| value));
+    let names = names.join(", ");
+    session.execute(
+        &format!("UPDATE hookfire.captures SET {names} WHERE id = $1"),
+        &values,
+    )?;
+    Ok(())
+}
+
+pub fn set_signature(session: &mut Session, id: i64, check: &SignatureCheck) -> Result<(), Fault> {
+    session.execute(
+        "UPDATE hookfire.captures SET signature = $2 WHERE id = $1",
+        &[id.into(), stored::signature_json(check).into()],
+    )?;
+    Ok(())
+}

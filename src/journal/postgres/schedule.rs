@@ -1,0 +1,201 @@
+//! The schedule: deliveries that wait for their next attempt and have no owner, and those whose owner has ended.
+//!
+//! Each condition repeats the WHERE clause of an index, so that it is used.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_errors};
+use super::deliveries::version_arrays;
+use super::error::Fault;
+use super::rows;
+use super::session::Session;
+use super::values::{BoundSql, Value};
+use super::{PostgresJournal, SLICE};
+use crate::journal::stored::INTERRUPTED_MESSAGE;
+use crate::journal::{DeliveryVersion, Due, JournalError, Schedule, Slice, in_slices};
+use crate::time::{UnixMs, duration_ms};
+
+const SCHEDULED: &str = "next_attempt_at IS NOT NULL AND owner IS NULL";
+
+/// A row of `writers` that has not changed for this long belongs to a process that was killed.
+const WRITER_AGE: Duration = Duration::from_secs(86_400);
+
+/// A pending delivery that has an owner, or has neither an owner nor a due time.
+struct InProgress {
+    id: i64,
+    owner: Option<String>,
+    lease_until: UnixMs,
+}
+
+impl Schedule for PostgresJournal {
+    fn due_page(
+        &self,
+        after: Option<(UnixMs, i64)>,
+        limit: u32,
+        url: Option<&str>,
+    ) -> Result<Vec<Due>, JournalError> {
+        let mut due = BoundSql::new(&format!(
+            "SELECT id, attempt_count, next_attempt_at, url FROM hookfire.deliveries WHERE {SCHEDULED}"
+        ));
+        due.and("next_attempt_at <= ?", Some(self.connection.now()));
+        if let Some((at, id)) = after {
+            due.push(
+                " AND (next_attempt_at, id) > (?, ?)",
+                [at.into(), id.into()],
+            );
+        }
+        due.and("url = ?", url);
+        due.push(" ORDER BY next_attempt_at, id LIMIT ?", [limit.into()]);
+        self.connection.read(|session| {
+            let rows = session.select(&due)?;
+            rows.iter()
+                .map(|row| {
+                    Ok(Due {
+                        at: row.try_get(2)?,
+                        version: rows::version(row)?,
+                        url: row.try_get(3)?,
+                    })
+                })
+                .collect()
+        })
+    }
+
+    fn next_due(&self) -> Result<Option<(UnixMs, i64)>, JournalError> {
+        let sql = format!(
+            "SELECT next_attempt_at, id FROM hookfire.deliveries
+             WHERE {SCHEDULED} AND next_attempt_at > $1 ORDER BY next_attempt_at, id LIMIT 1"
+        );
+        let now = self.connection.now();
+        self.connection.read(|session| {
+            let row = session.row(&sql, &[now.into()])?;
+            row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                .transpose()
+        })
+    }
+
+    fn scheduled_after(&self, time: UnixMs) -> Result<Option<(usize, UnixMs)>, JournalError> {
+        let sql = format!(
+            "SELECT count(*), max(next_attempt_at) FROM hookfire.deliveries
+             WHERE {SCHEDULED} AND next_attempt_at > $1"
+        );
+        self.connection.read(|session| {
+            let Some(row) = session.row(&sql, &[time.into()])? else {
+                return Ok(None);
+            };
+            let (number, latest): (i64, Option<UnixMs>) = (row.try_get(0)?, row.try_get(1)?);
+            let number = usize::try_from(number).unwrap_or_default();
+            Ok(latest.map(|latest| (number, latest)))
+        })
+    }
+
+    fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError> {
+        let sql = format!(
+            "UPDATE hookfire.deliveries SET next_attempt_at = $3
+             WHERE {SCHEDULED} AND id = $1 AND attempt_count = $2"
+        );
+        let due = self.connection.now().plus(delay);
+        self.changes(&sql, &[seen.id.into(), seen.attempts.into(), due.into()])
+    }
+
+    fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError> {
+        let selected = "d.id = ANY($1) AND (d.id, d.attempt_count) IN
+             (SELECT * FROM unnest($1::bigint[], $2::bigint[]))";
+        let sql = interrupt_sql(
+            selected,
+            "d.next_attempt_at IS NOT NULL AND d.owner IS NULL",
+            "NULL::bigint",
+        );
+        self.change_slice(seen, |session, seen| {
+            Ok(session.execute(&sql, &version_arrays(seen))?)
+        })
+    }
+
+    fn interrupt_abandoned(&self) -> Result<usize, JournalError> {
+        let mut abandoned = self.connection.read(in_progress)?;
+        // Looks up each owner once.
+        let mut dead: HashMap<String, bool> = HashMap::new();
+        let host = self.connection.host();
+        abandoned.retain(|delivery| {
+            let Some(owner) = &delivery.owner else {
+                return true;
+            };
+            let is_dead = dead
+                .entry(owner.clone())
+                .or_insert_with(|| host.is_dead(owner));
+            *is_dead || delivery.lease_until < self.connection.lease_time_passed(owner)
+        });
+        if abandoned.is_empty() {
+            return Ok(0);
+        }
+        let change = |rest: &[InProgress]| {
+            let slice = &rest[..rest.len().min(SLICE)];
+            let changed = self
+                .connection
+                .write(|session| interrupt(session, slice, self.connection.now()))?;
+            Ok(Slice {
+                done: slice.len(),
+                changed,
+            })
+        };
+        let (all, result) = in_slices(&abandoned, change, |_| true);
+        result.map(|()| all.changed)
+    }
+}
+
+fn in_progress(session: &mut Session) -> Result<Vec<InProgress>, Fault> {
+    let rows = session.rows(
+        "SELECT id, owner, coalesce(lease_until, 0) FROM hookfire.deliveries
+         WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL)",
+        &[],
+    )?;
+    rows.iter()
+        .map(|row| {
+            Ok(InProgress {
+                id: row.try_get(0)?,
+                owner: row.try_get(1)?,
+                lease_until: row.try_get(2)?,
+            })
+        })
+        .collect()
+}
+
+/// Moves deliveries to the failed list and, if attempts are left, to the schedule, unless their owners have renewed the
+/// leases since they were read. Returns how many it moved.
+fn interrupt(
+    session: &mut Session,
+    deliveries: &[InProgress],
+    now: UnixMs,
+) -> Result<usize, Fault> {
+    let due = format!(
+        "CASE WHEN d.attempt_count <= d.retries THEN {LAST_ACTIVE_AT}
+             + coalesce((d.retry_schedule::json ->> (d.attempt_count - 1)::int)::bigint, d.retry_interval_ms) END"
+    );
+    let selected = "d.id = ANY($1) AND (d.id, coalesce(d.lease_until, 0)) IN
+         (SELECT * FROM unnest($1::bigint[], $2::bigint[]))";
+    let condition = "d.status = 'pending' AND (d.owner IS NOT NULL OR d.next_attempt_at IS NULL)";
+    let rows = session.rows(
+        &interrupt_sql(selected, condition, &due),
+        &[
+            Value::ints(deliveries.iter().map(|delivery| delivery.id)),
+            Value::ints(deliveries.iter().map(|delivery| delivery.lease_until.0)),
+        ],
+    )?;
+    let mut ids: Vec<i64> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        ids.push(row.try_get(0)?);
+    }
+    session.execute(
+        "UPDATE hookfire.attempts SET error_kind = 'interrupted', maybe_received = TRUE, error_message = $2
+         WHERE delivery_id = ANY($1) AND duration_ms IS NULL AND error_kind IS NULL",
+        &[Value::ints(ids.iter().copied()), INTERRUPTED_MESSAGE.into()],
+    )?;
+    refresh_last_errors(session, &ids)?;
+    let oldest = UnixMs(now.0 - duration_ms(WRITER_AGE));
+    session.execute(
+        "DELETE FROM hookfire.writers WHERE id IN (
+             SELECT id FROM hookfire.writers WHERE at < $1 ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED)",
+        &[oldest.into()],
+    )?;
+    Ok(ids.len())
+}

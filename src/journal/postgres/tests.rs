@@ -1,0 +1,147 @@
+//! Tests of the journal in PostgreSQL: what every journal does, and the helpers that those tests need.
+
+#![allow(clippy::duplicate_mod, reason = "each journal has its own helpers")]
+
+#[path = "../tests/captures.rs"]
+mod captures_suite;
+#[path = "../tests/import.rs"]
+mod import_suite;
+#[path = "../tests/leases.rs"]
+mod leases_suite;
+#[path = "../tests/lists.rs"]
+mod lists_suite;
+#[path = "../tests/machine/mod.rs"]
+mod machine;
+#[path = "../tests/pages.rs"]
+mod pages_suite;
+#[path = "../tests/schedule.rs"]
+mod schedule_suite;
+#[path = "../tests/sending.rs"]
+mod sending_suite;
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::PostgresJournal;
+use super::connection::Connection;
+use crate::journal::location::Server;
+use crate::journal::tests::postgres_server::postgres_server;
+use crate::journal::tests::support::*;
+use crate::secret::TestVariables;
+
+pub type TestJournal = Box<dyn Journal>;
+
+/// How many cases the test with a model has.
+const MODEL_CASES: u32 = 32;
+
+/// Databases whose tests have ended.
+static UNUSED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// A database; a file where PostgreSQL is not installed.
+struct Bench {
+    folder: TempDir,
+    database: Option<(Server, String)>,
+    host: TestHost,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let database = postgres_server().map(|server| {
+            let unused = UNUSED.lock().unwrap().pop();
+            let is_new = unused.is_none();
+            let name = unused.unwrap_or_else(|| server.new_database());
+            let location = Server::parse(&server.url(&name), None, &TestVariables(&[])).unwrap();
+            if is_new {
+                migrate(&location).unwrap();
+            }
+            (location, name)
+        });
+        let bench = Bench {
+            folder: tempfile::tempdir().unwrap(),
+            database,
+            host: TestHost::default(),
+        };
+        bench.execute(
+            "TRUNCATE hookfire.writers, hookfire.deliveries, hookfire.attempts, hookfire.bins, hookfire.captures, hookfire.runs
+             RESTART IDENTITY",
+        );
+        bench
+    }
+
+    /// Runs statements, if there is a database. A transaction that they begin ends when the result is dropped.
+    fn execute(&self, sql: &str) -> Option<Connection> {
+        let (server, _) = self.database.as_ref()?;
+        let connection = Connection::open_any(server, self.host.process(0));
+        let run = connection.read(|session| Ok(session.batch(sql)?));
+        run.unwrap();
+        Some(connection)
+    }
+
+    /// Locks the journal until the result is dropped.
+    fn lock(&self) -> Option<Connection> {
+        self.execute("BEGIN; LOCK TABLE hookfire.writers")
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("journal.db")
+    }
+
+    fn open(&self, pid: i64) -> TestJournal {
+        self.open_on(self.host.process(pid))
+    }
+
+    fn open_on(&self, host: Box<dyn Host>) -> TestJournal {
+        match &self.database {
+            Some((server, _)) => {
+                Box::new(PostgresJournal::open_with_host_time(server, host).unwrap())
+            }
+            None => open_on(host, &self.path()).unwrap(),
+        }
+    }
+
+    fn boxed(&self, pid: i64) -> Box<dyn Journal> {
+        self.open(pid)
+    }
+
+    fn open_fast(&self, pid: i64) -> TestJournal {
+        self.open(pid)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some((_, name)) = self.database.take() {
+            UNUSED.lock().unwrap().push(name);
+        }
+    }
+}
+
+#[test]
+fn the_tables_have_the_columns_of_a_file() {
+    let bench = Bench::new();
+    let Some(connection) = bench.execute("SELECT 1") else {
+        return;
+    };
+    let path = bench.path();
+    drop(crate::journal::open(&path).unwrap());
+    let file = rusqlite::Connection::open(&path).unwrap();
+    for table in ["deliveries", "attempts", "bins", "captures", "runs"] {
+        let mut sql = file
+            .prepare("SELECT name FROM pragma_table_info(?1) ORDER BY name COLLATE BINARY")
+            .unwrap();
+        let in_file: Vec<String> = sql
+            .query_map([table], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        let sql = "SELECT column_name::text FROM information_schema.columns
+             WHERE table_schema = 'hookfire' AND table_name = $1 ORDER BY column_name COLLATE \"C\"";
+        let in_database = connection.read(|session| {
+            let rows = session.rows(sql, &[table.into()])?;
+            rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        });
+        let in_database: Vec<String> = in_database.unwrap();
+        assert_eq!(in_database, in_file, "{table}");
+    }
+}

@@ -1,0 +1,251 @@
+//! A PostgreSQL server for tests, started once per process in a temporary folder. None if it is not installed.
+//!
+//! The server ends with the process: `setpriv` makes the kernel send it a signal then.
+
+#![allow(dead_code, reason = "the unit tests of the journal use a part")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Begins the names of the folders; the pid of the process follows.
+const FOLDER_PREFIX: &str = "hookfire-postgres-";
+
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub struct PostgresServer {
+    pub folder: PathBuf,
+    pub port: u16,
+    pub programs: PathBuf,
+}
+
+/// The server, if PostgreSQL is installed.
+pub fn postgres_server() -> Option<&'static PostgresServer> {
+    static SERVER: OnceLock<Option<PostgresServer>> = OnceLock::new();
+    let server = SERVER.get_or_init(|| {
+        let programs = programs()?;
+        Some(PostgresServer::start(&programs))
+    });
+    if server.is_none() {
+        skipped("PostgreSQL is not installed");
+    }
+    server.as_ref()
+}
+
+/// Reports a skipped test on the real stderr, where `tests/run` counts these lines.
+fn skipped(reason: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+}
+
+/// The folder of the newest `initdb`, which Debian does not put into the path.
+fn programs() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+    let folders = versions.map(|version| version.path().join("bin"));
+    let number = |folder: &PathBuf| {
+        let version = folder.parent()?.file_name()?.to_str()?;
+        version.parse::<u32>().ok()
+    };
+    folders
+        .filter(|folder| folder.join("initdb").exists())
+        .max_by_key(number)
+}
+
+/// Runs a program as the user `postgres` if this is root, whom PostgreSQL refuses. The kernel ends it with the thread that
+/// started it.
+fn as_postgres(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.arg("--pdeathsig=INT");
+    if is_root() {
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
+    }
+    command.arg("--").arg(program);
+    command.stdin(Stdio::null());
+    command
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+impl PostgresServer {
+    /// Another server, for a test that stops it.
+    pub fn start_another() -> Option<PostgresServer> {
+        let programs = &postgres_server()?.programs;
+        Some(PostgresServer::start(programs))
+    }
+
+    fn start(programs: &Path) -> PostgresServer {
+        let folder = new_folder();
+        let initdb = as_postgres(&programs.join("initdb"))
+            .args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .args(["--username=postgres", "-D"])
+            .arg(folder.join("data"))
+            .output()
+            .unwrap();
+        assert!(initdb.status.success(), "{initdb:?}");
+        let server = PostgresServer {
+            folder,
+            port: free_port(),
+            programs: programs.to_owned(),
+        };
+        server.run();
+        server
+    }
+
+    /// Starts the server, on a thread that lives as long as the process.
+    pub fn run(&self) {
+        let mut command = as_postgres(&self.programs.join("postgres"));
+        command
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .arg("-k")
+            .arg(&self.folder)
+            .args(["-p", &self.port.to_string()])
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"])
+            .args(["-c", "max_connections=300", "-c", "shared_buffers=32MB"]);
+        let log = fs::File::create(self.folder.join("log")).unwrap();
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        std::thread::spawn(move || {
+            let _ended = command.spawn().unwrap().wait();
+            loop {
+                std::thread::park();
+            }
+        });
+        let began = Instant::now();
+        while self.try_sql("postgres", "SELECT 1").is_none() {
+            assert!(began.elapsed() < START_TIMEOUT, "the server does not start");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Ends the server. `mode` is `fast` or `immediate`.
+    pub fn stop(&self, mode: &str) {
+        let stopped = as_postgres(&self.programs.join("pg_ctl"))
+            .args(["stop", "-w", "-m", mode, "-D"])
+            .arg(self.folder.join("data"))
+            .output()
+            .unwrap();
+        assert!(stopped.status.success(), "{stopped:?}");
+    }
+
+    /// Creates a database without tables; returns its name.
+    pub fn new_database(&self) -> String {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        let name = format!("test{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        name
+    }
+
+    /// The URL of a database, through the server's socket.
+    pub fn url(&self, database: &str) -> String {
+        let (folder, port) = (self.folder.display(), self.port);
+        format!("postgresql://postgres@/{database}?host={folder}&port={port}")
+    }
+
+    /// Runs statements; returns the rows, one per line.
+    pub fn sql(&self, database: &str, statements: &str) -> String {
+        let rows = self.try_sql(database, statements);
+        rows.unwrap_or_else(|| panic!("{statements} failed"))
+    }
+
+    fn try_sql(&self, database: &str, statements: &str) -> Option<String> {
+        let output = Command::new(self.programs.join("psql"))
+            .args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"])
+            .arg(&self.folder)
+            .args([
+                "-p",
+                &self.port.to_string(),
+                "-d",
+                database,
+                "-c",
+                statements,
+            ])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        output.status.success().then_some(text)
+    }
+}
+
+/// Creates the folder, and removes those of processes that have ended.
+fn new_folder() -> PathBuf {
+    let parent = std::env::temp_dir();
+    for entry in fs::read_dir(&parent).unwrap().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if let Some(id) = name.strip_prefix(FOLDER_PREFIX)
+            && let Some((pid, _)) = id.split_once('-')
+            && !Path::new("/proc").join(pid).exists()
+        {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    let (pid, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let folder = parent.join(format!("{FOLDER_PREFIX}{pid}-{number}"));
+    fs::create_dir(&folder).unwrap();
+    if is_root() {
+        let owned = Command::new("chown").arg("postgres").arg(&folder).status();
+        assert!(owned.unwrap().success());
+    }
+    folder
+}
+
+/// A PgBouncer in transaction mode with two connections to a server. It ends with the thread that started it.
+pub struct PgBouncer {
+    child: std::process::Child,
+    port: u16,
+}
+
+impl PgBouncer {
+    /// None if it is not installed.
+    pub fn start(server: &PostgresServer) -> Option<PgBouncer> {
+        let program = Path::new("/usr/sbin/pgbouncer");
+        if !program.exists() {
+            skipped("PgBouncer is not installed");
+            return None;
+        }
+        let port = free_port();
+        let settings = server.folder.join(format!("pgbouncer-{port}.ini"));
+        let (folder, server_port) = (server.folder.display(), server.port);
+        let text = format!(
+            "[databases]\n* = host={folder} port={server_port} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n\
+             default_pool_size = 2\nmax_client_conn = 200\nlogfile =\n"
+        );
+        fs::write(&settings, text).unwrap();
+        let mut command = as_postgres(program);
+        let log = fs::File::create(server.folder.join("pgbouncer.log")).unwrap();
+        command.arg(&settings).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().unwrap();
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < START_TIMEOUT, "PgBouncer does not start");
+            std::thread::yield_now();
+        }
+        Some(PgBouncer { child, port })
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        let port = self.port;
+        format!("postgresql://postgres@127.0.0.1:{port}/{database}")
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
