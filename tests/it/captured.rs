@@ -604,7 +604,7 @@ fn impossible_replays_are_refused() {
     );
     assert!(server.requests().is_empty());
     let refused = captured(&env, &["replay", "1"]).assert_code(2);
-    let hint = "hint: pass `--to URL` or a configured endpoint with `-e NAME`\n";
+    let hint = "hint: pass `--to URL`, a configured endpoint with `-e NAME`, or a program with `--exec CMD`\n";
     assert_eq!(
         refused.stderr(),
         format!("error: no destination given\n{hint}")
