@@ -1,6 +1,10 @@
 //! A journal in PostgreSQL: all commands, directly and through PgBouncer in transaction mode, and what goes wrong.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -293,6 +297,74 @@ fn a_batch_goes_on_when_its_connections_are_ended() {
         let ended = (0..20).map(|_| server.sql("postgres", &end));
         assert!(ended.into_iter().any(|ended| ended.trim() != "0"));
     });
+}
+
+/// Passes connections on to the server's port. The first COMMIT is lost with its connection: before it reaches the server,
+/// or its confirmation.
+fn losing_a_commit(server: &PostgresServer, reaches_server: bool) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = server.port;
+    std::thread::spawn(move || {
+        let lost = Arc::new(AtomicBool::new(false));
+        for client in listener.incoming() {
+            let (client, lost) = (client.unwrap(), Arc::clone(&lost));
+            let upstream = TcpStream::connect(("127.0.0.1", server)).unwrap();
+            std::thread::spawn(move || pass_on(client, upstream, reaches_server, &lost));
+        }
+    });
+    port
+}
+
+fn pass_on(mut client: TcpStream, mut server: TcpStream, reaches_server: bool, lost: &AtomicBool) {
+    let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    let silent = Arc::new(AtomicBool::new(false));
+    let is_silent = Arc::clone(&silent);
+    std::thread::spawn(move || {
+        let mut bytes = [0; 65536];
+        while let Ok(length @ 1..) = from.read(&mut bytes) {
+            if is_silent.load(Ordering::SeqCst) || to.write_all(&bytes[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+    });
+    let mut bytes = [0; 65536];
+    while let Ok(length @ 1..) = client.read(&mut bytes) {
+        let is_commit = bytes[..length].windows(7).any(|word| word == b"COMMIT\0");
+        if is_commit && !lost.swap(true, Ordering::SeqCst) {
+            silent.store(true, Ordering::SeqCst);
+            if !reaches_server {
+                break;
+            }
+        }
+        if server.write_all(&bytes[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = server.shutdown(Shutdown::Both);
+    let _ = client.shutdown(Shutdown::Both);
+}
+
+#[test]
+fn a_commit_that_is_lost_with_its_connection_is_stored_once() {
+    let Some(server) = postgres_server() else {
+        return;
+    };
+    for reaches_server in [false, true] {
+        let name = server.new_database();
+        let mut env = on(&server.url(&name));
+        let port = losing_a_commit(server, reaches_server);
+        let url = format!("postgresql://postgres@127.0.0.1:{port}/{name}");
+        env.set("HOOKFIRE_JOURNAL", url);
+        let endpoint = Server::script(vec![respond(200)]);
+        env.hookfire(fire(&endpoint.url(), &[]))
+            .run()
+            .assert_code(0);
+        assert_eq!(statuses(&env), ["delivered"], "{reaches_server}");
+        // Ids may have gaps.
+        assert_eq!(json(&env, &["journal", "list"])[0]["attempt_count"], 1);
+    }
 }
 
 #[test]

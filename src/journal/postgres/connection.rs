@@ -37,6 +37,12 @@ const KEEPALIVES: u32 = 3;
 /// The first and the longest pause between two tries to connect.
 const CONNECT_PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
+/// See [`Connection::measure`].
+const QUICK_MEASUREMENT: Duration = Duration::from_millis(100);
+
+/// How often the time is measured at first, until it is quick.
+const MAX_MEASUREMENTS: usize = 3;
+
 /// A lease counts as expired this long after its end.
 const LEASE_GRACE: Duration = Duration::from_secs(60);
 
@@ -103,14 +109,20 @@ impl Connection {
             commits: Cell::new(0),
         };
         let sql = format!("{NOW_SQL}, (SELECT version FROM hookfire.meta)");
-        let measured = connection.read(|session| {
-            let began = connection.host.lease_clock();
-            let row = session.row(&sql, &[])?;
-            let row = row.ok_or_else(|| Fault::internal(connection.shown()))?;
-            Ok((began, row.try_get(0)?, row.try_get(1)?))
-        });
-        let (began, server_time, version) = measured?;
-        connection.measure(began, server_time);
+        let measure = || {
+            connection.read(|session| {
+                let began = connection.host.lease_clock();
+                let row = session.row(&sql, &[])?;
+                let row = row.ok_or_else(|| Fault::internal(connection.shown()))?;
+                Ok((connection.measure(began, row.try_get(0)?), row.try_get(1)?))
+            })
+        };
+        let (mut is_quick, version) = measure()?;
+        for _ in 1..MAX_MEASUREMENTS {
+            if !is_quick {
+                (is_quick, _) = measure()?;
+            }
+        }
         schema::check_version(connection.shown(), version)?;
         connection.timeout.set(timeout);
         Ok(connection)
@@ -166,9 +178,17 @@ impl Connection {
     }
 
     /// Compares the clocks: `began` is the host's time before the statement that returned the server's.
-    fn measure(&self, began: UnixMs, server_time: i64) {
-        let middle = (began.0 + self.host.lease_clock().0) / 2;
-        self.offset.set(server_time - middle);
+    ///
+    /// The longer that took, the less is known about the moment of the server's time: a later measurement counts only if it
+    /// is quick. Returns whether it was.
+    fn measure(&self, began: UnixMs, server_time: i64) -> bool {
+        let ended = self.host.lease_clock();
+        let is_first = self.offset.get() == 0;
+        let is_quick = ended.since(began) < QUICK_MEASUREMENT;
+        if is_first || is_quick {
+            self.offset.set(server_time - (began.0 + ended.0) / 2);
+        }
+        is_quick
     }
 
     /// Runs statements that only read. Repeats them if the connection is lost.
