@@ -7,7 +7,7 @@ pub const MAX_PARTS: usize = 100;
 
 /// A part, without its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Part {
+pub struct BodyPart {
     /// From `Content-Disposition`.
     pub name: Option<String>,
     pub file_name: Option<String>,
@@ -17,7 +17,7 @@ pub struct Part {
 }
 
 /// The first parts of a body; none if its type is not multipart, or there is no boundary in it.
-pub fn parts(content_type: &str, body: &[u8]) -> Option<Vec<Part>> {
+pub fn parts(content_type: &str, body: &[u8]) -> Option<Vec<BodyPart>> {
     let (media_type, _) = content_type.split_once(';')?;
     let is_multipart = media_type
         .trim()
@@ -43,14 +43,14 @@ pub fn parts(content_type: &str, body: &[u8]) -> Option<Vec<Part>> {
 }
 
 /// Reads a part that begins with the end of the delimiter's line.
-fn part(bytes: &[u8]) -> Part {
+fn part(bytes: &[u8]) -> BodyPart {
     let (head, content) = match find(bytes, b"\r\n\r\n") {
         Some(at) => (&bytes[..at], &bytes[at + 4..]),
         None => (bytes, &b""[..]),
     };
-    let mut part = Part {
+    let mut part = BodyPart {
         size: content.len(),
-        ..Part::default()
+        ..BodyPart::default()
     };
     for line in header_text(head).split("\r\n") {
         let Some((name, value)) = line.split_once(':') else {
@@ -128,12 +128,12 @@ mod tests {
             content-disposition: form-data; name=file; filename=\"a \\\"b\\\".png\"\r\nContent-Type: image/png\r\n\r\n\
             \x00\r\n\xff\r\n--a b--\r\n";
         let found = parts(TYPE, body).unwrap();
-        let note = Part {
+        let note = BodyPart {
             name: Some("no;te".to_owned()),
             size: 5,
-            ..Part::default()
+            ..BodyPart::default()
         };
-        let file = Part {
+        let file = BodyPart {
             name: Some("file".to_owned()),
             file_name: Some("a \"b\".png".to_owned()),
             content_type: Some("image/png".to_owned()),

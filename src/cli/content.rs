@@ -4,7 +4,7 @@ use clap::{Args, ValueHint};
 
 use super::context::Context;
 use crate::capture::expect::{Expectation, ExpectedHeader, FieldCondition, Glob};
-use crate::delivery::target::{MissingSecret, Part};
+use crate::delivery::target::{MissingSecret, RequestPart};
 use crate::error::Failure;
 use crate::secret::{SecretSource, header_is_secret};
 
@@ -71,7 +71,7 @@ fn header(text: &str, ctx: &Context<'_>) -> Result<ExpectedHeader, Failure> {
     let public = source.reference().is_none() && !header_is_secret(&name, value);
     let value = source.resolve(&ctx.env).map_err(|source| MissingSecret {
         name: name.clone(),
-        part: Part::Header,
+        part: RequestPart::Header,
         source,
     })?;
     Ok(ExpectedHeader {

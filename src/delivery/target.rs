@@ -70,17 +70,17 @@ pub struct Target {
 
 /// The part of a target that a secret belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum RequestPart {
     Query,
     Header,
     Signature,
 }
 
-impl Part {
+impl RequestPart {
     fn is_same_name(self, one: &str, other: &str) -> bool {
         match self {
-            Part::Query | Part::Signature => one == other,
-            Part::Header => one.eq_ignore_ascii_case(other),
+            RequestPart::Query | RequestPart::Signature => one == other,
+            RequestPart::Header => one.eq_ignore_ascii_case(other),
         }
     }
 }
@@ -90,12 +90,12 @@ impl Part {
 #[error("no usable value for the secret {}: {source}", self.described())]
 pub struct MissingSecret {
     pub name: String,
-    pub part: Part,
+    pub part: RequestPart,
     pub source: SecretError,
 }
 
 impl MissingSecret {
-    pub fn not_stored(part: Part, param: &Param) -> MissingSecret {
+    pub fn not_stored(part: RequestPart, param: &Param) -> MissingSecret {
         MissingSecret {
             name: param.name.clone(),
             part,
@@ -106,7 +106,7 @@ impl MissingSecret {
     pub fn signing(source: SecretError) -> MissingSecret {
         MissingSecret {
             name: String::new(),
-            part: Part::Signature,
+            part: RequestPart::Signature,
             source,
         }
     }
@@ -114,20 +114,20 @@ impl MissingSecret {
     /// For example ``parameter `token` ``.
     pub fn described(&self) -> String {
         match self.part {
-            Part::Query if self.name.is_empty() => "in the URL's query".to_owned(),
-            Part::Query => format!("parameter `{}`", self.name),
-            Part::Header => format!("header `{}`", self.name),
-            Part::Signature => "that signs the requests".to_owned(),
+            RequestPart::Query if self.name.is_empty() => "in the URL's query".to_owned(),
+            RequestPart::Query => format!("parameter `{}`", self.name),
+            RequestPart::Header => format!("header `{}`", self.name),
+            RequestPart::Signature => "that signs the requests".to_owned(),
         }
     }
 
     /// The command-line option that supplies the value.
     pub fn flag(&self) -> String {
         match self.part {
-            Part::Query if self.name.is_empty() => "--url URL".to_owned(),
-            Part::Query => format!("--secret {}=@env:VARIABLE", self.name),
-            Part::Header => format!("--header '{}: @env:VARIABLE'", self.name),
-            Part::Signature => "--signing-secret @env:VARIABLE".to_owned(),
+            RequestPart::Query if self.name.is_empty() => "--url URL".to_owned(),
+            RequestPart::Query => format!("--secret {}=@env:VARIABLE", self.name),
+            RequestPart::Header => format!("--header '{}: @env:VARIABLE'", self.name),
+            RequestPart::Signature => "--signing-secret @env:VARIABLE".to_owned(),
         }
     }
 }
@@ -194,12 +194,12 @@ impl Target {
 
     /// Replaces the query parameter of that name, or appends it.
     pub fn set_param(&mut self, param: Param) {
-        set(Part::Query, &mut self.params, param);
+        set(RequestPart::Query, &mut self.params, param);
     }
 
     /// Replaces the header of that name, in any case, or appends it.
     pub fn set_header(&mut self, header: Param) {
-        set(Part::Header, &mut self.headers, header);
+        set(RequestPart::Header, &mut self.headers, header);
     }
 
     /// A copy of `elsewhere` with this target's public parameters and headers added, unless it is the header `Host` or
@@ -217,7 +217,8 @@ impl Target {
                     .any(|other| part.is_same_name(&other.name, name))
             };
             // The other server has a name of its own.
-            let is_host = |name: &str| part == Part::Header && name.eq_ignore_ascii_case("host");
+            let is_host =
+                |name: &str| part == RequestPart::Header && name.eq_ignore_ascii_case("host");
             let public = own
                 .iter()
                 .filter(|param| !param.is_secret() && !is_host(&param.name));
@@ -278,8 +279,8 @@ impl Target {
     }
 
     /// The secrets that a later process cannot look up: they have no reference, and `configured` does not have them.
-    pub fn secrets_not_stored(&self, configured: Option<&Target>) -> Vec<(Part, &Param)> {
-        let is_configured = |part: Part, param: &Param| {
+    pub fn secrets_not_stored(&self, configured: Option<&Target>) -> Vec<(RequestPart, &Param)> {
+        let is_configured = |part: RequestPart, param: &Param| {
             let mut lists = configured.into_iter().flat_map(Target::lists);
             lists.any(|(other, list)| other == part && list.contains(param))
         };
@@ -319,13 +320,16 @@ impl Target {
         let mut headers = signing.scheme.masked_headers("(the time of the attempt)");
         headers.retain(|(name, _)| {
             let mut own = self.headers.iter();
-            !own.any(|header| Part::Header.is_same_name(&header.name, name))
+            !own.any(|header| RequestPart::Header.is_same_name(&header.name, name))
         });
         headers
     }
 
-    fn lists(&self) -> [(Part, &Vec<Param>); 2] {
-        [(Part::Query, &self.params), (Part::Header, &self.headers)]
+    fn lists(&self) -> [(RequestPart, &Vec<Param>); 2] {
+        [
+            (RequestPart::Query, &self.params),
+            (RequestPart::Header, &self.headers),
+        ]
     }
 
     fn lists_mut(&mut self) -> [&mut Vec<Param>; 2] {
@@ -335,7 +339,7 @@ impl Target {
     /// Looks up every secret. An error names the first that cannot be resolved.
     pub fn resolve(&self, variables: &dyn Variables) -> Result<Resolved, MissingSecret> {
         let mut redactor = Redactor::default();
-        let mut look_up = |named: &Param, part: Part| match &named.value {
+        let mut look_up = |named: &Param, part: RequestPart| match &named.value {
             Value::Public(value) => Ok(Secret::new(value)),
             Value::Secret(source) => {
                 let value = source.resolve(variables).map_err(|source| MissingSecret {
@@ -349,7 +353,7 @@ impl Target {
         };
         let mut query = Vec::with_capacity(self.params.len());
         for param in &self.params {
-            let value = look_up(param, Part::Query)?;
+            let value = look_up(param, RequestPart::Query)?;
             query.push(match &param.spelling {
                 Some(spelling) => spelling.expose().to_owned(),
                 None => safe_url::encode_pair(&param.name, value.expose()),
@@ -357,11 +361,11 @@ impl Target {
         }
         let mut headers = Vec::with_capacity(self.headers.len());
         for header in &self.headers {
-            let value = look_up(header, Part::Header)?;
+            let value = look_up(header, RequestPart::Header)?;
             if value.expose().chars().any(|c| c.is_control() && c != '\t') {
                 return Err(MissingSecret {
                     name: header.name.clone(),
-                    part: Part::Header,
+                    part: RequestPart::Header,
                     source: SecretError::Control,
                 });
             }
@@ -388,7 +392,7 @@ impl Target {
     }
 }
 
-fn set(part: Part, list: &mut Vec<Param>, param: Param) {
+fn set(part: RequestPart, list: &mut Vec<Param>, param: Param) {
     let is_same = |other: &&mut Param| part.is_same_name(&other.name, &param.name);
     match list.iter_mut().find(is_same) {
         Some(existing) => *existing = param,

@@ -81,9 +81,9 @@ fn around(body: &[u8], mark: usize) -> (&[u8], &[u8]) {
 }
 
 /// A range of the text, and what replaces it.
-type Edit = (Range<usize>, String);
+type Replacement = (Range<usize>, String);
 
-fn plan(text: &str, change: &Change) -> Result<Edit, String> {
+fn plan(text: &str, change: &Change) -> Result<Replacement, String> {
     let selectors = change.path.selectors()?;
     if selectors.len() > MAX_STEPS {
         return Err(format!("the path has more than {MAX_STEPS} steps"));
@@ -124,7 +124,7 @@ impl Scan<'_> {
         first: Range<usize>,
         selectors: &[Selector<'_>],
         shown: String,
-    ) -> Result<Edit, String> {
+    ) -> Result<Replacement, String> {
         let [selector, rest @ ..] = selectors else {
             self.skip_rest(&first);
             return Ok((first.start..self.position(), self.value.to_owned()));
@@ -132,7 +132,7 @@ impl Scan<'_> {
         let mut container = Container::new(self.text, &first);
         // Of a repeated key it is the last, which is what most receivers read.
         let mut found = None;
-        while container.kind != Kind::Scalar {
+        while container.kind != JsonKind::Scalar {
             let begins = self.position();
             let Some((key, first)) = self.entry(container.kind) else {
                 break;
@@ -163,11 +163,11 @@ impl Scan<'_> {
     }
 
     /// The key of the next member, if it has one, and the first token of its value; none at the closing bracket.
-    fn entry(&mut self, kind: Kind) -> Option<(Option<Range<usize>>, Range<usize>)> {
+    fn entry(&mut self, kind: JsonKind) -> Option<(Option<Range<usize>>, Range<usize>)> {
         let token = self.token()?;
         match &self.text[token.clone()] {
             "]" | "}" => None,
-            _ if kind == Kind::Array => Some((None, token)),
+            _ if kind == JsonKind::Array => Some((None, token)),
             _ => {
                 self.tokens.next()?; // The colon.
                 Some((Some(token), self.token()?))
@@ -190,7 +190,7 @@ impl Scan<'_> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum JsonKind {
     Object,
     Array,
     Scalar,
@@ -198,7 +198,7 @@ enum Kind {
 
 /// One level of an object or array, scanned for a member or item.
 struct Container {
-    kind: Kind,
+    kind: JsonKind,
     /// The first keys, to be listed in an error.
     keys: Vec<String>,
     count: usize,
@@ -220,9 +220,9 @@ impl Container {
     fn new(text: &str, first: &Range<usize>) -> Container {
         Container {
             kind: match &text[first.clone()] {
-                "{" => Kind::Object,
-                "[" => Kind::Array,
-                _ => Kind::Scalar,
+                "{" => JsonKind::Object,
+                "[" => JsonKind::Array,
+                _ => JsonKind::Scalar,
             },
             keys: Vec::new(),
             count: 0,
@@ -246,13 +246,13 @@ impl Container {
 
     fn may_add(&self, selector: &Selector<'_>) -> bool {
         match selector {
-            Selector::Key(_) => self.kind == Kind::Object,
-            Selector::Item(number) => self.kind == Kind::Array && *number == self.count + 1,
+            Selector::Key(_) => self.kind == JsonKind::Object,
+            Selector::Item(number) => self.kind == JsonKind::Array && *number == self.count + 1,
         }
     }
 
     /// Adds a value at the end, spaced like the last entry.
-    fn addition(&self, text: &str, selector: &Selector<'_>, value: &str) -> Edit {
+    fn addition(&self, text: &str, selector: &Selector<'_>, value: &str) -> Replacement {
         let key = match selector {
             Selector::Key(name) => serde_json::to_string(name).ok(),
             Selector::Item(_) => None,
@@ -276,21 +276,21 @@ impl Container {
     fn missing(&self, selector: &Selector<'_>, parent: &str) -> String {
         let items = |count| crate::text::count(count, "item", "items");
         match (self.kind, selector) {
-            (Kind::Scalar, _) => format!("{parent} is not an object or array"),
-            (Kind::Array, Selector::Key(_)) => {
+            (JsonKind::Scalar, _) => format!("{parent} is not an object or array"),
+            (JsonKind::Array, Selector::Key(_)) => {
                 format!("{parent} is an array; select an item with `[N]`")
             }
-            (Kind::Object, Selector::Item(_)) => format!("{parent} is an object, not an array"),
-            (Kind::Array, Selector::Item(_)) => {
+            (JsonKind::Object, Selector::Item(_)) => format!("{parent} is an object, not an array"),
+            (JsonKind::Array, Selector::Item(_)) => {
                 format!(
                     "no `{selector}` in {parent}, which has {}",
                     items(self.count)
                 )
             }
-            (Kind::Object, Selector::Key(_)) if self.keys.is_empty() => {
+            (JsonKind::Object, Selector::Key(_)) if self.keys.is_empty() => {
                 format!("no `{selector}` in {parent}, which has no keys")
             }
-            (Kind::Object, Selector::Key(_)) => {
+            (JsonKind::Object, Selector::Key(_)) => {
                 let mut keys: Vec<String> =
                     self.keys.iter().map(|key| format!("`{key}`")).collect();
                 if keys.len() > MAX_LISTED_KEYS {

@@ -33,7 +33,7 @@ pub fn client_config(
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
         builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Verifier {
+            .with_custom_certificate_verifier(Arc::new(CertificateVerifier {
                 webpki: webpki.build().map_err(|e| setup(&e))?,
                 given,
                 insecure: options.insecure,
@@ -153,13 +153,13 @@ fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, ClientError> {
 /// The usual verification, which also accepts a given certificate that is used by a server although it is marked as an
 /// authority's: `openssl req -x509` makes such certificates.
 #[derive(Debug)]
-struct Verifier {
+struct CertificateVerifier {
     webpki: Arc<WebPkiServerVerifier>,
     given: Vec<CertificateDer<'static>>,
     insecure: bool,
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for CertificateVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Column, Tone, Ui, optional};
-use crate::capture::multipart::{Part, parts};
+use crate::capture::multipart::{BodyPart, parts};
 use crate::capture::{Body, Capture, CaptureRecord, Mask, Run, SignatureCheck, diff, header_text};
 use crate::http::status_text;
 use crate::sanitize::visible_line;
@@ -358,7 +358,7 @@ fn shown_content(record: &CaptureRecord, bytes: &[u8], exact: &str) -> String {
 }
 
 /// `part "photo", file "a.png", image/png, 120 bytes`
-fn shown_part(part: &Part) -> String {
+fn shown_part(part: &BodyPart) -> String {
     let mut words = vec![match &part.name {
         Some(name) => format!("part \"{}\"", visible_line(name)),
         None => "part".to_owned(),

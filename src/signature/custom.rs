@@ -3,7 +3,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::payload::{Part, Payload, PayloadError};
+use super::payload::{PayloadError, PayloadTemplate, TemplatePart};
 use super::scheme::{Algorithm, Encoding, Layout, Scheme};
 
 /// A scheme with one signature in one header.
@@ -38,7 +38,7 @@ impl Default for CustomScheme {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CustomSchemeError {
     #[error(transparent)]
-    Payload(#[from] PayloadError),
+    PayloadTemplate(#[from] PayloadError),
     #[error("`header` names no header for the signature")]
     NoHeader,
     #[error(
@@ -58,11 +58,11 @@ impl TryFrom<CustomScheme> for Scheme {
 
     /// Does not check the names of headers.
     fn try_from(custom: CustomScheme) -> Result<Scheme, CustomSchemeError> {
-        let payload = Payload::parse(custom.payload)?;
+        let payload = PayloadTemplate::parse(custom.payload)?;
         if custom.header.is_empty() {
             return Err(CustomSchemeError::NoHeader);
         }
-        let signs_timestamp = payload.contains(Part::Timestamp);
+        let signs_timestamp = payload.contains(TemplatePart::Timestamp);
         match &custom.timestamp_header {
             Some(name) if name.eq_ignore_ascii_case(&custom.header) => {
                 return Err(CustomSchemeError::SameHeader);

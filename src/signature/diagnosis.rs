@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::invalid::{InvalidKind, InvalidSignature};
-use super::payload::Payload;
+use super::payload::PayloadTemplate;
 use super::rewrite;
 use super::scheme::{Scheme, SignatureHeaders};
 use super::{Key, SECRET_PREFIX, SignedRequest};
@@ -32,7 +32,7 @@ pub(super) fn explain(
         );
         return InvalidSignature::new(InvalidKind::OtherEncoding, detail);
     }
-    let only_body = &Payload::known("{body}");
+    let only_body = &PayloadTemplate::known("{body}");
     if scheme.has_timestamp()
         && (keys.iter()).any(|key| scheme.matches_as(only_body, scheme.encoding, key, given, body))
     {

@@ -6,11 +6,11 @@ use crate::text::did_you_mean;
 
 /// Text with placeholders for what differs between requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Payload(Cow<'static, str>);
+pub(super) struct PayloadTemplate(Cow<'static, str>);
 
 /// A part of the signed content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part<'a> {
+pub(super) enum TemplatePart<'a> {
     Text(&'a str),
     /// The header `webhook-id`.
     Id,
@@ -19,10 +19,10 @@ pub(super) enum Part<'a> {
     Body,
 }
 
-const PLACEHOLDERS: [(&str, Part<'static>); 3] = [
-    ("{id}", Part::Id),
-    ("{timestamp}", Part::Timestamp),
-    ("{body}", Part::Body),
+const PLACEHOLDERS: [(&str, TemplatePart<'static>); 3] = [
+    ("{id}", TemplatePart::Id),
+    ("{timestamp}", TemplatePart::Timestamp),
+    ("{body}", TemplatePart::Body),
 ];
 
 /// Why text is not a template.
@@ -39,16 +39,16 @@ pub enum PayloadError {
     NoBody,
 }
 
-impl Payload {
+impl PayloadTemplate {
     /// For templates of this program.
-    pub const fn known(text: &'static str) -> Payload {
-        Payload(Cow::Borrowed(text))
+    pub const fn known(text: &'static str) -> PayloadTemplate {
+        PayloadTemplate(Cow::Borrowed(text))
     }
 
-    pub fn parse(text: String) -> Result<Payload, PayloadError> {
-        let payload = Payload(Cow::Owned(text));
+    pub fn parse(text: String) -> Result<PayloadTemplate, PayloadError> {
+        let payload = PayloadTemplate(Cow::Owned(text));
         for part in payload.parts() {
-            if let Part::Text(text) = part
+            if let TemplatePart::Text(text) = part
                 && let Some(rest) = text.strip_prefix('{')
             {
                 let (name, _) = rest.split_once('}').ok_or(PayloadError::Unclosed)?;
@@ -56,7 +56,7 @@ impl Payload {
                 return Err(PayloadError::Unknown { name });
             }
         }
-        match payload.contains(Part::Body) {
+        match payload.contains(TemplatePart::Body) {
             true => Ok(payload),
             false => Err(PayloadError::NoBody),
         }
@@ -66,11 +66,11 @@ impl Payload {
         &self.0
     }
 
-    pub fn contains(&self, part: Part<'_>) -> bool {
+    pub fn contains(&self, part: TemplatePart<'_>) -> bool {
         self.parts().any(|own| own == part)
     }
 
-    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+    pub fn parts(&self) -> impl Iterator<Item = TemplatePart<'_>> {
         let mut rest = &*self.0;
         std::iter::from_fn(move || {
             let known = PLACEHOLDERS.into_iter();
@@ -83,7 +83,7 @@ impl Payload {
             let end = braces.find(|at| *at > 0).unwrap_or(rest.len());
             let (text, after) = rest.split_at(end);
             rest = after;
-            (!text.is_empty()).then_some(Part::Text(text))
+            (!text.is_empty()).then_some(TemplatePart::Text(text))
         })
     }
 }
@@ -94,16 +94,16 @@ mod tests {
 
     #[test]
     fn template_is_split_at_its_placeholders() {
-        let payload = Payload::parse("v0:é{timestamp}{id}.}{body}".to_owned()).unwrap();
-        let parts: Vec<Part<'_>> = payload.parts().collect();
+        let payload = PayloadTemplate::parse("v0:é{timestamp}{id}.}{body}".to_owned()).unwrap();
+        let parts: Vec<TemplatePart<'_>> = payload.parts().collect();
         assert_eq!(
             parts,
             [
-                Part::Text("v0:é"),
-                Part::Timestamp,
-                Part::Id,
-                Part::Text(".}"),
-                Part::Body
+                TemplatePart::Text("v0:é"),
+                TemplatePart::Timestamp,
+                TemplatePart::Id,
+                TemplatePart::Text(".}"),
+                TemplatePart::Body
             ]
         );
     }
@@ -118,7 +118,9 @@ mod tests {
             ("{timestamp}", "must contain `{body}`"),
             ("", "must contain `{body}`"),
         ] {
-            let error = Payload::parse(text.to_owned()).unwrap_err().to_string();
+            let error = PayloadTemplate::parse(text.to_owned())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
     }

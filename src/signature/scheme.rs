@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use super::invalid::{InvalidKind, InvalidSignature};
-use super::payload::{Part, Payload};
+use super::payload::{PayloadTemplate, TemplatePart};
 use super::{Key, SignedRequest};
 use crate::text::{named_enum, nearest};
 
@@ -23,7 +23,7 @@ pub struct Scheme {
     pub(super) algorithm: Algorithm,
     pub(super) encoding: Encoding,
     pub(super) timestamp_header: Option<Cow<'static, str>>,
-    pub(super) payload: Payload,
+    pub(super) payload: PayloadTemplate,
     /// Whether base64 follows `whsec_` in a secret. Otherwise the secret is used as it is.
     pub(super) decodes_secrets: bool,
 }
@@ -71,7 +71,7 @@ static BUILT_IN: [Scheme; 5] = [
         algorithm: Algorithm::Sha256,
         encoding: Encoding::Base64,
         timestamp_header: Some(Cow::Borrowed("webhook-timestamp")),
-        payload: Payload::known("{id}.{timestamp}.{body}"),
+        payload: PayloadTemplate::known("{id}.{timestamp}.{body}"),
         decodes_secrets: true,
     },
     Scheme {
@@ -83,7 +83,7 @@ static BUILT_IN: [Scheme; 5] = [
         algorithm: Algorithm::Sha256,
         encoding: Encoding::Hex,
         timestamp_header: None,
-        payload: Payload::known("{body}"),
+        payload: PayloadTemplate::known("{body}"),
         decodes_secrets: false,
     },
     Scheme {
@@ -93,7 +93,7 @@ static BUILT_IN: [Scheme; 5] = [
         algorithm: Algorithm::Sha256,
         encoding: Encoding::Hex,
         timestamp_header: None,
-        payload: Payload::known("{timestamp}.{body}"),
+        payload: PayloadTemplate::known("{timestamp}.{body}"),
         decodes_secrets: false,
     },
     Scheme {
@@ -105,7 +105,7 @@ static BUILT_IN: [Scheme; 5] = [
         algorithm: Algorithm::Sha256,
         encoding: Encoding::Hex,
         timestamp_header: Some(Cow::Borrowed("X-Slack-Request-Timestamp")),
-        payload: Payload::known("v0:{timestamp}:{body}"),
+        payload: PayloadTemplate::known("v0:{timestamp}:{body}"),
         decodes_secrets: false,
     },
     Scheme {
@@ -117,7 +117,7 @@ static BUILT_IN: [Scheme; 5] = [
         algorithm: Algorithm::Sha256,
         encoding: Encoding::Base64,
         timestamp_header: None,
-        payload: Payload::known("{body}"),
+        payload: PayloadTemplate::known("{body}"),
         decodes_secrets: false,
     },
 ];
@@ -179,7 +179,7 @@ impl Scheme {
     }
 
     pub(super) fn has_timestamp(&self) -> bool {
-        self.payload.contains(Part::Timestamp)
+        self.payload.contains(TemplatePart::Timestamp)
     }
 
     /// Reads the headers of the scheme; each may occur once.
@@ -216,7 +216,7 @@ impl Scheme {
         if let Some(header) = &self.timestamp_header {
             given.timestamp = self.header_value(request, header)?;
         }
-        if self.payload.contains(Part::Id) {
+        if self.payload.contains(TemplatePart::Id) {
             given.id = self.header_value(request, ID_HEADER)?.as_bytes();
         }
         // A signature in the other encoding is explained like one that does not match.
@@ -278,7 +278,7 @@ impl Scheme {
 
     pub(super) fn matches_as(
         &self,
-        payload: &Payload,
+        payload: &PayloadTemplate,
         encoding: Encoding,
         key: &Key,
         given: &SignatureHeaders<'_>,
@@ -294,7 +294,7 @@ impl Scheme {
 
     pub(super) fn tag(
         &self,
-        payload: &Payload,
+        payload: &PayloadTemplate,
         key: &Key,
         id: &[u8],
         timestamp: &str,
@@ -303,10 +303,10 @@ impl Scheme {
         let mut context = hmac::Context::with_key(&hmac::Key::new(self.algorithm.hmac(), &key.0));
         for part in payload.parts() {
             context.update(match part {
-                Part::Text(text) => text.as_bytes(),
-                Part::Id => id,
-                Part::Timestamp => timestamp.as_bytes(),
-                Part::Body => body,
+                TemplatePart::Text(text) => text.as_bytes(),
+                TemplatePart::Id => id,
+                TemplatePart::Timestamp => timestamp.as_bytes(),
+                TemplatePart::Body => body,
             });
         }
         context.sign()

@@ -1,7 +1,7 @@
 //! The headers of a new signature.
 
 use super::Key;
-use super::payload::Part;
+use super::payload::TemplatePart;
 use super::scheme::{Layout, Scheme};
 use crate::secret::{MASK, Redactor, Secret};
 use crate::time::UnixMs;
@@ -56,7 +56,7 @@ impl Signer {
     }
 
     pub fn signs_id(&self) -> bool {
-        self.scheme.payload.contains(Part::Id)
+        self.scheme.payload.contains(TemplatePart::Id)
     }
 
     /// Signs a request of the delivery or capture `id` that is sent at this time.

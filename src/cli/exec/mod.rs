@@ -111,7 +111,7 @@ impl Runner {
             _ => return Err("the capture was deleted".to_owned()),
         };
         let variables = metadata::variables(capture);
-        let command = process::Command {
+        let command = process::Invocation {
             program: &self.program,
             arguments: &self.arguments,
             variables: &variables,

@@ -31,7 +31,7 @@ const MAX_STDERR: usize = 64 * 1024;
 /// What background processes write after the end of the process is not read to the end.
 const MAX_READS_AFTER_END: usize = 64;
 
-pub struct Command<'a> {
+pub struct Invocation<'a> {
     pub program: &'a Path,
     pub arguments: &'a [OsString],
     pub variables: &'a [(&'static str, String)],
@@ -58,7 +58,7 @@ pub struct Output {
     pub stderr: Vec<u8>,
 }
 
-impl Command<'_> {
+impl Invocation<'_> {
     pub fn run(&self, input: &[u8], stdout: Stdout<'_>) -> Output {
         let started = Instant::now();
         let mut output = Output {

@@ -22,12 +22,12 @@ const MAX_REPORTS: usize = 1000;
 
 /// Commands that run, and those that wait.
 pub struct ExecQueue {
-    queue: Arc<Queue>,
+    queue: Arc<RunQueue>,
     workers: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct Queue {
+struct RunQueue {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -46,7 +46,7 @@ pub struct Report {
     pub succeeded: bool,
 }
 
-impl Queue {
+impl RunQueue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,7 +102,7 @@ impl ExecQueue {
         journals: Vec<Box<dyn Journal>>,
         notifier: &Notifier,
     ) -> ExecQueue {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(RunQueue::default());
         let workers = journals.into_iter().map(|journal| {
             let worker = Worker {
                 queue: Arc::clone(&queue),
@@ -153,7 +153,7 @@ impl ExecQueue {
 }
 
 struct Worker {
-    queue: Arc<Queue>,
+    queue: Arc<RunQueue>,
     runner: Runner,
     filter: Expectation,
     notifier: Notifier,
@@ -208,7 +208,7 @@ pub fn is_eligible(capture: &Capture) -> bool {
 /// Stores captures in another store, and queues them.
 pub struct ExecStore<S> {
     store: S,
-    queue: Arc<Queue>,
+    queue: Arc<RunQueue>,
 }
 
 impl<S: CaptureStore> CaptureStore for ExecStore<S> {

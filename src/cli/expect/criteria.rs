@@ -9,7 +9,7 @@ use crate::capture::expect::Expectation;
 use crate::cli::content::ContentArgs;
 use crate::cli::context::Context;
 use crate::cli::settings;
-use crate::delivery::target::{MissingSecret, Part};
+use crate::delivery::target::{MissingSecret, RequestPart};
 use crate::error::Failure;
 use crate::secret::{Secret, SecretSource};
 
@@ -37,7 +37,7 @@ impl Criteria {
     pub fn expectation(&self, ctx: &Context<'_>) -> Result<Expectation, Failure> {
         let secrets = settings::secrets("--secret", &self.secret, &ctx.env)?.into_iter();
         let secrets = secrets.map(|(name, source)| {
-            let value = resolved(&name, Part::Query, &source, ctx)?;
+            let value = resolved(&name, RequestPart::Query, &source, ctx)?;
             Ok((name, value))
         });
         Ok(Expectation {
@@ -52,7 +52,7 @@ impl Criteria {
 
 fn resolved(
     name: &str,
-    part: Part,
+    part: RequestPart,
     source: &SecretSource,
     ctx: &Context<'_>,
 ) -> Result<Secret, MissingSecret> {

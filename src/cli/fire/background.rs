@@ -5,7 +5,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::settings::FireSettings;
-use crate::delivery::target::{MissingSecret, Part};
+use crate::delivery::target::{MissingSecret, RequestPart};
 use crate::error::Failure;
 
 /// Options that are not stored with a delivery.
@@ -35,7 +35,7 @@ pub fn refuse_literal_secrets(settings: &FireSettings<'_>) -> Result<(), Failure
         "`--background` cannot send the secret {} again later: a value that is given literally is not kept",
         missing.described()
     ));
-    let in_url = part == Part::Query && param.spelling.is_some();
+    let in_url = part == RequestPart::Query && param.spelling.is_some();
     Err(if in_url && param.name.is_empty() {
         failure.hint("leave it out of the URL, or name a configured endpoint with that URL")
     } else if in_url {

@@ -26,7 +26,7 @@ use crate::time::Clock as _;
 const DEFAULT_JOBS: u16 = 8;
 
 /// The destination of some lines, with how to send there.
-type Route<'a> = Rc<(FireTarget<'a>, Arc<SendPlan>)>;
+type BatchTarget<'a> = Rc<(FireTarget<'a>, Arc<SendPlan>)>;
 
 struct Batch<'a> {
     ctx: &'a Context<'a>,
@@ -35,9 +35,9 @@ struct Batch<'a> {
     report: &'a RunReport<'a>,
     lines: Lines,
     /// By the endpoint's name; none for a bare URL.
-    routes: HashMap<Option<String>, Route<'a>>,
+    routes: HashMap<Option<String>, BatchTarget<'a>>,
     /// For lines that do not name an endpoint.
-    default_route: Option<Route<'a>>,
+    default_route: Option<BatchTarget<'a>>,
     reached_end: bool,
     read_error: Option<Failure>,
 }
@@ -119,7 +119,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The route to a target, resolved once.
-    fn route(&mut self, chosen: settings::Chosen<'a>) -> Result<Route<'a>, Failure> {
+    fn route(&mut self, chosen: settings::Chosen<'a>) -> Result<BatchTarget<'a>, Failure> {
         let name = chosen.endpoint.map(|(name, _)| name.to_owned());
         if let Some(known) = self.routes.get(&name) {
             return Ok(Rc::clone(known));
@@ -134,7 +134,7 @@ impl<'a> Batch<'a> {
         Ok(route)
     }
 
-    fn route_of(&mut self, line: &BatchLine) -> Result<Route<'a>, Failure> {
+    fn route_of(&mut self, line: &BatchLine) -> Result<BatchTarget<'a>, Failure> {
         let Some(name) = line.endpoint.as_deref() else {
             return self.default_route.clone().ok_or_else(|| {
                 Failure::usage("it names no endpoint, and neither does the command")

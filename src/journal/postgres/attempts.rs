@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use uuid::Builder;
 
-use super::error::Fault;
+use super::error::PostgresError;
 use super::rows;
 use super::session::{Session, insert_all};
-use super::values::{NewRow, Value};
+use super::values::{NewRow, SqlValue};
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
 use crate::journal::stored::{self, IMPORT_NOTE};
@@ -43,19 +43,19 @@ pub type NewEntry<'w> = (
 );
 
 /// A transaction, and the process and time that its writes record.
-pub struct Writer<'s> {
+pub struct AttemptWriter<'s> {
     pub session: &'s mut Session,
     pub owner: &'s str,
     pub now: UnixMs,
     pub path: &'s Path,
 }
 
-impl Writer<'_> {
+impl AttemptWriter<'_> {
     pub fn add(
         &mut self,
         entries: Vec<NewEntry<'_>>,
         results: &mut [WriteResult],
-    ) -> Result<(), Fault> {
+    ) -> Result<(), PostgresError> {
         let mut deliveries: Vec<Box<Delivery>> = Vec::with_capacity(entries.len());
         for (_, new, attempt, by) in &entries {
             let mut delivery = stored::new_delivery(new, 0, self.new_uuid(), self.now);
@@ -79,7 +79,7 @@ impl Writer<'_> {
         let mut attempts = Vec::new();
         for ((at, _, attempt, _), mut delivery) in entries.into_iter().zip(deliveries) {
             let id = ids.get(&delivery.uuid.to_lowercase());
-            delivery.id = *id.ok_or_else(|| Fault::internal(self.path))?;
+            delivery.id = *id.ok_or_else(|| PostgresError::internal(self.path))?;
             if let Some(attempt) = attempt {
                 attempts.push(self.new_attempt(delivery.id, 1, attempt));
             }
@@ -95,7 +95,7 @@ impl Writer<'_> {
         &mut self,
         claims: &[(usize, &Claim)],
         results: &mut [WriteResult],
-    ) -> Result<(), Fault> {
+    ) -> Result<(), PostgresError> {
         let in_failed_list = "d.status IN ('failed', 'interrupted')";
         let scheduled = "d.next_attempt_at IS NOT NULL AND d.owner IS NULL";
         for (is_kind, condition, wait) in [
@@ -118,7 +118,7 @@ impl Writer<'_> {
         condition: &str,
         wait: &str,
         results: &mut [WriteResult],
-    ) -> Result<(), Fault> {
+    ) -> Result<(), PostgresError> {
         let each = || claims.iter().map(|(_, claim)| claim);
         let attempts = each().map(|claim| match claim.condition {
             ClaimCondition::Owned => None,
@@ -147,11 +147,11 @@ impl Writer<'_> {
         );
         let values = [
             self.owner.into(),
-            Value::ints(each().map(|claim| claim.id)),
-            Value::Ints(attempts.collect()),
-            Value::ints(each().map(|claim| self.now.plus(claim.attempt.lease).0)),
-            Value::Bools(each().map(|claim| Some(claim.attempt.insecure)).collect()),
-            Value::Texts(
+            SqlValue::ints(each().map(|claim| claim.id)),
+            SqlValue::Ints(attempts.collect()),
+            SqlValue::ints(each().map(|claim| self.now.plus(claim.attempt.lease).0)),
+            SqlValue::Bools(each().map(|claim| Some(claim.attempt.insecure)).collect()),
+            SqlValue::Texts(
                 each()
                     .map(|claim| claim.attempt.sent_to.as_deref().map(Into::into))
                     .collect(),
@@ -177,11 +177,11 @@ impl Writer<'_> {
         &mut self,
         finished: &[(usize, &AttemptResult)],
         results: &mut [WriteResult],
-    ) -> Result<(), Fault> {
+    ) -> Result<(), PostgresError> {
         let ids = finished.iter().map(|(_, result)| result.id);
         self.session.rows(
             "SELECT 1 FROM hookfire.deliveries WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-            &[Value::ints(ids)],
+            &[SqlValue::ints(ids)],
         )?;
         // Another process may have considered this one dead and marked the attempt as interrupted: the real result
         // replaces that mark.
@@ -208,11 +208,11 @@ impl Writer<'_> {
     fn finish_attempts(
         &mut self,
         finished: &[(usize, &AttemptResult)],
-    ) -> Result<HashMap<i64, bool>, Fault> {
+    ) -> Result<HashMap<i64, bool>, PostgresError> {
         let each = || finished.iter().map(|(_, result)| result);
         let error = |result: &&&AttemptResult| result.outcome.error.clone();
-        let message = |text: Option<&str>| match Value::from(text) {
-            Value::Text(text) => text.map(|text| text.into_owned().into()),
+        let message = |text: Option<&str>| match SqlValue::from(text) {
+            SqlValue::Text(text) => text.map(|text| text.into_owned().into()),
             _ => None,
         };
         let rows = self.session.rows(
@@ -228,41 +228,41 @@ impl Writer<'_> {
              WHERE a.delivery_id = r.id AND a.number = r.number AND a.duration_ms IS NULL
              RETURNING r.id, before.error_kind IS NOT NULL",
             &[
-                Value::ints(each().map(|result| result.id)),
-                Value::ints(each().map(|result| i64::from(result.number))),
-                Value::ints(each().map(|result| duration_ms(result.duration))),
-                Value::Ints(
+                SqlValue::ints(each().map(|result| result.id)),
+                SqlValue::ints(each().map(|result| i64::from(result.number))),
+                SqlValue::ints(each().map(|result| duration_ms(result.duration))),
+                SqlValue::Ints(
                     each()
                         .map(|result| result.outcome.http_status.map(Into::into))
                         .collect(),
                 ),
-                Value::Texts(
+                SqlValue::Texts(
                     each()
                         .map(|result| error(&result).map(|error| error.kind.as_str().into()))
                         .collect(),
                 ),
-                Value::Texts(
+                SqlValue::Texts(
                     each()
                         .map(|result| message(error(&result).map(|e| e.message).as_deref()))
                         .collect(),
                 ),
-                Value::Bools(
+                SqlValue::Bools(
                     each()
                         .map(|result| Some(result.outcome.maybe_received))
                         .collect(),
                 ),
-                Value::ByteArrays(
+                SqlValue::ByteArrays(
                     each()
                         .map(|result| result.outcome.response_body.as_deref())
                         .collect(),
                 ),
-                Value::Texts(
+                SqlValue::Texts(
                     each()
                         .map(|result| message(result.outcome.note.as_deref()))
                         .collect(),
                 ),
-                Value::ints(each().map(|result| duration_ms(result.sent_after))),
-                Value::Texts(
+                SqlValue::ints(each().map(|result| duration_ms(result.sent_after))),
+                SqlValue::Texts(
                     each()
                         .map(|result| stored::headers_json(&result.outcome.response_headers).map(Into::into))
                         .collect(),
@@ -278,7 +278,7 @@ impl Writer<'_> {
 
     /// Changes deliveries after an attempt. If an earlier attempt has succeeded in the meantime, the delivery is delivered
     /// even if this attempt failed. If another attempt has begun since, only a success changes the delivery.
-    fn change_status(&mut self, finished: &[&AttemptResult]) -> Result<(), Fault> {
+    fn change_status(&mut self, finished: &[&AttemptResult]) -> Result<(), PostgresError> {
         let steps: Vec<_> = finished
             .iter()
             .map(|result| match result.next {
@@ -311,27 +311,32 @@ impl Writer<'_> {
                  AND (d.owner = $1 OR (d.owner IS NULL AND (d.attempt_count = n.number OR n.status = 'delivered')))",
             &[
                 self.owner.into(),
-                Value::ints(finished.iter().map(|result| result.id)),
-                Value::ints(finished.iter().map(|result| i64::from(result.number))),
-                Value::texts(steps.iter().map(|(status, ..)| status.as_str())),
-                Value::Ints(steps.iter().map(|(_, delay, _)| at(*delay)).collect()),
-                Value::Ints(steps.iter().map(|(.., lease)| at(*lease)).collect()),
+                SqlValue::ints(finished.iter().map(|result| result.id)),
+                SqlValue::ints(finished.iter().map(|result| i64::from(result.number))),
+                SqlValue::texts(steps.iter().map(|(status, ..)| status.as_str())),
+                SqlValue::Ints(steps.iter().map(|(_, delay, _)| at(*delay)).collect()),
+                SqlValue::Ints(steps.iter().map(|(.., lease)| at(*lease)).collect()),
             ],
         )?;
         Ok(())
     }
 
     /// Moves deliveries that this process owns to the failed list.
-    pub fn release(&mut self, ids: Vec<i64>) -> Result<(), Fault> {
+    pub fn release(&mut self, ids: Vec<i64>) -> Result<(), PostgresError> {
         self.session.execute(
             &interrupt_sql("d.id = ANY($2)", OWNED, "NULL::bigint"),
-            &[self.owner.into(), Value::ints(ids)],
+            &[self.owner.into(), SqlValue::ints(ids)],
         )?;
         Ok(())
     }
 
     /// Deletes an attempt that was not sent, and returns the delivery to its place in the schedule.
-    pub fn put_back(&mut self, id: i64, number: u32, slot: ScheduleSlot) -> Result<(), Fault> {
+    pub fn put_back(
+        &mut self,
+        id: i64,
+        number: u32,
+        slot: ScheduleSlot,
+    ) -> Result<(), PostgresError> {
         let deleted = self.session.execute(
             &format!(
                 "DELETE FROM hookfire.attempts WHERE delivery_id = $2 AND number = $3 AND duration_ms IS NULL
@@ -359,7 +364,7 @@ impl Writer<'_> {
     }
 
     /// Extends the leases that this process still has, but never shortens one. Returns their ids.
-    pub fn renew(&mut self, ids: &[i64], lease: Duration) -> Result<Vec<i64>, Fault> {
+    pub fn renew(&mut self, ids: &[i64], lease: Duration) -> Result<Vec<i64>, PostgresError> {
         let rows = self.session.rows(
             &format!(
                 "UPDATE hookfire.deliveries d SET lease_until = greatest(d.lease_until, $3)
@@ -369,7 +374,7 @@ impl Writer<'_> {
             ),
             &[
                 self.owner.into(),
-                Value::ints(ids.iter().copied()),
+                SqlValue::ints(ids.iter().copied()),
                 self.now.plus(lease).into(),
             ],
         )?;
@@ -385,7 +390,7 @@ impl Writer<'_> {
     }
 
     /// Adds deliveries to the failed list, except those whose uuid exists. Returns how many it added.
-    pub fn import(&mut self, imports: &[Import]) -> Result<usize, Fault> {
+    pub fn import(&mut self, imports: &[Import]) -> Result<usize, PostgresError> {
         let deliveries: Vec<Delivery> = imports
             .iter()
             .map(|import| stored::imported_delivery(import, 0))
@@ -456,7 +461,7 @@ fn insert_deliveries(
     session: &mut Session,
     new_rows: Vec<NewRow<'_>>,
     on_conflict: &str,
-) -> Result<HashMap<String, i64>, Fault> {
+) -> Result<HashMap<String, i64>, PostgresError> {
     let rest = format!("{on_conflict} RETURNING lower(uuid), id");
     let mut ids = HashMap::new();
     for row in insert_all(session, "deliveries", new_rows, &rest)? {
@@ -466,13 +471,13 @@ fn insert_deliveries(
 }
 
 /// Copies the error of the newest unsuccessful attempt to each delivery, where lists and filters read it.
-pub fn refresh_last_errors(session: &mut Session, ids: &[i64]) -> Result<(), Fault> {
+pub fn refresh_last_errors(session: &mut Session, ids: &[i64]) -> Result<(), PostgresError> {
     session.execute(
         "UPDATE hookfire.deliveries d SET (error_kind, error_status, error_message) =
              (SELECT a.error_kind, a.http_status, a.error_message FROM hookfire.attempts a
               WHERE a.delivery_id = d.id AND a.error_kind IS NOT NULL ORDER BY a.number DESC LIMIT 1)
          WHERE d.id = ANY($1)",
-        &[Value::ints(ids.iter().copied())],
+        &[SqlValue::ints(ids.iter().copied())],
     )?;
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Reading and deleting captures and bins.
 
-use super::error::Fault;
+use super::error::PostgresError;
 use super::new_captures::insert_bin;
 use super::rows::{self, BIN_COLUMNS, CAPTURE_COLUMNS};
-use super::values::{BoundSql, Value};
+use super::values::{BoundSql, SqlValue};
 use super::{PostgresJournal, SLICE, runs};
 use crate::capture::{Bin, BinResponse, Body, CaptureRecord, Run};
 use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture};
@@ -72,7 +72,7 @@ impl Captures for PostgresJournal {
         let changed = self.connection.write(|session| {
             let sql = "DELETE FROM hookfire.captures WHERE id IN (
                  SELECT id FROM hookfire.captures WHERE id = ANY($1) ORDER BY id FOR UPDATE)";
-            Ok(session.execute(sql, &[Value::ints(slice.iter().copied())])?)
+            Ok(session.execute(sql, &[SqlValue::ints(slice.iter().copied())])?)
         })?;
         Ok(Slice {
             done: slice.len(),
@@ -101,7 +101,7 @@ impl Captures for PostgresJournal {
         self.connection.write(|session| {
             insert_bin(session, name, private, now)?;
             let row = session.row(&bin_sql(), &[name.into()])?;
-            let row = row.ok_or_else(|| Fault::internal(self.connection.shown()))?;
+            let row = row.ok_or_else(|| PostgresError::internal(self.connection.shown()))?;
             rows::bin(&row)
         })
     }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::attempts::Writer;
+use super::attempts::AttemptWriter;
 use super::connection::is_value_error;
-use super::error::Fault;
+use super::error::PostgresError;
 use super::session::Session;
 use super::{PostgresJournal, new_captures, runs};
 use crate::journal::{JournalError, Write, WriteResult};
 
 /// What a write changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Changed {
+enum ChangedRow {
     Delivery(i64),
     Capture(i64),
 }
@@ -48,7 +48,7 @@ impl PostgresJournal {
         session: &mut Session,
         writes: &[Write],
         one_by_one: bool,
-    ) -> Result<Vec<WriteResult>, Fault> {
+    ) -> Result<Vec<WriteResult>, PostgresError> {
         let mut results = vec![WriteResult::Done; writes.len()];
         for group in groups(writes) {
             match one_by_one {
@@ -69,7 +69,7 @@ impl PostgresJournal {
         session: &mut Session,
         write: (usize, &Write),
         results: &mut [WriteResult],
-    ) -> Result<(), Fault> {
+    ) -> Result<(), PostgresError> {
         session.batch("SAVEPOINT one_write")?;
         match self.apply(session, &[write], results) {
             Err(fault) if is_value_error(&fault) => {
@@ -82,8 +82,8 @@ impl PostgresJournal {
         Ok(session.batch("RELEASE one_write")?)
     }
 
-    pub(super) fn writer<'s>(&'s self, session: &'s mut Session) -> Writer<'s> {
-        Writer {
+    pub(super) fn writer<'s>(&'s self, session: &'s mut Session) -> AttemptWriter<'s> {
+        AttemptWriter {
             session,
             owner: &self.owner,
             now: self.connection.now(),
@@ -97,7 +97,7 @@ impl PostgresJournal {
         session: &mut Session,
         group: &[(usize, &Write)],
         results: &mut [WriteResult],
-    ) -> Result<(), Fault> {
+    ) -> Result<(), PostgresError> {
         let Some((_, first)) = group.first() else {
             return Ok(());
         };
@@ -185,7 +185,7 @@ impl PostgresJournal {
 /// Splits writes into groups of one kind, in which each write changes other rows. Writes that change the same row stay in
 /// their order; other writes do not depend on each other.
 fn groups(writes: &[Write]) -> Vec<Vec<(usize, &Write)>> {
-    let mut next_level: HashMap<Changed, usize> = HashMap::new();
+    let mut next_level: HashMap<ChangedRow, usize> = HashMap::new();
     let mut groups: BTreeMap<(usize, usize), Vec<(usize, &Write)>> = BTreeMap::new();
     for (at, write) in writes.iter().enumerate() {
         let (kind, changed) = changed(write);
@@ -200,8 +200,8 @@ fn groups(writes: &[Write]) -> Vec<Vec<(usize, &Write)>> {
 }
 
 /// A number per kind of write, and the existing rows that a write changes.
-fn changed(write: &Write) -> (usize, Vec<Changed>) {
-    let deliveries = |ids: &[i64]| ids.iter().copied().map(Changed::Delivery).collect();
+fn changed(write: &Write) -> (usize, Vec<ChangedRow>) {
+    let deliveries = |ids: &[i64]| ids.iter().copied().map(ChangedRow::Delivery).collect();
     match write {
         Write::Accept(..) | Write::Ignore(..) => (0, Vec::new()),
         Write::Finish(result) => (1, deliveries(&[result.id])),
@@ -210,10 +210,10 @@ fn changed(write: &Write) -> (usize, Vec<Changed>) {
         Write::Renew { ids, .. } => (4, deliveries(ids)),
         Write::Release(ids) => (5, deliveries(ids)),
         Write::Capture(_) => (6, Vec::new()),
-        Write::AmendCapture { id, .. } => (7, vec![Changed::Capture(*id)]),
-        Write::SetSignature { id, .. } => (8, vec![Changed::Capture(*id)]),
-        Write::BeginRun(id, _) => (9, vec![Changed::Capture(*id)]),
-        Write::EndRun(id, _) => (10, vec![Changed::Capture(*id)]),
+        Write::AmendCapture { id, .. } => (7, vec![ChangedRow::Capture(*id)]),
+        Write::SetSignature { id, .. } => (8, vec![ChangedRow::Capture(*id)]),
+        Write::BeginRun(id, _) => (9, vec![ChangedRow::Capture(*id)]),
+        Write::EndRun(id, _) => (10, vec![ChangedRow::Capture(*id)]),
     }
 }
 

@@ -16,7 +16,7 @@ use postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
-use super::error::{self, Fault};
+use super::error::{self, PostgresError};
 use super::schema;
 use super::session::Session;
 use crate::http::tls_config;
@@ -113,7 +113,7 @@ impl Connection {
             connection.read(|session| {
                 let began = connection.host.lease_clock();
                 let row = session.row(&sql, &[])?;
-                let row = row.ok_or_else(|| Fault::internal(connection.shown()))?;
+                let row = row.ok_or_else(|| PostgresError::internal(connection.shown()))?;
                 Ok((connection.measure(began, row.try_get(0)?), row.try_get(1)?))
             })
         };
@@ -194,7 +194,7 @@ impl Connection {
     /// Runs statements that only read. Repeats them if the connection is lost.
     pub fn read<T>(
         &self,
-        run: impl Fn(&mut Session) -> Result<T, Fault>,
+        run: impl Fn(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, JournalError> {
         self.repeat(|session| run(session))
     }
@@ -202,7 +202,7 @@ impl Connection {
     /// Runs a transaction. Repeats it if the connection is lost, unless it has committed.
     pub fn write<T>(
         &self,
-        run: impl Fn(&mut Session) -> Result<T, Fault>,
+        run: impl Fn(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, JournalError> {
         self.write_as(Uuid::new_v4(), &mut None, run)
             .map_err(|fault| self.error(fault))
@@ -214,8 +214,8 @@ impl Connection {
         &self,
         id: Uuid,
         done: &mut Option<T>,
-        run: impl Fn(&mut Session) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        run: impl Fn(&mut Session) -> Result<T, PostgresError>,
+    ) -> Result<T, PostgresError> {
         let id = id.to_string();
         self.repeat_faults(|session| {
             session.batch("BEGIN")?;
@@ -228,7 +228,8 @@ impl Connection {
             session.batch("COMMIT")?;
             self.commits.set(self.commits.get() + 1);
             self.has_written.set(true);
-            done.take().ok_or_else(|| Fault::internal(self.shown()))
+            done.take()
+                .ok_or_else(|| PostgresError::internal(self.shown()))
         })
     }
 
@@ -238,8 +239,8 @@ impl Connection {
         session: &mut Session,
         id: &str,
         done: &mut Option<T>,
-        run: impl Fn(&mut Session) -> Result<T, Fault>,
-    ) -> Result<(), Fault> {
+        run: impl Fn(&mut Session) -> Result<T, PostgresError>,
+    ) -> Result<(), PostgresError> {
         let began = self.host.lease_clock();
         let Some(row) = session.row(BEGIN_SQL, &[(&*self.id).into(), id.into()])? else {
             return Ok(());
@@ -253,7 +254,7 @@ impl Connection {
 
     fn repeat<T>(
         &self,
-        run: impl FnMut(&mut Session) -> Result<T, Fault>,
+        run: impl FnMut(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, JournalError> {
         self.repeat_faults(run).map_err(|fault| self.error(fault))
     }
@@ -261,8 +262,8 @@ impl Connection {
     /// Runs `run` until it succeeds, fails for another reason than the connection, or the timeout has passed.
     fn repeat_faults<T>(
         &self,
-        mut run: impl FnMut(&mut Session) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        mut run: impl FnMut(&mut Session) -> Result<T, PostgresError>,
+    ) -> Result<T, PostgresError> {
         let (began, mut pause) = (Instant::now(), CONNECT_PAUSE[0]);
         loop {
             let fault = match self.run_once(&mut run) {
@@ -281,8 +282,8 @@ impl Connection {
 
     fn run_once<T>(
         &self,
-        run: &mut impl FnMut(&mut Session) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        run: &mut impl FnMut(&mut Session) -> Result<T, PostgresError>,
+    ) -> Result<T, PostgresError> {
         // Not put back after a panic, when a transaction may be open.
         let open = self.client.take().filter(|open| !open.is_closed());
         let mut session = match open {
@@ -290,13 +291,13 @@ impl Connection {
             None => Session::new(self.connect()?),
         };
         let result = run(&mut session);
-        if !result.as_ref().is_err_and(Fault::is_lost) {
+        if !result.as_ref().is_err_and(PostgresError::is_lost) {
             self.client.replace(Some(session));
         }
         result
     }
 
-    fn connect(&self) -> Result<Client, Fault> {
+    fn connect(&self) -> Result<Client, PostgresError> {
         let Server {
             host,
             port,
@@ -329,7 +330,7 @@ impl Connection {
         config.ssl_mode(postgres::config::SslMode::Require);
         let is_insecure = *tls == TlsMode::Require;
         let tls = tls_config(authorities.as_deref(), is_insecure).map_err(|e| {
-            Fault::Other(JournalError::Denied {
+            PostgresError::Other(JournalError::Denied {
                 path: self.shown().to_owned(),
                 problem: e.to_string(),
             })
@@ -337,7 +338,7 @@ impl Connection {
         Ok(config.connect(MakeRustlsConnect::new(tls))?)
     }
 
-    pub fn error(&self, fault: Fault) -> JournalError {
+    pub fn error(&self, fault: PostgresError) -> JournalError {
         error::journal_error(self.shown(), self.timeout.get(), fault)
     }
 }
@@ -362,8 +363,8 @@ impl Drop for Connection {
 }
 
 /// Whether the cause is a value in the statement, rather than the database.
-pub fn is_value_error(fault: &Fault) -> bool {
-    let Fault::Sql(error) = fault else {
+pub fn is_value_error(fault: &PostgresError) -> bool {
+    let PostgresError::Sql(error) = fault else {
         return false;
     };
     error.code().is_some_and(|code| {

@@ -1,10 +1,10 @@
 //! Reading, importing and deleting deliveries.
 
 use super::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS};
-use super::values::{BoundSql, Value};
+use super::values::{BoundSql, SqlValue};
 use super::{PostgresJournal, SLICE};
 use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
-use crate::journal::postgres::error::Fault;
+use crate::journal::postgres::error::PostgresError;
 use crate::journal::{
     Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Query, Slice,
     StatusCounts,
@@ -30,7 +30,7 @@ impl Deliveries for PostgresJournal {
         self.connection.read(|session| {
             let sql = "SELECT payload FROM hookfire.deliveries WHERE id = $1";
             let row = session.row(sql, &[id.into()])?;
-            let row = row.ok_or_else(|| Fault::internal(self.connection.shown()))?;
+            let row = row.ok_or_else(|| PostgresError::internal(self.connection.shown()))?;
             Ok(row.try_get(0)?)
         })
     }
@@ -75,7 +75,7 @@ impl Deliveries for PostgresJournal {
     }
 
     fn status_counts(&self, since: UnixMs, interval_ms: i64) -> Result<StatusCounts, JournalError> {
-        let counted = Value::from(MAX_COUNTED);
+        let counted = SqlValue::from(MAX_COUNTED);
         let counts_sql = "SELECT (created_at - $1) / $2, status, count(*)
              FROM (SELECT created_at, status FROM hookfire.deliveries ORDER BY id DESC LIMIT $3) newest
              WHERE created_at >= $1 AND status <> 'ignored'
@@ -87,7 +87,8 @@ impl Deliveries for PostgresJournal {
             let mut counts = Vec::new();
             for row in session.rows(counts_sql, &values)? {
                 let status: &str = row.try_get(1)?;
-                let status = Status::from_name(status).ok_or(Fault::unreadable("status"))?;
+                let status =
+                    Status::from_name(status).ok_or(PostgresError::unreadable("status"))?;
                 let size = |number: i64| usize::try_from(number).unwrap_or_default();
                 counts.push((size(row.try_get(0)?), status, size(row.try_get(2)?)));
             }
@@ -123,7 +124,7 @@ impl Deliveries for PostgresJournal {
              WHERE d.status = ANY($3) ORDER BY d.id FOR UPDATE OF d)";
         self.change_slice(seen, |session, seen| {
             let [ids, attempts] = version_arrays(seen);
-            let statuses = Value::texts(statuses.iter().map(|status| status.as_str()));
+            let statuses = SqlValue::texts(statuses.iter().map(|status| status.as_str()));
             Ok(session.execute(sql, &[ids, attempts, statuses])?)
         })
     }
@@ -133,7 +134,7 @@ impl PostgresJournal {
     fn one_delivery(
         &self,
         condition: &str,
-        value: Value<'_>,
+        value: SqlValue<'_>,
     ) -> Result<Option<Delivery>, JournalError> {
         let sql = format!("SELECT {DELIVERY_COLUMNS} FROM hookfire.deliveries WHERE {condition}");
         self.connection.read(|session| {
@@ -146,7 +147,10 @@ impl PostgresJournal {
     pub(super) fn change_slice(
         &self,
         seen: &[DeliveryVersion],
-        change: impl Fn(&mut super::session::Session, &[DeliveryVersion]) -> Result<usize, Fault>,
+        change: impl Fn(
+            &mut super::session::Session,
+            &[DeliveryVersion],
+        ) -> Result<usize, PostgresError>,
     ) -> Result<Slice, JournalError> {
         let slice = &seen[..seen.len().min(SLICE)];
         let changed = self.connection.write(|session| change(session, slice))?;
@@ -158,11 +162,11 @@ impl PostgresJournal {
 }
 
 /// The ids and the attempt counts.
-pub fn version_arrays(seen: &[DeliveryVersion]) -> [Value<'static>; 2] {
+pub fn version_arrays(seen: &[DeliveryVersion]) -> [SqlValue<'static>; 2] {
     let attempts = seen.iter().map(|seen| i64::from(seen.attempts));
     [
-        Value::ints(seen.iter().map(|seen| seen.id)),
-        Value::ints(attempts),
+        SqlValue::ints(seen.iter().map(|seen| seen.id)),
+        SqlValue::ints(attempts),
     ]
 }
 
@@ -196,7 +200,7 @@ fn condition(query: &Query) -> BoundSql<'_> {
         let bounds = ranges
             .iter()
             .flat_map(|range| [*range.start(), *range.end()]);
-        condition.push(&format!(" AND ({either})"), bounds.map(Value::from));
+        condition.push(&format!(" AND ({either})"), bounds.map(SqlValue::from));
     }
     condition
 }

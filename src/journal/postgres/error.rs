@@ -8,43 +8,43 @@ use crate::journal::JournalError;
 
 /// Why statements failed.
 #[derive(Debug)]
-pub enum Fault {
+pub enum PostgresError {
     Sql(postgres::Error),
     Other(JournalError),
     /// The column with this name contains what this version cannot read.
     Unreadable(String),
 }
 
-impl From<postgres::Error> for Fault {
-    fn from(error: postgres::Error) -> Fault {
-        Fault::Sql(error)
+impl From<postgres::Error> for PostgresError {
+    fn from(error: postgres::Error) -> PostgresError {
+        PostgresError::Sql(error)
     }
 }
 
-impl From<JournalError> for Fault {
-    fn from(error: JournalError) -> Fault {
-        Fault::Other(error)
+impl From<JournalError> for PostgresError {
+    fn from(error: JournalError) -> PostgresError {
+        PostgresError::Other(error)
     }
 }
 
-impl Fault {
+impl PostgresError {
     /// A row that must exist is missing.
-    pub fn internal(path: &Path) -> Fault {
-        Fault::Other(JournalError::Unusable {
+    pub fn internal(path: &Path) -> PostgresError {
+        PostgresError::Other(JournalError::Unusable {
             path: path.to_owned(),
             problem: "did not return what was asked for".to_owned(),
         })
     }
 
     /// A column contains what this version cannot read.
-    pub fn unreadable(column: &str) -> Fault {
-        Fault::Unreadable(column.to_owned())
+    pub fn unreadable(column: &str) -> PostgresError {
+        PostgresError::Unreadable(column.to_owned())
     }
 
     fn sql(&self) -> Option<&postgres::Error> {
         match self {
-            Fault::Sql(error) => Some(error),
-            Fault::Other(_) | Fault::Unreadable(_) => None,
+            PostgresError::Sql(error) => Some(error),
+            PostgresError::Other(_) | PostgresError::Unreadable(_) => None,
         }
     }
 
@@ -87,15 +87,15 @@ impl Fault {
 }
 
 /// `waited` is how long the statement was repeated.
-pub fn journal_error(path: &Path, waited: Duration, fault: Fault) -> JournalError {
+pub fn journal_error(path: &Path, waited: Duration, fault: PostgresError) -> JournalError {
     let (is_lost, path) = (fault.is_lost(), path.to_owned());
     let error = match fault {
-        Fault::Other(error) => return error,
-        Fault::Unreadable(column) => {
+        PostgresError::Other(error) => return error,
+        PostgresError::Unreadable(column) => {
             let problem = format!("is damaged: its column `{column}` cannot be read");
             return JournalError::Unusable { path, problem };
         }
-        Fault::Sql(error) => error,
+        PostgresError::Sql(error) => error,
     };
     let problem = words(&error);
     let Some(code) = error.code() else {

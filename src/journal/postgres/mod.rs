@@ -32,9 +32,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use self::connection::{Connection, TimeSource};
-use self::error::Fault;
+use self::error::PostgresError;
 use self::new_captures::CaptureState;
-use self::values::Value;
+use self::values::SqlValue;
 use super::location::{Location, Server};
 use crate::delivery::Status;
 use crate::journal::sqlite::SqliteJournal;
@@ -93,16 +93,16 @@ impl PostgresJournal {
     }
 
     /// A statement that returns one number.
-    fn number(&self, sql: &str, values: &[Value<'_>]) -> Result<i64, JournalError> {
+    fn number(&self, sql: &str, values: &[SqlValue<'_>]) -> Result<i64, JournalError> {
         self.connection.read(|session| {
             let row = session.row(sql, values)?;
-            let row = row.ok_or_else(|| Fault::internal(self.connection.shown()))?;
+            let row = row.ok_or_else(|| PostgresError::internal(self.connection.shown()))?;
             Ok(row.try_get(0)?)
         })
     }
 
     /// A transaction of one statement. Returns whether it changed a row.
-    fn changes(&self, sql: &str, values: &[Value<'_>]) -> Result<bool, JournalError> {
+    fn changes(&self, sql: &str, values: &[SqlValue<'_>]) -> Result<bool, JournalError> {
         self.connection
             .write(|session| Ok(session.execute(sql, values)? > 0))
     }
@@ -192,7 +192,7 @@ impl Journal for PostgresJournal {
         };
         let version = self.connection.read(|session| {
             let row = session.row("SELECT current_setting('server_version')", &[])?;
-            let row = row.ok_or_else(|| Fault::internal(self.connection.shown()))?;
+            let row = row.ok_or_else(|| PostgresError::internal(self.connection.shown()))?;
             Ok(row.try_get(0)?)
         })?;
         Ok(Health {

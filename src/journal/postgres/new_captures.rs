@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::error::Fault;
+use super::error::PostgresError;
 use super::rows;
 use super::session::{Session, insert_all};
-use super::values::Value;
+use super::values::SqlValue;
 use crate::capture::{BinResponse, CapturedResponse, SignatureCheck};
 use crate::journal::stored::{self, named_bin};
 use crate::journal::{CaptureRules, StoredCapture, WriteResult};
@@ -42,7 +42,7 @@ pub fn add(
     state: &mut CaptureState,
     captures: &[(usize, &StoredCapture)],
     results: &mut [WriteResult],
-) -> Result<(), Fault> {
+) -> Result<(), PostgresError> {
     lock(session)?;
     let default = state.rules.default_bin.clone();
     let mut names: Vec<&str> = captures
@@ -66,7 +66,9 @@ pub fn add(
             true => &default,
             false => named_bin(&new.record.capture).unwrap_or(&default),
         };
-        let bin = bins.get(name).ok_or(Fault::unreadable("bins.name"))?;
+        let bin = bins
+            .get(name)
+            .ok_or(PostgresError::unreadable("bins.name"))?;
         new_rows.push(rows::new_capture(new, bin.id));
         chosen.push((name.to_owned(), bin));
     }
@@ -83,14 +85,18 @@ pub fn add(
 }
 
 /// Until the end of the transaction, others add no captures.
-pub fn lock(session: &mut Session) -> Result<(), Fault> {
+pub fn lock(session: &mut Session) -> Result<(), PostgresError> {
     session.rows("SELECT pg_advisory_xact_lock($1)", &[CAPTURE_LOCK.into()])?;
     Ok(())
 }
 
 /// Deletes the oldest captures of full bins, once there are enough. The first captures of this process delete those
 /// that are left over from others.
-fn prune(session: &mut Session, state: &mut CaptureState, added: usize) -> Result<(), Fault> {
+fn prune(
+    session: &mut Session,
+    state: &mut CaptureState,
+    added: usize,
+) -> Result<(), PostgresError> {
     let keep = state.rules.keep_per_bin.max(1);
     if keep == u32::MAX {
         return Ok(());
@@ -115,10 +121,13 @@ fn prune(session: &mut Session, state: &mut CaptureState, added: usize) -> Resul
     Ok(())
 }
 
-fn known_bins(session: &mut Session, names: &[&str]) -> Result<HashMap<String, KnownBin>, Fault> {
+fn known_bins(
+    session: &mut Session,
+    names: &[&str],
+) -> Result<HashMap<String, KnownBin>, PostgresError> {
     let mut bins = HashMap::new();
     let sql = "SELECT name, id, response FROM hookfire.bins WHERE name = ANY($1)";
-    for row in session.rows(sql, &[Value::texts(names.iter().copied())])? {
+    for row in session.rows(sql, &[SqlValue::texts(names.iter().copied())])? {
         let response = stored::bin_response(row.try_get(2)?);
         let known = KnownBin {
             id: row.try_get(1)?,
@@ -134,7 +143,7 @@ pub fn insert_bin(
     name: &str,
     private: bool,
     now: UnixMs,
-) -> Result<(), Fault> {
+) -> Result<(), PostgresError> {
     session.execute(
         "INSERT INTO hookfire.bins (name, private, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
         &[name.into(), private.into(), now.into()],
@@ -142,13 +151,17 @@ pub fn insert_bin(
     Ok(())
 }
 
-pub fn amend(session: &mut Session, id: i64, response: &CapturedResponse) -> Result<(), Fault> {
+pub fn amend(
+    session: &mut Session,
+    id: i64,
+    response: &CapturedResponse,
+) -> Result<(), PostgresError> {
     let columns = rows::captured_response(response);
     let names: Vec<String> = (2..)
         .zip(&columns)
         .map(|(number, (name, _))| format!("{name} = ${number}"))
         .collect();
-    let mut values: Vec<Value<'_>> = vec![id.into()];
+    let mut values: Vec<SqlValue<'_>> = vec![id.into()];
     values.extend(columns.into_iter().map(|(_, value)| value));
     let names = names.join(", ");
     session.execute(
@@ -158,7 +171,11 @@ pub fn amend(session: &mut Session, id: i64, response: &CapturedResponse) -> Res
     Ok(())
 }
 
-pub fn set_signature(session: &mut Session, id: i64, check: &SignatureCheck) -> Result<(), Fault> {
+pub fn set_signature(
+    session: &mut Session,
+    id: i64,
+    check: &SignatureCheck,
+) -> Result<(), PostgresError> {
     session.execute(
         "UPDATE hookfire.captures SET signature = $2 WHERE id = $1",
         &[id.into(), stored::signature_json(check).into()],

@@ -18,7 +18,7 @@ use crate::journal::{DeliveryVersion, StoredCapture};
 use crate::secret::safe_url::BaseUrl;
 use crate::time::{UnixMs, duration_ms};
 
-use super::error::Fault;
+use super::error::PostgresError;
 
 /// The columns that [`delivery`] reads, in its order.
 pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms, \
@@ -155,7 +155,7 @@ pub fn captured_response(response: &CapturedResponse) -> NewRow<'_> {
 }
 
 /// A column of a type that the database stores as a larger one.
-pub fn number<T: TryFrom<i64>>(row: &Row, column: usize) -> Result<Option<T>, Fault> {
+pub fn number<T: TryFrom<i64>>(row: &Row, column: usize) -> Result<Option<T>, PostgresError> {
     let number: Option<i64> = row.try_get(column)?;
     Ok(number.and_then(|number| T::try_from(number).ok()))
 }
@@ -165,24 +165,24 @@ fn parsed<T>(
     row: &Row,
     column: usize,
     read: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, Fault> {
+) -> Result<Option<T>, PostgresError> {
     let text: Option<&str> = row.try_get(column)?;
     let Some(text) = text else {
         return Ok(None);
     };
     match read(text) {
         Some(value) => Ok(Some(value)),
-        None => Err(Fault::unreadable(row.columns()[column].name())),
+        None => Err(PostgresError::unreadable(row.columns()[column].name())),
     }
 }
 
 /// A column that is never NULL.
-fn required<T>(row: &Row, column: usize, value: Option<T>) -> Result<T, Fault> {
-    value.ok_or_else(|| Fault::unreadable(row.columns()[column].name()))
+fn required<T>(row: &Row, column: usize, value: Option<T>) -> Result<T, PostgresError> {
+    value.ok_or_else(|| PostgresError::unreadable(row.columns()[column].name()))
 }
 
 /// Reads a row of [`DELIVERY_COLUMNS`].
-pub fn delivery(row: &Row) -> Result<Delivery, Fault> {
+pub fn delivery(row: &Row) -> Result<Delivery, PostgresError> {
     let status = required(row, 11, parsed(row, 11, Status::from_name)?)?;
     // Interrupted deliveries may be scheduled too; records show a next attempt only for pending ones.
     let next_attempt_at: Option<UnixMs> = row.try_get(14)?;
@@ -234,7 +234,7 @@ pub fn delivery(row: &Row) -> Result<Delivery, Fault> {
 }
 
 /// Reads a row of [`ATTEMPT_COLUMNS`].
-pub fn attempt(row: &Row) -> Result<Attempt, Fault> {
+pub fn attempt(row: &Row) -> Result<Attempt, PostgresError> {
     let duration: Option<i64> = row.try_get(2)?;
     let kind = parsed(row, 6, ErrorKind::from_name)?;
     let mut outcome = None;
@@ -261,7 +261,7 @@ pub fn attempt(row: &Row) -> Result<Attempt, Fault> {
 }
 
 /// Reads a row of [`CAPTURE_COLUMNS`].
-pub fn capture(row: &Row) -> Result<CaptureRecord, Fault> {
+pub fn capture(row: &Row) -> Result<CaptureRecord, PostgresError> {
     let event = match (row.try_get(4)?, row.try_get(5)?) {
         (Some(event_type), Some(action)) => Some(EventName { event_type, action }),
         _ => None,
@@ -292,7 +292,7 @@ pub fn capture(row: &Row) -> Result<CaptureRecord, Fault> {
 }
 
 /// Reads a row of [`BIN_COLUMNS`].
-pub fn bin(row: &Row) -> Result<Bin, Fault> {
+pub fn bin(row: &Row) -> Result<Bin, PostgresError> {
     Ok(Bin {
         name: row.try_get(0)?,
         private: row.try_get(1)?,
@@ -304,7 +304,7 @@ pub fn bin(row: &Row) -> Result<Bin, Fault> {
 }
 
 /// Reads an id and an attempt count.
-pub fn version(row: &Row) -> Result<DeliveryVersion, Fault> {
+pub fn version(row: &Row) -> Result<DeliveryVersion, PostgresError> {
     Ok(DeliveryVersion {
         id: row.try_get(0)?,
         attempts: required(row, 1, number(row, 1)?)?,

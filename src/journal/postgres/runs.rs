@@ -1,12 +1,12 @@
 //! Runs of commands for captures. A run is stored before its command starts.
 
-use super::error::Fault;
+use super::error::PostgresError;
 use super::rows;
 use super::session::Session;
 use crate::capture::Run;
 use crate::journal::WriteResult;
 
-pub fn begin(session: &mut Session, capture: i64, run: &Run) -> Result<WriteResult, Fault> {
+pub fn begin(session: &mut Session, capture: i64, run: &Run) -> Result<WriteResult, PostgresError> {
     // Of two runs that begin at once, the second waits for the number of the first.
     let lock = "SELECT id FROM hookfire.captures WHERE id = $1 FOR UPDATE";
     if session.row(lock, &[capture.into()])?.is_none() {
@@ -22,7 +22,7 @@ pub fn begin(session: &mut Session, capture: i64, run: &Run) -> Result<WriteResu
     Ok(number.map_or(WriteResult::Deleted, WriteResult::Claimed))
 }
 
-pub fn end(session: &mut Session, capture: i64, run: &Run) -> Result<(), Fault> {
+pub fn end(session: &mut Session, capture: i64, run: &Run) -> Result<(), PostgresError> {
     let duration = run.duration_ms;
     let duration = duration.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
     session.execute(
@@ -41,7 +41,7 @@ pub fn end(session: &mut Session, capture: i64, run: &Run) -> Result<(), Fault> 
 }
 
 /// The runs for a capture, in order.
-pub fn list(session: &mut Session, capture: i64) -> Result<Vec<Run>, Fault> {
+pub fn list(session: &mut Session, capture: i64) -> Result<Vec<Run>, PostgresError> {
     let rows = session.rows(
         "SELECT number, command, started_at, duration_ms, exit_code, error, stderr
          FROM hookfire.runs WHERE capture_id = $1 ORDER BY number",

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_errors};
 use super::deliveries::version_arrays;
-use super::error::Fault;
+use super::error::PostgresError;
 use super::rows;
 use super::session::Session;
-use super::values::{BoundSql, Value};
+use super::values::{BoundSql, SqlValue};
 use super::{PostgresJournal, SLICE};
 use crate::journal::stored::INTERRUPTED_MESSAGE;
 use crate::journal::{DeliveryVersion, Due, JournalError, Schedule, Slice, in_slices};
@@ -143,7 +143,7 @@ impl Schedule for PostgresJournal {
     }
 }
 
-fn in_progress(session: &mut Session) -> Result<Vec<InProgress>, Fault> {
+fn in_progress(session: &mut Session) -> Result<Vec<InProgress>, PostgresError> {
     let rows = session.rows(
         "SELECT id, owner, coalesce(lease_until, 0) FROM hookfire.deliveries
          WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL)",
@@ -166,7 +166,7 @@ fn interrupt(
     session: &mut Session,
     deliveries: &[InProgress],
     now: UnixMs,
-) -> Result<usize, Fault> {
+) -> Result<usize, PostgresError> {
     let due = format!(
         "CASE WHEN d.attempt_count <= d.retries THEN {LAST_ACTIVE_AT}
              + coalesce((d.retry_schedule::json ->> (d.attempt_count - 1)::int)::bigint, d.retry_interval_ms) END"
@@ -177,8 +177,8 @@ fn interrupt(
     let rows = session.rows(
         &interrupt_sql(selected, condition, &due),
         &[
-            Value::ints(deliveries.iter().map(|delivery| delivery.id)),
-            Value::ints(deliveries.iter().map(|delivery| delivery.lease_until.0)),
+            SqlValue::ints(deliveries.iter().map(|delivery| delivery.id)),
+            SqlValue::ints(deliveries.iter().map(|delivery| delivery.lease_until.0)),
         ],
     )?;
     let mut ids: Vec<i64> = Vec::with_capacity(rows.len());
@@ -188,7 +188,7 @@ fn interrupt(
     session.execute(
         "UPDATE hookfire.attempts SET error_kind = 'interrupted', maybe_received = TRUE, error_message = $2
          WHERE delivery_id = ANY($1) AND duration_ms IS NULL AND error_kind IS NULL",
-        &[Value::ints(ids.iter().copied()), INTERRUPTED_MESSAGE.into()],
+        &[SqlValue::ints(ids.iter().copied()), INTERRUPTED_MESSAGE.into()],
     )?;
     refresh_last_errors(session, &ids)?;
     let oldest = UnixMs(now.0 - duration_ms(WRITER_AGE));

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::error::Fault;
+use super::error::PostgresError;
 use super::session::Session;
 use crate::journal::JournalError;
 
@@ -160,7 +160,7 @@ pub fn check_version(path: &Path, found: Option<i64>) -> Result<(), JournalError
 }
 
 /// Creates or upgrades the tables, in one transaction. Returns the version that it found; 0 without tables.
-pub fn migrate(session: &mut Session, path: &Path) -> Result<i64, Fault> {
+pub fn migrate(session: &mut Session, path: &Path) -> Result<i64, PostgresError> {
     session.batch("BEGIN")?;
     let migrated = apply(session, path);
     session.batch(match migrated {
@@ -170,14 +170,14 @@ pub fn migrate(session: &mut Session, path: &Path) -> Result<i64, Fault> {
     migrated
 }
 
-fn apply(session: &mut Session, path: &Path) -> Result<i64, Fault> {
+fn apply(session: &mut Session, path: &Path) -> Result<i64, PostgresError> {
     session.rows("SELECT pg_advisory_xact_lock($1)", &[MIGRATION_LOCK.into()])?;
     let exists = "SELECT 1 WHERE to_regclass('hookfire.meta') IS NOT NULL";
     let found = match session.row(exists, &[])? {
         None => 0,
         Some(_) => match session.row("SELECT version FROM hookfire.meta", &[])? {
             Some(row) => row.try_get(0)?,
-            None => return Err(Fault::internal(path)),
+            None => return Err(PostgresError::internal(path)),
         },
     };
     if found > VERSION {

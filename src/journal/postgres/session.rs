@@ -2,7 +2,7 @@
 
 use postgres::{Client, Row};
 
-use super::values::{BoundSql, NewRow, Value};
+use super::values::{BoundSql, NewRow, SqlValue};
 
 /// An open connection.
 pub struct Session(Client);
@@ -16,18 +16,30 @@ impl Session {
         self.0.is_closed()
     }
 
-    pub fn rows(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, postgres::Error> {
-        let values: Vec<_> = values.iter().map(Value::with_type).collect();
+    pub fn rows(
+        &mut self,
+        sql: &str,
+        values: &[SqlValue<'_>],
+    ) -> Result<Vec<Row>, postgres::Error> {
+        let values: Vec<_> = values.iter().map(SqlValue::with_type).collect();
         self.0.query_typed(sql, &values)
     }
 
-    pub fn row(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Option<Row>, postgres::Error> {
+    pub fn row(
+        &mut self,
+        sql: &str,
+        values: &[SqlValue<'_>],
+    ) -> Result<Option<Row>, postgres::Error> {
         Ok(self.rows(sql, values)?.into_iter().next())
     }
 
     /// Returns how many rows the statement changed.
-    pub fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<usize, postgres::Error> {
-        let values: Vec<_> = values.iter().map(Value::with_type).collect();
+    pub fn execute(
+        &mut self,
+        sql: &str,
+        values: &[SqlValue<'_>],
+    ) -> Result<usize, postgres::Error> {
+        let values: Vec<_> = values.iter().map(SqlValue::with_type).collect();
         let rows = self.0.execute_typed(sql, &values)?;
         Ok(usize::try_from(rows).unwrap_or(usize::MAX))
     }
@@ -55,7 +67,7 @@ pub fn insert_all(
         return Ok(Vec::new());
     };
     let names: Vec<&str> = first.iter().map(|(name, _)| *name).collect();
-    let mut arrays: Vec<Value<'_>> = first
+    let mut arrays: Vec<SqlValue<'_>> = first
         .into_iter()
         .map(|(_, value)| value.into_array())
         .collect();

@@ -12,9 +12,9 @@ use postgres::types::Type;
 use rusqlite::types::Value as Cell;
 
 use super::PostgresJournal;
-use super::error::Fault;
+use super::error::PostgresError;
 use super::session::{Session, insert_all};
-use super::values::{NewRow, Value};
+use super::values::{NewRow, SqlValue};
 use crate::journal::sqlite::SqliteJournal;
 use crate::journal::{Copied, Journal as _, JournalError};
 
@@ -69,7 +69,7 @@ impl PostgresJournal {
     }
 }
 
-fn columns(session: &mut Session, table: &str) -> Result<Vec<Column>, Fault> {
+fn columns(session: &mut Session, table: &str) -> Result<Vec<Column>, PostgresError> {
     let rows = session.rows(
         "SELECT column_name::text, data_type::text FROM information_schema.columns
          WHERE table_schema = 'hookfire' AND table_name = $1 ORDER BY ordinal_position",
@@ -103,7 +103,7 @@ fn copy_all(
     session: &mut Session,
     copy: &SqliteJournal,
     interrupted: &AtomicBool,
-) -> Result<(), Fault> {
+) -> Result<(), PostgresError> {
     for (table, parts) in TABLES {
         let columns = columns(session, table)?;
         let names = names(&columns);
@@ -135,7 +135,7 @@ fn copy_parts(
     copy: &SqliteJournal,
     (table, parent): (&str, &str),
     [first, last]: [i64; 2],
-) -> Result<(), Fault> {
+) -> Result<(), PostgresError> {
     let columns = columns(session, table)?;
     let names = names(&columns);
     let sql = format!(
@@ -153,13 +153,13 @@ fn id(row: Option<&Vec<Cell>>) -> Option<i64> {
     }
 }
 
-fn cells(rows: &[Row]) -> Result<Vec<Vec<Cell>>, Fault> {
+fn cells(rows: &[Row]) -> Result<Vec<Vec<Cell>>, PostgresError> {
     rows.iter()
         .map(|row| (0..row.len()).map(|column| cell(row, column)).collect())
         .collect()
 }
 
-fn cell(row: &Row, column: usize) -> Result<Cell, Fault> {
+fn cell(row: &Row, column: usize) -> Result<Cell, PostgresError> {
     let cell = match *row.columns()[column].type_() {
         Type::INT8 => row.try_get::<_, Option<i64>>(column)?.map(Cell::Integer),
         Type::BOOL => row
@@ -172,16 +172,16 @@ fn cell(row: &Row, column: usize) -> Result<Cell, Fault> {
 }
 
 /// A cell of a file as the value of a column of this type.
-fn value<'a>(cell: &'a Cell, data_type: &Type) -> Value<'a> {
+fn value<'a>(cell: &'a Cell, data_type: &Type) -> SqlValue<'a> {
     match (data_type, cell) {
         (&Type::INT8, Cell::Integer(number)) => (*number).into(),
-        (&Type::INT8, _) => Value::Int(None),
+        (&Type::INT8, _) => SqlValue::Int(None),
         (&Type::BOOL, Cell::Integer(number)) => (*number != 0).into(),
-        (&Type::BOOL, _) => Value::Bool(None),
+        (&Type::BOOL, _) => SqlValue::Bool(None),
         (&Type::BYTEA, Cell::Blob(bytes)) => bytes.as_slice().into(),
-        (&Type::BYTEA, _) => Value::Bytes(None),
+        (&Type::BYTEA, _) => SqlValue::Bytes(None),
         (_, Cell::Text(text)) => text.into(),
-        _ => Value::Text(None),
+        _ => SqlValue::Text(None),
     }
 }
 
@@ -220,7 +220,7 @@ fn add_deliveries(
     session: &mut Session,
     file: &SqliteJournal,
     copied: &mut Copied,
-) -> Result<(), Fault> {
+) -> Result<(), PostgresError> {
     let delivery_columns = columns(session, "deliveries")?;
     let mut after = 0;
     loop {
@@ -260,7 +260,7 @@ fn add_captures(
     session: &mut Session,
     file: &SqliteJournal,
     copied: &mut Copied,
-) -> Result<(), Fault> {
+) -> Result<(), PostgresError> {
     super::new_captures::lock(session)?;
     let bin_columns = columns(session, "bins")?;
     let bins = file.rows_after("bins", &names(&bin_columns), 0, usize::MAX >> 1)?;
@@ -316,7 +316,7 @@ fn add_parts(
     (table, parent): (&str, &str),
     [first, last]: [i64; 2],
     new_ids: &HashMap<i64, i64>,
-) -> Result<(), Fault> {
+) -> Result<(), PostgresError> {
     let columns = columns(session, table)?;
     let rows = file.rows_between(table, parent, &names(&columns), first, last)?;
     let new = rows.iter().filter_map(|row| {
@@ -332,11 +332,11 @@ fn known_captures(
     session: &mut Session,
     columns: &[Column],
     rows: &[Vec<Cell>],
-) -> Result<HashSet<(i64, i64, String)>, Fault> {
+) -> Result<HashSet<(i64, i64, String)>, PostgresError> {
     let times = rows.iter().map(|row| number(columns, row, "received_at"));
     let found = session.rows(
         "SELECT bin_id, received_at, remote_addr FROM hookfire.captures WHERE received_at = ANY($1)",
-        &[Value::ints(times)],
+        &[SqlValue::ints(times)],
     )?;
     let mut known = HashSet::new();
     for row in &found {

@@ -8,7 +8,7 @@ use crate::time::UnixMs;
 
 /// A parameter. Its type is known, so that the server is not asked for it.
 #[derive(Clone, Debug)]
-pub enum Value<'a> {
+pub enum SqlValue<'a> {
     Text(Option<Cow<'a, str>>),
     Int(Option<i64>),
     Bool(Option<bool>),
@@ -19,55 +19,55 @@ pub enum Value<'a> {
     ByteArrays(Vec<Option<&'a [u8]>>),
 }
 
-impl<'a> Value<'a> {
+impl<'a> SqlValue<'a> {
     pub fn with_type(&self) -> (&(dyn ToSql + Sync), Type) {
         match self {
-            Value::Text(value) => (value, Type::TEXT),
-            Value::Int(value) => (value, Type::INT8),
-            Value::Bool(value) => (value, Type::BOOL),
-            Value::Bytes(value) => (value, Type::BYTEA),
-            Value::Texts(values) => (values, Type::TEXT_ARRAY),
-            Value::Ints(values) => (values, Type::INT8_ARRAY),
-            Value::Bools(values) => (values, Type::BOOL_ARRAY),
-            Value::ByteArrays(values) => (values, Type::BYTEA_ARRAY),
+            SqlValue::Text(value) => (value, Type::TEXT),
+            SqlValue::Int(value) => (value, Type::INT8),
+            SqlValue::Bool(value) => (value, Type::BOOL),
+            SqlValue::Bytes(value) => (value, Type::BYTEA),
+            SqlValue::Texts(values) => (values, Type::TEXT_ARRAY),
+            SqlValue::Ints(values) => (values, Type::INT8_ARRAY),
+            SqlValue::Bools(values) => (values, Type::BOOL_ARRAY),
+            SqlValue::ByteArrays(values) => (values, Type::BYTEA_ARRAY),
         }
     }
 
     /// Text; a value of another type that has a name is stored by it. PostgreSQL's text cannot contain NUL.
-    pub fn text(text: impl Into<Cow<'a, str>>) -> Value<'a> {
+    pub fn text(text: impl Into<Cow<'a, str>>) -> SqlValue<'a> {
         let text = text.into();
-        Value::Text(Some(match text.contains('\0') {
+        SqlValue::Text(Some(match text.contains('\0') {
             true => text.replace('\0', "\u{FFFD}").into(),
             false => text,
         }))
     }
 
-    pub fn ints(values: impl IntoIterator<Item = i64>) -> Value<'a> {
-        Value::Ints(values.into_iter().map(Some).collect())
+    pub fn ints(values: impl IntoIterator<Item = i64>) -> SqlValue<'a> {
+        SqlValue::Ints(values.into_iter().map(Some).collect())
     }
 
-    pub fn texts<T: Into<Cow<'a, str>>>(values: impl IntoIterator<Item = T>) -> Value<'a> {
-        Value::Texts(values.into_iter().map(|text| Some(text.into())).collect())
+    pub fn texts<T: Into<Cow<'a, str>>>(values: impl IntoIterator<Item = T>) -> SqlValue<'a> {
+        SqlValue::Texts(values.into_iter().map(|text| Some(text.into())).collect())
     }
 
     /// An array of one value.
-    pub fn into_array(self) -> Value<'a> {
+    pub fn into_array(self) -> SqlValue<'a> {
         match self {
-            Value::Text(value) => Value::Texts(vec![value]),
-            Value::Int(value) => Value::Ints(vec![value]),
-            Value::Bool(value) => Value::Bools(vec![value]),
-            Value::Bytes(value) => Value::ByteArrays(vec![value]),
+            SqlValue::Text(value) => SqlValue::Texts(vec![value]),
+            SqlValue::Int(value) => SqlValue::Ints(vec![value]),
+            SqlValue::Bool(value) => SqlValue::Bools(vec![value]),
+            SqlValue::Bytes(value) => SqlValue::ByteArrays(vec![value]),
             array => array,
         }
     }
 
     /// Adds a value to an array of its type.
-    pub fn push(&mut self, value: Value<'a>) {
+    pub fn push(&mut self, value: SqlValue<'a>) {
         match (self, value) {
-            (Value::Texts(values), Value::Text(value)) => values.push(value),
-            (Value::Ints(values), Value::Int(value)) => values.push(value),
-            (Value::Bools(values), Value::Bool(value)) => values.push(value),
-            (Value::ByteArrays(values), Value::Bytes(value)) => values.push(value),
+            (SqlValue::Texts(values), SqlValue::Text(value)) => values.push(value),
+            (SqlValue::Ints(values), SqlValue::Int(value)) => values.push(value),
+            (SqlValue::Bools(values), SqlValue::Bool(value)) => values.push(value),
+            (SqlValue::ByteArrays(values), SqlValue::Bytes(value)) => values.push(value),
             (array, value) => unreachable!("{value:?} in {array:?}"),
         }
     }
@@ -75,91 +75,91 @@ impl<'a> Value<'a> {
     /// The name of the type of an array of such values.
     pub fn array_type(&self) -> &'static str {
         match self {
-            Value::Text(_) | Value::Texts(_) => "text[]",
-            Value::Int(_) | Value::Ints(_) => "bigint[]",
-            Value::Bool(_) | Value::Bools(_) => "boolean[]",
-            Value::Bytes(_) | Value::ByteArrays(_) => "bytea[]",
+            SqlValue::Text(_) | SqlValue::Texts(_) => "text[]",
+            SqlValue::Int(_) | SqlValue::Ints(_) => "bigint[]",
+            SqlValue::Bool(_) | SqlValue::Bools(_) => "boolean[]",
+            SqlValue::Bytes(_) | SqlValue::ByteArrays(_) => "bytea[]",
         }
     }
 }
 
-impl<'a> From<&'a str> for Value<'a> {
-    fn from(text: &'a str) -> Value<'a> {
-        Value::text(text)
+impl<'a> From<&'a str> for SqlValue<'a> {
+    fn from(text: &'a str) -> SqlValue<'a> {
+        SqlValue::text(text)
     }
 }
 
-impl<'a> From<&'a String> for Value<'a> {
-    fn from(text: &'a String) -> Value<'a> {
-        Value::text(text.as_str())
+impl<'a> From<&'a String> for SqlValue<'a> {
+    fn from(text: &'a String) -> SqlValue<'a> {
+        SqlValue::text(text.as_str())
     }
 }
 
-impl<'a> From<String> for Value<'a> {
-    fn from(text: String) -> Value<'a> {
-        Value::text(text)
+impl<'a> From<String> for SqlValue<'a> {
+    fn from(text: String) -> SqlValue<'a> {
+        SqlValue::text(text)
     }
 }
 
-impl<'a> From<Option<String>> for Value<'a> {
-    fn from(text: Option<String>) -> Value<'a> {
-        text.map_or(Value::Text(None), Value::text)
+impl<'a> From<Option<String>> for SqlValue<'a> {
+    fn from(text: Option<String>) -> SqlValue<'a> {
+        text.map_or(SqlValue::Text(None), SqlValue::text)
     }
 }
 
-impl<'a> From<Option<&'a str>> for Value<'a> {
-    fn from(text: Option<&'a str>) -> Value<'a> {
-        text.map_or(Value::Text(None), Value::text)
+impl<'a> From<Option<&'a str>> for SqlValue<'a> {
+    fn from(text: Option<&'a str>) -> SqlValue<'a> {
+        text.map_or(SqlValue::Text(None), SqlValue::text)
     }
 }
 
-impl<'a> From<Option<&'a String>> for Value<'a> {
-    fn from(text: Option<&'a String>) -> Value<'a> {
+impl<'a> From<Option<&'a String>> for SqlValue<'a> {
+    fn from(text: Option<&'a String>) -> SqlValue<'a> {
         text.map(String::as_str).into()
     }
 }
 
-impl<'a> From<&'a Option<String>> for Value<'a> {
-    fn from(text: &'a Option<String>) -> Value<'a> {
+impl<'a> From<&'a Option<String>> for SqlValue<'a> {
+    fn from(text: &'a Option<String>) -> SqlValue<'a> {
         text.as_deref().into()
     }
 }
 
-impl<'a> From<&'a [u8]> for Value<'a> {
-    fn from(bytes: &'a [u8]) -> Value<'a> {
-        Value::Bytes(Some(bytes))
+impl<'a> From<&'a [u8]> for SqlValue<'a> {
+    fn from(bytes: &'a [u8]) -> SqlValue<'a> {
+        SqlValue::Bytes(Some(bytes))
     }
 }
 
-impl<'a> From<Option<&'a [u8]>> for Value<'a> {
-    fn from(bytes: Option<&'a [u8]>) -> Value<'a> {
-        Value::Bytes(bytes)
+impl<'a> From<Option<&'a [u8]>> for SqlValue<'a> {
+    fn from(bytes: Option<&'a [u8]>) -> SqlValue<'a> {
+        SqlValue::Bytes(bytes)
     }
 }
 
-impl From<bool> for Value<'_> {
+impl From<bool> for SqlValue<'_> {
     fn from(value: bool) -> Self {
-        Value::Bool(Some(value))
+        SqlValue::Bool(Some(value))
     }
 }
 
-impl From<Option<bool>> for Value<'_> {
+impl From<Option<bool>> for SqlValue<'_> {
     fn from(value: Option<bool>) -> Self {
-        Value::Bool(value)
+        SqlValue::Bool(value)
     }
 }
 
 macro_rules! ints {
     ($($name:ty),+) => {$(
-        impl From<$name> for Value<'_> {
+        impl From<$name> for SqlValue<'_> {
             fn from(value: $name) -> Self {
-                Value::Int(Some(value.into()))
+                SqlValue::Int(Some(value.into()))
             }
         }
 
-        impl From<Option<$name>> for Value<'_> {
+        impl From<Option<$name>> for SqlValue<'_> {
             fn from(value: Option<$name>) -> Self {
-                Value::Int(value.map(Into::into))
+                SqlValue::Int(value.map(Into::into))
             }
         }
     )+};
@@ -167,26 +167,26 @@ macro_rules! ints {
 
 ints!(i64, i32, u32, u16);
 
-impl From<UnixMs> for Value<'_> {
+impl From<UnixMs> for SqlValue<'_> {
     fn from(time: UnixMs) -> Self {
-        Value::Int(Some(time.0))
+        SqlValue::Int(Some(time.0))
     }
 }
 
-impl From<Option<UnixMs>> for Value<'_> {
+impl From<Option<UnixMs>> for SqlValue<'_> {
     fn from(time: Option<UnixMs>) -> Self {
-        Value::Int(time.map(|time| time.0))
+        SqlValue::Int(time.map(|time| time.0))
     }
 }
 
 /// A row to insert: the names of its columns, and their values.
-pub type NewRow<'a> = Vec<(&'a str, Value<'a>)>;
+pub type NewRow<'a> = Vec<(&'a str, SqlValue<'a>)>;
 
 /// A condition or statement, and the values of its parameters.
 #[derive(Default)]
 pub struct BoundSql<'a> {
     pub sql: String,
-    pub values: Vec<Value<'a>>,
+    pub values: Vec<SqlValue<'a>>,
 }
 
 impl<'a> BoundSql<'a> {
@@ -198,7 +198,7 @@ impl<'a> BoundSql<'a> {
     }
 
     /// Adds SQL with one `?` per value.
-    pub fn push(&mut self, sql: &str, values: impl IntoIterator<Item = Value<'a>>) {
+    pub fn push(&mut self, sql: &str, values: impl IntoIterator<Item = SqlValue<'a>>) {
         let mut values = values.into_iter();
         let mut parts = sql.split('?');
         self.sql.push_str(parts.next().unwrap_or_default());
@@ -209,7 +209,7 @@ impl<'a> BoundSql<'a> {
     }
 
     /// Adds a condition with one parameter; does nothing if `value` is `None`.
-    pub fn and(&mut self, sql: &str, value: Option<impl Into<Value<'a>>>) {
+    pub fn and(&mut self, sql: &str, value: Option<impl Into<SqlValue<'a>>>) {
         if let Some(value) = value {
             self.push(&format!(" AND {sql}"), [value.into()]);
         }
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn text_cannot_contain_nul() {
-        let Value::Text(Some(text)) = Value::from("a\0b") else {
+        let SqlValue::Text(Some(text)) = SqlValue::from("a\0b") else {
             panic!("not a text");
         };
         assert_eq!(text, "a\u{FFFD}b");
