@@ -181,8 +181,8 @@ impl Failure {
     }
 }
 
-/// Removes what Rust and the crate `tempfile` add to the description of a system error: its number, and the path of a
-/// temporary file.
+/// Removes what Rust and the crate `tempfile` add to the description of a system error: its number, and the
+/// path of a temporary file.
 fn without_error_numbers(text: &str) -> String {
     let mut parts = text.split(" (os error ");
     let mut plain = parts.next().unwrap_or_default().to_owned();

@@ -4,8 +4,8 @@
 
 use std::num::NonZeroU8;
 
-/// Result of a run, as scripts see it, from the least to the most severe: a command that continues after a failure ends with
-/// the maximum.
+/// Result of a run, as scripts see it, from the least to the most severe: a command that continues after a
+/// failure ends with the maximum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     #[default]

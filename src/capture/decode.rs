@@ -46,7 +46,6 @@ fn max_decoded_bytes(encoded_bytes: usize) -> usize {
     by_ratio.min(MAX_DECODED_BYTES)
 }
 
-/// Removes one coding.
 fn without(coding: &str, body: &[u8], max: usize) -> Result<Vec<u8>, String> {
     match coding {
         "gzip" | "x-gzip" => read_all(MultiGzDecoder::new(body), max),

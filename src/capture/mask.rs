@@ -14,8 +14,8 @@ use crate::secret::{MASK, Redactor, Secret, credentials_in_header, header_is_sec
 pub struct Mask {
     /// Secret query parameters, by decoded name in any case.
     pub names: BTreeSet<String>,
-    /// Parameters that the listener requires. If they are unknown (none), every query value of a capture that needed a
-    /// secret is hidden.
+    /// Parameters that the listener requires. If they are unknown (none), every query value of a capture that
+    /// needed a secret is hidden.
     pub required: Option<BTreeSet<String>>,
     /// Values that are hidden in every query parameter.
     pub values: Vec<Secret>,

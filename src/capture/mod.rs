@@ -86,8 +86,8 @@ pub struct CapturedResponse {
     pub status: Option<u16>,
     /// From the first byte of the request until the response is sent.
     pub duration_ms: u64,
-    /// The upstream that sent the response to a forwarded request, the reason for a missing response, or the fault of a
-    /// malformed request.
+    /// The upstream that sent the response to a forwarded request, the reason for a missing response, or the
+    /// fault of a malformed request.
     pub note: Option<String>,
 }
 

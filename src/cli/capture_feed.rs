@@ -141,7 +141,6 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for an entry.
     fn wait(&self, timeout: Duration) -> MutexGuard<'_, QueueState> {
         let is_empty = |state: &mut QueueState| {
             state.is_waiting = state.entries.is_empty();

@@ -378,8 +378,8 @@ impl<'a> RunReport<'a> {
         Ok(self.ctx.ui.flush()?)
     }
 
-    /// Ends the output of a command that ends with a more important failure: output that could not be written is only
-    /// mentioned.
+    /// Ends the output of a command that ends with a more important failure: output that could not
+    /// be written is only mentioned.
     pub fn end_output_before_failure(&self, summary: &Summary) {
         if let Err(failure) = self.end_output(summary) {
             self.failed_now(&failure);

@@ -59,8 +59,8 @@ impl Selection {
         }
     }
 
-    /// After an empty result for an endpoint, hints at how to send the other failed deliveries there: imported ones belong
-    /// to no endpoint.
+    /// After an empty result for an endpoint, hints at how to send the other failed deliveries there: imported
+    /// ones belong to no endpoint.
     pub fn hint_at_others(&self, ctx: &Context<'_>, journal: &dyn Journal) -> Result<(), Failure> {
         let Selection::Failed(filter) = self else {
             return Ok(());

@@ -141,8 +141,8 @@ fn color(arguments: &[OsString]) -> Color {
         .unwrap_or_default()
 }
 
-/// The value of an option in a command line that cannot be parsed, else that of its variable. `forms` are what an attached
-/// value follows.
+/// The value of an option in a command line that cannot be parsed, else that of its variable. `forms` are
+/// what an attached value follows.
 fn raw_value(arguments: &[OsString], forms: &[&str], variable: &str) -> Option<String> {
     let mut values = arguments.windows(2).filter_map(|pair| {
         let [before, word] = [&pair[0], &pair[1]].map(|word| word.to_string_lossy());

@@ -211,8 +211,8 @@ impl<'a> ConfigFile<'a> {
         (is_unquoted && is_key).then_some((key, value.split('#').next()?))
     }
 
-    /// The folder at which relative paths start. Absolute, because the journal keeps references to secret files for later
-    /// runs in other folders.
+    /// The folder at which relative paths start. Absolute, because the journal keeps references to secret files for
+    /// later runs in other folders.
     fn folder(self) -> PathBuf {
         let path = std::path::absolute(self.path).unwrap_or_else(|_| self.path.to_owned());
         path.parent().unwrap_or(Path::new("")).to_owned()

@@ -18,8 +18,8 @@ named_enum! {
 }
 
 named_enum! {
-    /// The switches that can keep an event from being sent, in the order of the checks. The names are the keys of the
-    /// configuration file.
+    /// The switches that can keep an event from being sent, in the order of the checks. The names are the
+    /// keys of the configuration file.
     pub enum Switch {
         Active = "active",
         /// Events caused in the admin portal are not sent.

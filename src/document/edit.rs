@@ -16,7 +16,6 @@ const MAX_LISTED_KEYS: usize = 12;
 /// Limits the recursion over a path.
 const MAX_STEPS: usize = 1_000;
 
-/// A value to set.
 #[derive(Clone, Debug)]
 pub struct Change {
     path: FieldPath,

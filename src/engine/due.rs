@@ -23,8 +23,8 @@ const PAGE_SIZE: u32 = 128;
 /// Deliveries to pass over before the engine handles its events again.
 const MAX_PASSED_OVER: usize = 1024;
 
-/// The pause per delivery seen until the schedule is read from its beginning again, for deliveries that other processes
-/// have put back.
+/// The pause per delivery seen until the schedule is read from its beginning again, for deliveries that
+/// other processes have put back.
 const RESCAN_PAUSE: Duration = Duration::from_micros(200);
 
 /// A place in the schedule: due time, then id.

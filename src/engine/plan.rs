@@ -134,8 +134,8 @@ impl Clients {
         Ok(client)
     }
 
-    /// Looks up the secrets of `target` and connects as `options` say: everything that can fail before a delivery is
-    /// recorded and sent.
+    /// Looks up the secrets of `target` and connects as `options` say: everything that can fail before a
+    /// delivery is recorded and sent.
     pub fn plan(
         &self,
         env: &dyn Variables,

@@ -37,8 +37,8 @@ pub use object::Object;
 pub use pretty::pretty;
 pub use tree::{Element, Node, tree};
 
-/// How many elements deep an object may be nested, its root element counted as the first. Receivers that parse by
-/// recursion survive this depth.
+/// How many elements deep an object may be nested, its root element counted as the first. Receivers that parse
+/// by recursion survive this depth.
 pub const MAX_DEPTH: usize = 1_000;
 
 /// `<event>` and `<object>` surround the object's own levels.

@@ -80,8 +80,8 @@ impl Prepared {
     }
 }
 
-/// Makes the request. A destination without a path (or with `/`) gets the capture's path; one without a query gets the
-/// capture's query.
+/// Makes the request. A destination without a path (or with `/`) gets the capture's path; one without a
+/// query gets the capture's query.
 pub fn prepare(
     capture: &Capture,
     body: &Body,

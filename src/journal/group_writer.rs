@@ -66,8 +66,8 @@ impl GroupWriter {
         self.submit_all(vec![(write, reply)]);
     }
 
-    /// Submits writes that share a commit if they change few rows. To submit them one by one would wake the thread for the
-    /// first alone.
+    /// Submits writes that share a commit if they change few rows. To submit them one by one would wake the
+    /// thread for the first alone.
     pub fn submit_all(&self, writes: Vec<(Write, Reply)>) {
         if let Some(requests) = &self.requests {
             // Cannot fail: the thread receives until this is dropped.

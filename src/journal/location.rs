@@ -17,7 +17,6 @@ const DEFAULT_PORT: u16 = 5432;
 /// Where Debian's and Fedora's servers have their socket.
 const SOCKET_FOLDER: &str = "/var/run/postgresql";
 
-/// Where a journal is.
 #[derive(Clone, Debug)]
 pub enum Location {
     File(PathBuf),

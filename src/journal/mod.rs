@@ -118,8 +118,8 @@ pub trait Journal: Deliveries + Schedule + Captures + Send {
     fn reclaim_slice(&self) -> bool;
     /// Verifies the whole file and counts its rows.
     fn check(&self) -> Result<Health, JournalError>;
-    /// Copies a snapshot to a new file, which must not exist yet. Fails soon after `interrupted` is set,
-    /// as do later methods.
+    /// Copies a snapshot to a new file, which must not exist yet. Fails soon after `interrupted` is
+    /// set, as do later methods.
     fn export(&mut self, path: &Path, interrupted: Arc<AtomicBool>) -> Result<(), JournalError>;
 }
 
@@ -134,8 +134,8 @@ pub trait Deliveries {
     fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError>;
     /// Id and attempt count of each delivery of a query.
     fn delivery_versions(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError>;
-    /// The deliveries of a query that follow `after`, or its first ones; at most `limit`. Ignores the query's own
-    /// limit.
+    /// The deliveries of a query that follow `after`, or its first ones; at most `limit`.
+    /// Ignores the query's own limit.
     fn page(
         &self,
         query: &Query,
@@ -150,8 +150,8 @@ pub trait Deliveries {
     /// all methods that return a [`Slice`], it stops after a short time, so that other processes can write, and pauses
     /// if it is called again soon.
     fn import_slice(&self, imports: &[Import]) -> Result<Slice, JournalError>;
-    /// Deletes deliveries that have one of `statuses`, with their attempts, except those that changed since they were
-    /// read.
+    /// Deletes deliveries that have one of `statuses`, with their attempts, except those that
+    /// changed since they were read.
     fn delete_slice(
         &self,
         seen: &[DeliveryVersion],

@@ -109,8 +109,8 @@ impl BaseUrl {
         Ok((base, pairs))
     }
 
-    /// A URL that a portal lists, or that the journal stores. Text that is not a URL is kept with the secrets in it masked,
-    /// for display: see [`BaseUrl::is_url`].
+    /// A URL that a portal lists, or that the journal stores. Text that is not a URL is kept with the secrets in it
+    /// masked, for display: see [`BaseUrl::is_url`].
     pub fn parse_lossy(text: &str) -> BaseUrl {
         if let Ok((base, _)) = BaseUrl::parse(text) {
             return base;
@@ -235,8 +235,8 @@ pub fn split_user_info(text: &str) -> Option<(String, Option<Secret>)> {
     Some((url.into(), header))
 }
 
-/// URL-like text from outside (a `Location` header) with the values of its query masked, without user information and
-/// fragment.
+/// URL-like text from outside (a `Location` header) with the values of its query masked,
+/// without user information and fragment.
 pub fn masked(text: &str) -> String {
     let has_no_user = match Url::parse(text) {
         Ok(url) => url.has_host() && url.username().is_empty() && url.password().is_none(),
@@ -336,8 +336,8 @@ fn shown_part(text: &str) -> String {
     }
 }
 
-/// What to do if the parser changes the text: it ignores missing and extra slashes, takes backslashes for slashes, and
-/// resolves `.` and `..`.
+/// What to do if the parser changes the text: it ignores missing and extra slashes, takes backslashes for slashes,
+/// and resolves `.` and `..`.
 fn advice_to_rewrite(text: &str) -> Option<&'static str> {
     let path = text.split(['?', '#']).next().unwrap_or_default();
     let authority = path.split_once("://").map(|(_, rest)| rest);

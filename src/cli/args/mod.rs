@@ -188,8 +188,8 @@ pub struct VerifyArgs {
     /// signature is not valid gets a 401, and is stored and marked
     #[arg(long, value_name = "SCHEME", env = "HOOKFIRE_VERIFY", value_hint = ValueHint::Other)]
     pub verify: Option<String>,
-    /// The secret: @env:VARIABLE, @file:PATH or a literal, never stored (repeatable: one of them must match) [default: those of
-    /// the endpoint]
+    /// The secret: @env:VARIABLE, @file:PATH or a literal, never stored (repeatable: one of them must match)
+    /// [default: those of the endpoint]
     #[arg(
         long,
         value_name = "SECRET",
@@ -256,8 +256,8 @@ impl WireArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Webhook switches")]
 pub struct OriginArgs {
-    /// Where the change was made; changes in the admin portal are sent only if the endpoint's `provider_actions` is on
-    /// [default: developer-portal]
+    /// Where the change was made; changes in the admin portal are sent only if the endpoint's
+    /// `provider_actions` is on [default: developer-portal]
     #[arg(
         long,
         value_name = "PORTAL",

@@ -47,8 +47,8 @@ Examples:
 /// the connection (Connection, Host, Content-Length and similar) are new, and `hookfire-replay-of: ID` is added. Header names are
 /// sent in lower case, and a request without Accept gets `Accept: */*`. Nothing is recorded in the journal.
 ///
-/// With --exec, nothing is sent: the program runs as for `listen --exec`, and its run is stored with the capture. The exit code is 1 if
-/// a run fails.
+/// With --exec, nothing is sent: the program runs as for `listen --exec`, and its run is stored with the capture. The
+/// exit code is 1 if a run fails.
 ///
 /// Receivers reject a signature whose timestamp is old. With --sign, or an endpoint with `sign`, the captured signature headers are
 /// replaced by a new signature. A captured `webhook-id` stays; a scheme that signs it gets `capture-ID` for a request without one.

@@ -41,8 +41,8 @@ pub struct CapturedVerifyArgs {
     /// The capture, such as 17 or '#17'
     #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other)]
     id: i64,
-    /// How the request is signed: standard, github, stripe, slack, shopify, or as this endpoint of the configuration [default: by
-    /// its headers]
+    /// How the request is signed: standard, github, stripe, slack, shopify, or as this endpoint of the
+    /// configuration [default: by its headers]
     #[arg(long, value_name = "SCHEME", help_heading = None, value_hint = ValueHint::Other)]
     scheme: Option<String>,
     /// The secret: @env:VARIABLE, @file:PATH or a literal (repeatable: one of them must match) [default: those of the endpoint]

@@ -34,8 +34,8 @@ const MAX_STORED_STDERR: usize = 4 * 1024;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Command")]
 pub struct CommandArgs {
-    /// Run this program with the body on its standard input, and the metadata in HOOKFIRE_CAPTURE_… variables; its arguments
-    /// come after `--`
+    /// Run this program with the body on its standard input, and the metadata in HOOKFIRE_CAPTURE_… variables;
+    /// its arguments come after `--`
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandName)]
     pub exec: Option<PathBuf>,
     /// How long the program may run; then its process group is ended (SIGTERM, SIGKILL two seconds later)

@@ -69,8 +69,8 @@ impl JunitFile {
         }
     }
 
-    /// Opens what the path leads to. Streams such as `/dev/stdout` are appended to, since they may be redirected to a file
-    /// that has content already.
+    /// Opens what the path leads to. Streams such as `/dev/stdout` are appended to, since they may be redirected to a
+    /// file that has content already.
     fn open(&self, truncate: bool) -> io::Result<File> {
         let is_stream = ["/dev", "/proc"]
             .iter()

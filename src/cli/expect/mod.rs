@@ -237,8 +237,8 @@ fn listen(
     report.conclude(end, &seen, stopped)
 }
 
-/// Marks captures by whether they have the expected secrets, as a listener that requires them does: readers of the journal
-/// mask their values then.
+/// Marks captures by whether they have the expected secrets, as a listener that requires them does: readers of the
+/// journal mask their values then.
 struct SecretMarker<S> {
     store: FeedingStore<S>,
     expectation: Expectation,

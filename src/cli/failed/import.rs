@@ -30,11 +30,10 @@ Examples:
 
 /// Import 3scale's list of failed deliveries into the failed list
 ///
-/// Reads a response of GET /admin/api/webhooks/failures.json or failures.xml of any length. JSON has the events as they were
-/// sent; 3scale's XML indents them anew. Each entry becomes a failed
-/// delivery with its id as uuid, its time, error and event. Entries that are already in the journal are skipped, so you can
-/// import a list twice. Entries that cannot be read are reported with their place; the others are imported, and the exit
-/// code is 2.
+/// Reads a response of GET /admin/api/webhooks/failures.json or failures.xml of any length. JSON has the events as
+/// they were sent; 3scale's XML indents them anew. Each entry becomes a failed delivery with its id as uuid, its
+/// time, error and event. Entries that are already in the journal are skipped, so you can import a list twice.
+/// Entries that cannot be read are reported with their place; the others are imported, and the exit code is 2.
 ///
 /// Query values, users and passwords of the URLs are secrets and are not stored; the names of parameters are. Text that is not
 /// a URL, which 3scale accepts, is imported too; such events can be sent only with --endpoint or --url. If a URL, without its query, is that of a

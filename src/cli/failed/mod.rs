@@ -13,8 +13,8 @@ use crate::exit::Exit;
 
 /// List, show, delete and import failed deliveries
 ///
-/// The failed list contains deliveries whose attempts all failed, and deliveries whose process was stopped or died
-/// (interrupted).
+/// The failed list contains deliveries whose attempts all failed, and deliveries whose process
+/// was stopped or died (interrupted).
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "Examples:\n  $ hookfire failed list\n  $ hookfire failed show 42\n  $ hookfire failed delete 42\n  $ hookfire failed import failures.xml"

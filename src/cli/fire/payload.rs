@@ -90,7 +90,6 @@ fn refuse_event_options(ctx: &Context<'_>) -> Result<(), Failure> {
     }
 }
 
-/// The payload of `--body`.
 fn given_body(
     file: &Path,
     args: &FireArgs,

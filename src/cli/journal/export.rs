@@ -22,9 +22,9 @@ Examples:
 
 /// Copy the journal to a new file
 ///
-/// The copy of a file or of a database is a journal of its own: every command reads it with --journal FILE. It contains all deliveries, attempts and
-/// captures as of one moment, while other processes continue. An existing file is not overwritten, and only you can read
-/// the new one.
+/// The copy of a file or of a database is a journal of its own: every command reads it with --journal FILE. It
+/// contains all deliveries, attempts and captures as of one moment, while other processes continue. An existing file
+/// is not overwritten, and only you can read the new one.
 ///
 /// The copy does not follow the original. A failed delivery that you send again from the copy is still failed in the
 /// original, and could be sent again from there.

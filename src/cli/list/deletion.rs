@@ -12,7 +12,6 @@ use crate::output::{Progress, RowWriter, human};
 use crate::text::count;
 use crate::time::Clock as _;
 
-/// Deliveries to delete.
 pub struct Deletion<'a> {
     pub journal: &'a dyn Journal,
     pub seen: &'a [DeliveryVersion],
@@ -60,7 +59,6 @@ impl Deletion<'_> {
     }
 }
 
-/// What is deleted.
 pub struct RowNames<'a> {
     pub one: &'a str,
     pub many: &'a str,
@@ -117,7 +115,6 @@ pub fn change_all<T>(
     Ok((all.changed, result))
 }
 
-/// Deletes rows.
 pub fn run(
     ctx: &Context<'_>,
     args: &DeleteArgs,

@@ -105,8 +105,8 @@ pub enum ListenFormat {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Responses")]
 pub struct ResponseArgs {
-    /// Responses in turn, the last one repeated: 200; 503x3,200 (three times 503, then 200); 200@2s (after two seconds);
-    /// timeout; reset
+    /// Responses in turn, the last one repeated: 200; 503x3,200 (three times 503, then 200); 200@2s
+    /// (after two seconds); timeout; reset
     #[arg(long, value_name = "SCRIPT", default_value = "200", env = "HOOKFIRE_RESPOND", value_hint = ValueHint::Other)]
     pub respond: String,
     /// Responses to requests with this method and path, before --respond: 'POST /paid=503x2,200'; the path may end with *
@@ -160,8 +160,8 @@ pub struct ExecArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Portal emulator")]
 pub struct EmulateArgs {
-    /// Emulate a 3scale portal for `hookfire portal`: failures and webhook settings below /admin/api/webhooks; no request
-    /// below /admin is captured
+    /// Emulate a 3scale portal for `hookfire portal`: failures and webhook settings below /admin/api/webhooks; no
+    /// request below /admin is captured
     #[arg(long)]
     pub emulate_portal: bool,
     /// The token that the emulated portal requires, as @env:VAR, @file:PATH or a literal [default: none]
@@ -186,8 +186,8 @@ pub struct LimitArgs {
     /// Further requests wait until there is memory. Idle clients are disconnected first (408). Requests that wait longer than a
     /// body may take get a 503. The oldest request never waits.
     ///
-    /// Responses of `--forward-to` have the same limit, from when they are read until the client has received them; a longer
-    /// one becomes a 502.
+    /// Responses of `--forward-to` have the same limit, from when they are read until the client has received them; a
+    /// longer one becomes a 502.
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = parse_size, env = "HOOKFIRE_MAX_BUFFERED")]
     pub max_buffered: u64,
     /// How long a head may take, and then a body (otherwise 408), and how long a response may stay unread

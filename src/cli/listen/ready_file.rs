@@ -18,8 +18,8 @@ pub struct ReadyFile {
 }
 
 impl ReadyFile {
-    /// Checks that the file can be written, without touching it: it may belong to a running listener, which stays if this
-    /// one cannot start.
+    /// Checks that the file can be written, without touching it: it may belong to a running listener, which stays
+    /// if this one cannot start.
     pub fn check(path: &Path) -> Result<(), Failure> {
         let refused = |reason: &str| {
             Err(Failure::usage(format!(

@@ -337,8 +337,8 @@ fn listed_deliveries<'a>(
     })
 }
 
-/// The uuids of listed failures that the portal need not keep: delivered according to the journal, or never sent because
-/// they have no URL.
+/// The uuids of listed failures that the portal need not keep: delivered according to the journal, or never sent
+/// because they have no URL.
 fn settled(journal: &dyn Journal, listing: &Listing) -> Result<HashSet<String>, Failure> {
     let mut settled = HashSet::new();
     for delivery in listed_deliveries(journal, listing) {

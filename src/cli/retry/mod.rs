@@ -239,8 +239,8 @@ impl<'a> PlanReport<'a> {
         }
     }
 
-    /// The failure of a delivery that cannot be sent. A missing secret is explained once; each other delivery that lacks it
-    /// gets one line.
+    /// The failure of a delivery that cannot be sent. A missing secret is explained once; each other delivery that
+    /// lacks it gets one line.
     pub fn failure(&self, delivery: &Delivery, error: PlanError) -> Failure {
         let id = delivery.id;
         let failure = self.hinted(delivery, error.into());

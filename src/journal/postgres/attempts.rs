@@ -203,8 +203,8 @@ impl AttemptWriter<'_> {
         self.change_status(&stored)
     }
 
-    /// Returns, by id, whether another process had marked the attempt as interrupted. Attempts that do not exist, or have a
-    /// result, are left out.
+    /// Returns, by id, whether another process had marked the attempt as interrupted. Attempts that do not exist, or
+    /// have a result, are left out.
     fn finish_attempts(
         &mut self,
         finished: &[(usize, &AttemptResult)],

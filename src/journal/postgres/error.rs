@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::journal::JournalError;
 
-/// Why statements failed.
 #[derive(Debug)]
 pub enum PostgresError {
     Sql(postgres::Error),

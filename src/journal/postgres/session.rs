@@ -4,7 +4,6 @@ use postgres::{Client, Row};
 
 use super::values::{BoundSql, NewRow, SqlValue};
 
-/// An open connection.
 pub struct Session(Client);
 
 impl Session {

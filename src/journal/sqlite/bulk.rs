@@ -36,8 +36,8 @@ impl Default for Pace {
 }
 
 impl SqliteJournal {
-    /// Runs one transaction of a bulk change, after a pause since the previous one. `run` has to return soon after the
-    /// given time.
+    /// Runs one transaction of a bulk change, after a pause since the previous one. `run` has to return
+    /// soon after the given time.
     pub(super) fn write_bulk<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>, Instant) -> rusqlite::Result<T>,

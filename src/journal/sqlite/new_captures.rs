@@ -68,7 +68,6 @@ impl CaptureCache {
         self.default_bin = None;
     }
 
-    /// Adds a capture.
     pub fn add(
         &mut self,
         tx: &Transaction<'_>,

@@ -152,11 +152,11 @@ pub fn in_memory(path: &Path) -> Result<(Connection, JournalFiles), JournalError
     Ok((conn, files))
 }
 
-/// Creates the file, mode 0600, if it does not exist: SQLite gives `-wal` and `-shm` the mode of the file. Returns its
-/// metadata.
+/// Creates the file, mode 0600, if it does not exist: SQLite gives `-wal` and `-shm` the mode of
+/// the file. Returns its metadata.
 ///
-/// The file is not kept open: closing any descriptor of a file releases all POSIX locks that the process has on it,
-/// including SQLite's.
+/// The file is not kept open: closing any descriptor of a file releases all POSIX locks that the process
+/// has on it, including SQLite's.
 fn prepare_file(path: &Path) -> Result<Metadata, JournalError> {
     let not_a_journal = |reason: &str| {
         Err(JournalError::NotAJournal {
@@ -219,9 +219,9 @@ fn is_mount_point(_: &Path) -> bool {
 
 /// Creates an empty file, and its directory with mode 0700.
 ///
-/// First removes the `-wal` and `-shm` files of a deleted journal of the same name: a process that still has them open
-/// would share them with this one. Locks the directory meanwhile, so as not to remove files that another process
-/// creates.
+/// First removes the `-wal` and `-shm` files of a deleted journal of the same name: a process that still
+/// has them open would share them with this one. Locks the directory meanwhile, so as not to remove
+/// files that another process creates.
 fn create_file(path: &Path) -> Result<(), JournalError> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -341,8 +341,8 @@ fn read_version(conn: &Connection, path: &Path, timeout: Duration) -> Result<i64
     }
 }
 
-/// Returns the resulting journal mode. Callers repeat it when busy: SQLite's busy timeout does not apply to this
-/// switch.
+/// Returns the resulting journal mode. Callers repeat it when busy: SQLite's busy timeout does
+/// not apply to this switch.
 fn switch_to_wal(conn: &Connection) -> rusqlite::Result<String> {
     let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     if mode == "wal" {

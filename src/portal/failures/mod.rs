@@ -272,8 +272,8 @@ fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 200 && id.bytes().all(plain)
 }
 
-/// The target without its secrets, and the secrets. hookfire's own lists have masks instead of values: those are dropped
-/// in `full_target` too.
+/// The target without its secrets, and the secrets. hookfire's own lists have masks instead of values: those
+/// are dropped in `full_target` too.
 fn without_values(full_target: &mut Target) -> (Target, Redactor) {
     let (mut target, mut values) = (full_target.clone(), Redactor::default());
     let full = full_target

@@ -51,8 +51,8 @@ impl<'a> FailureEntry<'a> {
         }
     }
 
-    /// The texts are escaped, with U+FFFD for what XML forbids; the event's root element is spliced in as UTF-8, not escaped,
-    /// without its declaration.
+    /// The texts are escaped, with U+FFFD for what XML forbids; the event's root element is spliced in as UTF-8,
+    /// not escaped, without its declaration.
     fn to_xml(&self) -> io::Result<String> {
         let event = match self.kind {
             PayloadKind::Event(_) => format!("    {}\n", self.root_element()?),
