@@ -6,7 +6,7 @@ use crate::cli::args::{SigningArgs, VerifyArgs};
 use crate::cli::context::Context;
 use crate::config::Config;
 use crate::delivery::signing::{Signing, SigningOptions};
-use crate::delivery::target::Target;
+use crate::delivery::target::{MissingSecret, Target};
 use crate::env::Environment;
 use crate::error::{Failure, Kind};
 use crate::secret::{Secret, SecretSource};
@@ -99,12 +99,9 @@ pub fn secrets(
             "give it with `--signing-secret @env:VARIABLE` or `--signing-secret @file:PATH`",
         ));
     }
-    let secrets = sources.iter().map(|source| {
-        source.resolve(&ctx.env).map_err(|e| {
-            Failure::from_error(Kind::Secret, e).context("cannot use the signing secret".to_owned())
-        })
-    });
-    secrets.collect()
+    let secrets = sources.iter().map(|source| source.resolve(&ctx.env));
+    let secrets: Result<_, _> = secrets.collect();
+    secrets.map_err(|e| MissingSecret::signing(e).into())
 }
 
 /// Parses the values of `--signing-secret`. Errors do not quote them.

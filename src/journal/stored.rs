@@ -1,4 +1,4 @@
-//! How the implementations of the journal store parts of records as text, and new records.
+//! What the implementations of the journal share: how they store parts of records as text, and new records.
 
 use std::time::Duration;
 
@@ -14,6 +14,13 @@ use crate::delivery::{Delivery, Status};
 use crate::event::BodyFormat;
 use crate::signature::{InvalidKind, InvalidSignature};
 use crate::time::{UnixMs, duration_ms};
+
+/// A pending delivery that has an owner, or has neither an owner nor a due time.
+pub struct InProgress {
+    pub id: i64,
+    pub owner: Option<String>,
+    pub lease_until: UnixMs,
+}
 
 /// The note of an imported delivery's first attempt.
 pub const IMPORT_NOTE: &str = "imported from a list of failed deliveries; not sent by hookfire";

@@ -201,3 +201,12 @@ fn signatures_of_vendors_libraries_are_valid() {
         );
     }
 }
+
+#[test]
+fn a_missing_secret_is_named_with_the_option() {
+    let env = TestEnv::new();
+    let verify = ["captured", "verify", "1", "--signing-secret", "@env:NONE"];
+    let missing = env.hookfire(verify).run();
+    let words = "hint: set the variable `NONE`, or give the secret with `--signing-secret";
+    assert!(missing.stderr().contains(words), "{missing}");
+}

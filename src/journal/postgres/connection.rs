@@ -1,11 +1,11 @@
-//! The connection to the server: connects again when it was lost, and repeats what it was doing.
+//! The connection to the server. After it was lost, it is opened again, and the interrupted transaction is repeated.
 //!
 //! No session state is used, so that each transaction may run on another of a pooler's connections: statements are
 //! unnamed, and nothing is set, prepared or locked beyond the end of a transaction.
 //!
 //! A transaction takes effect once, even if its connection is lost while it commits: its first statement stores the id
-//! of the transaction in the row that this connection has in `writers`. To repeat the transaction waits for the lost one
-//! to end, and stores nothing if that has committed.
+//! of the transaction in the row that this connection has in `writers`. Its repetition waits until the lost transaction has
+//! ended, and stores nothing if that has committed.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;

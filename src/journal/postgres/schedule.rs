@@ -12,7 +12,7 @@ use super::rows;
 use super::session::Session;
 use super::values::{BoundSql, SqlValue};
 use super::{PostgresJournal, SLICE};
-use crate::journal::stored::INTERRUPTED_MESSAGE;
+use crate::journal::stored::{INTERRUPTED_MESSAGE, InProgress};
 use crate::journal::{DeliveryVersion, Due, JournalError, Schedule, Slice, in_slices};
 use crate::time::{UnixMs, duration_ms};
 
@@ -20,13 +20,6 @@ const SCHEDULED: &str = "next_attempt_at IS NOT NULL AND owner IS NULL";
 
 /// A row of `writers` that has not changed for this long belongs to a process that was killed.
 const WRITER_AGE: Duration = Duration::from_secs(86_400);
-
-/// A pending delivery that has an owner, or has neither an owner nor a due time.
-struct InProgress {
-    id: i64,
-    owner: Option<String>,
-    lease_until: UnixMs,
-}
 
 impl Schedule for PostgresJournal {
     fn due_page(

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::SqliteJournal;
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_error};
-use crate::journal::stored::INTERRUPTED_MESSAGE;
+use crate::journal::stored::{INTERRUPTED_MESSAGE, InProgress};
 use crate::journal::{DeliveryVersion, Due, JournalError, Schedule, Slice, in_slices};
 use crate::time::UnixMs;
 
@@ -38,13 +38,6 @@ const UNCHANGED: &str =
 /// Repeats the WHERE clause of the index `deliveries_in_progress`; otherwise SQLite does not use the index.
 pub const IN_PROGRESS_SQL: &str = "SELECT id, owner, coalesce(lease_until, 0) FROM deliveries
      WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
-
-/// A pending delivery that has an owner, or has neither an owner nor a due time.
-struct InProgress {
-    id: i64,
-    owner: Option<String>,
-    lease_until: UnixMs,
-}
 
 impl Schedule for SqliteJournal {
     fn due_page(
