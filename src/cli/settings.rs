@@ -18,7 +18,7 @@ use crate::event::{BodyFormat, ElementOrder};
 use crate::http::TransportOptions;
 use crate::listener::{Handshake, Handshakes, Route};
 use crate::secret::safe_url::{self, UrlError};
-use crate::secret::{SecretError, SecretSource};
+use crate::secret::{Secret, SecretError, SecretSource};
 use crate::signature::Scheme;
 use crate::text;
 
@@ -267,6 +267,16 @@ pub fn secrets(
             Ok((name.to_owned(), source.anchored(&env.folder())))
         })
         .collect()
+}
+
+/// The value of `option`: a token as @env:VAR, @file:PATH or a literal. Errors do not quote it.
+pub fn token(option: &str, text: &str, env: &Environment) -> Result<Secret, Failure> {
+    let source =
+        SecretSource::parse(text).map_err(|e| Failure::usage(format!("`{option}`: {e}")))?;
+    let token = source.anchored(&env.folder()).resolve(env);
+    token.map_err(|e| {
+        Failure::from_error(Kind::Error, e).context(format!("cannot use the value of `{option}`"))
+    })
 }
 
 /// Parses the values of `--route`.

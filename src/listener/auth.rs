@@ -25,8 +25,8 @@ pub(super) fn check_secrets(required: &[(String, Secret)], query: Option<&str>) 
     Some(passed)
 }
 
-/// A head without the token of the web UI, which browsers and API clients send to every path. Removes `Authorization` headers
-/// that contain it, and masks it everywhere else.
+/// A head without a token of the web UI, which browsers and API clients send to every path. Removes `Authorization` headers
+/// that contain it, and masks it everywhere else, percent-encoded or not.
 pub(super) fn without_token(head: &[u8], token: &Secret) -> Vec<u8> {
     let lines = head.split_inclusive(|&byte| byte == b'\n');
     let kept: Vec<&[u8]> = lines
@@ -34,15 +34,38 @@ pub(super) fn without_token(head: &[u8], token: &Secret) -> Vec<u8> {
         .collect();
     let kept = kept.concat();
     let mut rest = kept.as_slice();
-    let token = token.expose().as_bytes();
     let mut masked = Vec::with_capacity(rest.len());
-    while let Some(at) = rest.windows(token.len()).position(|window| window == token) {
-        masked.extend(&rest[..at]);
-        masked.extend(b"***");
-        rest = &rest[at + token.len()..];
+    while let Some((first, following)) = rest.split_first() {
+        match encoded_length(rest, token.expose().as_bytes()) {
+            Some(length) => {
+                masked.extend(b"***");
+                rest = &rest[length..];
+            }
+            None => {
+                masked.push(*first);
+                rest = following;
+            }
+        }
     }
-    masked.extend(rest);
     masked
+}
+
+/// How many bytes of `text` are the token that it starts with, each of its bytes percent-encoded or not.
+fn encoded_length(text: &[u8], token: &[u8]) -> Option<usize> {
+    let mut rest = text;
+    for &expected in token {
+        rest = match rest {
+            [b'%', high, low, after @ ..] if hex_byte(*high, *low) == Some(expected) => after,
+            [byte, after @ ..] if *byte == expected => after,
+            _ => return None,
+        };
+    }
+    (!token.is_empty()).then(|| text.len() - rest.len())
+}
+
+fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 fn is_authorization(line: &[u8], token: &Secret) -> bool {
@@ -106,6 +129,12 @@ mod tests {
              Referer: http://h/?token=***\r\nCookie: a=b; hookfire_80=***\r\n\r\n";
         let cleaned = without_token(head.as_bytes(), &token);
         assert_eq!(String::from_utf8(cleaned).unwrap(), expected);
+        let encoded = b"GET /?token=%30123%61bcd&x=%3&y=%30123abce HTTP/1.1\r\n\r\n";
+        let cleaned = without_token(encoded, &token);
+        assert_eq!(
+            String::from_utf8(cleaned).unwrap(),
+            "GET /?token=***&x=%3&y=%30123abce HTTP/1.1\r\n\r\n"
+        );
         let other = b"POST /?token=other&&x HTTP/1.1\r\nA:  b \r\n\r\n";
         assert_eq!(without_token(other, &token), other);
     }

@@ -48,7 +48,7 @@ pub(super) struct Handler {
     pub required_secrets: Vec<(String, Secret)>,
     pub verifier: Option<Arc<Verifier>>,
     pub handshakes: Handshakes,
-    pub web_token: Option<Secret>,
+    pub web_tokens: Vec<Secret>,
     pub writer: CaptureWriter,
     pub script: ResponseScript,
     /// Whether the script replaces the responses of bins.
@@ -101,7 +101,7 @@ impl Handler {
             required_secrets: setup.require_secret,
             verifier: setup.verifier.map(Arc::new),
             handshakes: setup.handshakes,
-            web_token: setup.web_token,
+            web_tokens: setup.web_tokens,
             writer,
             script: ResponseScript::new(setup.script, setup.status_in_path, body, &headers)?,
             overrides_bins: setup.overrides_bins,
@@ -201,10 +201,8 @@ impl Handler {
         head: Vec<u8>,
         start: RequestStart,
     ) -> Capture {
-        let head = match &self.web_token {
-            Some(token) => auth::without_token(&head, token),
-            None => head,
-        };
+        let tokens = self.web_tokens.iter();
+        let head = tokens.fold(head, |head, token| auth::without_token(&head, token));
         let mut capture = Capture::new(start.received_at, client.remote_addr, head);
         capture.secret_ok = auth::check_secrets(&self.required_secrets, capture.query());
         capture

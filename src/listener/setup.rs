@@ -38,8 +38,8 @@ pub struct Setup {
     /// Verifies signatures. Requests with an invalid one are captured, marked, and get the response 401.
     pub verifier: Option<Verifier>,
     pub handshakes: Handshakes,
-    /// The token of the web UI, which clients also send with requests that are captured: it is removed from them.
-    pub web_token: Option<Secret>,
+    /// The tokens of the web UI, which clients also send with requests that are captured: they are removed from them.
+    pub web_tokens: Vec<Secret>,
     /// Where to forward to. Its responses replace the script's.
     pub upstream: Option<Arc<dyn Upstream>>,
     /// The requests that are not captured. Without it every request is captured.
@@ -65,7 +65,7 @@ impl Setup {
             require_secret: Vec::new(),
             verifier: None,
             handshakes: Handshakes::default(),
-            web_token: None,
+            web_tokens: Vec::new(),
             upstream: None,
             web: None,
             notifier: Notifier::new(),

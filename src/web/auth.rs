@@ -5,7 +5,8 @@
 //! | a site whose name resolves to this machine (DNS rebinding) | the Host check |
 //! | a site that sends requests its visitor did not ask for (CSRF) | the Origin check and the page's own token |
 //! | a script that reads the page to get that token | browsers get the page only for display |
-//! | other machines that reach an exposed listener | the token printed at start |
+//! | other machines that reach an exposed listener | the token printed at start, or a read token |
+//! | a holder of a read token who changes something | only GET and HEAD, and a page without its own token |
 //!
 //! Tokens are compared in constant time.
 
@@ -27,8 +28,20 @@ use crate::secret::Secret;
 pub enum Access {
     /// Clients that address this machine by a name that only stands for this machine.
     Loopback,
-    /// Clients that have this token.
-    Token(Secret),
+    /// Clients that have a token.
+    Tokens {
+        /// Permits everything.
+        token: Secret,
+        /// Each permits reading.
+        read_tokens: Vec<Secret>,
+    },
+}
+
+/// What a client may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rights {
+    Read,
+    Change,
 }
 
 /// An origin as browsers send it, in lower case: a scheme, a host and a port that is not the default.
@@ -52,7 +65,10 @@ pub(super) fn random_hex() -> String {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Authorized {
     /// To be served; with the cookie to set, if any.
-    Request { cookie: Option<String> },
+    Request {
+        rights: Rights,
+        cookie: Option<String>,
+    },
     /// A browser's question whether a script of another origin may send a request.
     Preflight,
 }
@@ -62,6 +78,9 @@ type Refused = (StatusCode, &'static str);
 
 const NO_TOKEN: &str = "requires the token printed when hookfire started: as `Authorization: Bearer TOKEN`, as \
     `?token=TOKEN`, or as the password in the URL, http://x:TOKEN@HOST\n";
+
+const READ_ONLY: &str = "a read token may not change, send or delete anything; use the token printed when hookfire \
+    started\n";
 
 pub struct Auth {
     access: Access,
@@ -111,17 +130,63 @@ impl Auth {
         {
             return Ok(Authorized::Preflight);
         }
-        let cookie = match &self.access {
-            Access::Token(token) if area != Area::Portal => {
-                check_token(area, request, token, bound)?
-            }
-            _ => None,
+        let (rights, cookie) = match area {
+            // The portal emulator checks its own token.
+            Area::Portal => (Rights::Change, None),
+            _ => self.check_token(area, request, bound)?,
         };
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
+        if rights == Rights::Read && !is_read {
+            return forbidden(READ_ONLY);
+        }
         if area == Area::PageApi && !is_read && !self.is_from_page(headers) {
             return forbidden("only the page may change data\n");
         }
-        Ok(Authorized::Request { cookie })
+        Ok(Authorized::Request { rights, cookie })
+    }
+
+    /// What the request's tokens permit, and the cookie to set.
+    fn check_token(
+        &self,
+        area: Area,
+        request: &Parts,
+        bound: &Bound,
+    ) -> Result<(Rights, Option<String>), Refused> {
+        let Access::Tokens { token, read_tokens } = &self.access else {
+            return Ok((Rights::Change, None));
+        };
+        let rights = |sent: &[u8]| rights_of(sent, token, read_tokens);
+        // Browsers share cookies between all ports of a host.
+        let name = format!("hookfire_{}", bound.addr.port());
+        let headers = &request.headers;
+        let in_header = match authorization(headers) {
+            Some(Authorization::Bearer(sent)) => rights(sent.as_bytes()),
+            Some(Authorization::Basic(_, password)) => rights(password.as_bytes()),
+            None => None,
+        };
+        let in_cookies = cookies(headers, &name).filter_map(rights);
+        let sent = in_cookies.chain(in_header).max();
+        // Events are requested by scripts, which can send a header or a cookie. RequestBin's clients cannot set headers, but
+        // can add a parameter to the URL.
+        let query = match area {
+            Area::Events => b"",
+            _ => request.uri.query().unwrap_or_default().as_bytes(),
+        };
+        let in_query = form_urlencoded::parse(query)
+            .filter(|(name, _)| name == "token")
+            .filter_map(|(_, value)| Some((rights(value.as_bytes())?, value)))
+            .max_by_key(|(rights, _)| *rights);
+        match in_query {
+            Some((rights, value)) if sent.is_none_or(|sent| sent < rights) => {
+                let secure = if bound.tls { "; Secure" } else { "" };
+                let cookie =
+                    format!("{name}={value}; Path=/_hookfire; HttpOnly; SameSite=Strict{secure}");
+                Ok((rights, (area == Area::Page).then_some(cookie)))
+            }
+            _ => sent
+                .map(|rights| (rights, None))
+                .ok_or((StatusCode::UNAUTHORIZED, NO_TOKEN)),
+        }
     }
 
     fn is_from_page(&self, headers: &HeaderMap) -> bool {
@@ -144,38 +209,15 @@ fn forbidden<T>(message: &'static str) -> Result<T, Refused> {
     Err((StatusCode::FORBIDDEN, message))
 }
 
-/// The cookie to set for a request that has the token, `None` if it needs no cookie.
-fn check_token(
-    area: Area,
-    request: &Parts,
-    token: &Secret,
-    bound: &Bound,
-) -> Result<Option<String>, Refused> {
-    // Browsers share cookies between all ports of a host.
-    let name = format!("hookfire_{}", bound.addr.port());
-    let headers = &request.headers;
-    let is_sent = match authorization(headers) {
-        Some(Authorization::Bearer(sent)) => token.is(sent.as_bytes()),
-        Some(Authorization::Basic(_, password)) => token.is(password.as_bytes()),
-        None => false,
-    };
-    if is_sent || cookies(headers, &name).any(|sent| token.is(sent)) {
-        return Ok(None);
-    }
-    let query = request.uri.query().unwrap_or_default().as_bytes();
-    let in_query = form_urlencoded::parse(query)
-        .any(|(name, value)| name == "token" && token.is(value.as_bytes()));
-    match area {
-        Area::Page if in_query => {
-            let secure = if bound.tls { "; Secure" } else { "" };
-            let value = token.expose();
-            Ok(Some(format!(
-                "{name}={value}; Path=/_hookfire; HttpOnly; SameSite=Strict{secure}"
-            )))
-        }
-        // RequestBin's clients cannot set headers, but can add a parameter to the URL.
-        Area::RequestBin | Area::PageApi if in_query => Ok(None),
-        _ => Err((StatusCode::UNAUTHORIZED, NO_TOKEN)),
+/// What a token permits, none if it is wrong.
+fn rights_of(sent: &[u8], token: &Secret, read_tokens: &[Secret]) -> Option<Rights> {
+    // Compares with all of them, so that the duration does not depend on which one is right.
+    let may_read = read_tokens
+        .iter()
+        .fold(false, |found, token| token.is(sent) | found);
+    match token.is(sent) {
+        true => Some(Rights::Change),
+        false => may_read.then_some(Rights::Read),
     }
 }
 
@@ -486,9 +528,62 @@ mod tests {
     }
 
     #[test]
+    fn read_tokens_permit_reading_only() {
+        let auth = auth(
+            Access::Tokens {
+                token: Secret::new("let-me-in"),
+                read_tokens: ["first-reader", "second-reader"].map(Secret::new).into(),
+            },
+            None,
+        );
+        let with = |area, method: &str, token: &str| {
+            let bearer = format!("Bearer {token}");
+            let headers = [
+                ("host", "any.example"),
+                ("authorization", bearer.as_str()),
+                ("x-hookfire-token", "page"),
+            ];
+            asked(&auth, area, method, "/", &headers)
+        };
+        for area in [Area::Page, Area::Events, Area::PageApi, Area::RequestBin] {
+            for token in ["first-reader", "second-reader"] {
+                let statuses = ["GET", "HEAD", "POST", "PUT", "DELETE"]
+                    .map(|method| with(area, method, token));
+                assert_eq!(statuses, [0, 0, 403, 403, 403], "{area:?} {token}");
+            }
+            assert_eq!(with(area, "POST", "let-me-in"), 0, "{area:?}");
+            assert_eq!(with(area, "GET", "third-reader"), 401, "{area:?}");
+        }
+        // Of two tokens the one that permits more counts.
+        let both = [
+            ("host", "any.example"),
+            ("authorization", "Bearer first-reader"),
+            ("cookie", "hookfire_8080=let-me-in"),
+            ("x-hookfire-token", "page"),
+        ];
+        assert_eq!(asked(&auth, Area::PageApi, "DELETE", "/", &both), 0);
+        let request = axum::http::Request::builder()
+            .uri("/_hookfire/?token=first-reader")
+            .body(())
+            .unwrap();
+        let cookie =
+            "hookfire_8080=first-reader; Path=/_hookfire; HttpOnly; SameSite=Strict".to_owned();
+        assert_eq!(
+            auth.check(Area::Page, &request.into_parts().0, &bound()),
+            Ok(Authorized::Request {
+                rights: Rights::Read,
+                cookie: Some(cookie)
+            })
+        );
+    }
+
+    #[test]
     fn exposed_listener_requires_its_token() {
         let auth = auth(
-            Access::Token(Secret::new("let-me-in")),
+            Access::Tokens {
+                token: Secret::new("let-me-in"),
+                read_tokens: vec![Secret::new("look-at-it")],
+            },
             Some("http://app.example"),
         );
         let with = |area, uri: &str, name: &'static str, value: &str| {
@@ -566,6 +661,7 @@ mod tests {
         assert_eq!(
             auth.check(Area::Page, &request.into_parts().0, &bound()),
             Ok(Authorized::Request {
+                rights: Rights::Change,
                 cookie: Some(cookie)
             })
         );

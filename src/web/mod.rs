@@ -146,7 +146,8 @@ async fn serve(state: Arc<WebState>, routes: Router, request: Request) -> Respon
         }
         Err(refused) => refused.into_response(),
         Ok(Authorized::Preflight) => preflight(),
-        Ok(Authorized::Request { cookie }) => {
+        Ok(Authorized::Request { rights, cookie }) => {
+            parts.extensions.insert(rights);
             parts.uri = paths::with_path(&parts.uri, &path);
             let Ok(mut response) = routes.oneshot(Request::from_parts(parts, body)).await;
             if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {

@@ -2,6 +2,7 @@
 //!
 //! The Content-Security-Policy runs only the page's own script and style, loads nothing from elsewhere, and forbids frames.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::http::{HeaderName, StatusCode, Uri};
@@ -9,10 +10,11 @@ use axum::response::{Html, IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Web;
-use super::auth::random_hex;
+use super::auth::{Rights, random_hex};
 use crate::capture::is_bin_name;
 
-/// The markup, with the placeholders `{{nonce}}`, `{{token}}`, `{{program}}`, `{{style}}` and `{{script}}`.
+/// The markup, with the placeholders `{{nonce}}`, `{{token}}`, `{{program}}`, `{{style}}` and `{{script}}`. The page is
+/// read-only without a token.
 const TEMPLATE: &str = include_str!("page/index.html");
 const TOKEN_FORM: &str = include_str!("page/token.html");
 const STYLE: &str = include_str!("page/style.css");
@@ -25,12 +27,16 @@ const SCRIPT: &str = concat!(
     include_str!("page/main.js"),
 );
 
-pub(super) async fn show(State(state): Web) -> Response {
+pub(super) async fn show(State(state): Web, Extension(rights): Extension<Rights>) -> Response {
     let nonce = random_hex();
+    let token = match rights {
+        Rights::Change => state.options.auth.page_token.expose(),
+        Rights::Read => "",
+    };
     let program = utf8_percent_encode(&state.options.program, NON_ALPHANUMERIC).to_string();
     let html = TEMPLATE
         .replace("{{nonce}}", &nonce)
-        .replace("{{token}}", state.options.auth.page_token.expose())
+        .replace("{{token}}", token)
         .replace("{{program}}", &program)
         .replace("{{style}}", STYLE)
         .replace("{{script}}", SCRIPT);

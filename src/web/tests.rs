@@ -916,7 +916,10 @@ fn only_the_page_changes_data_and_only_under_a_local_name() {
 #[test]
 fn exposed_page_sets_a_cookie_for_its_token() {
     let web = TestWeb::with(|options| {
-        let access = Access::Token(Secret::new("T0ken"));
+        let access = Access::Tokens {
+            token: Secret::new("T0ken"),
+            read_tokens: Vec::new(),
+        };
         options.auth = Auth::new(access, None);
     });
     let get = |url: &str, name: &'static str, value: &str| {

@@ -10,7 +10,7 @@
 //! | the journal is synced before a request | `system_calls` |
 //! | several processes share a journal | `concurrency`, `due`, `schedule` |
 //! | endpoints cannot exceed time and memory limits | `faults`, `network_errors`, `tls` |
-//! | secrets never leak | `secrets`, `secrets_retry`, `secrets_echoed`, `listen_secrets` |
+//! | secrets never leak | `secrets`, `secrets_retry`, `secrets_echoed`, `listen_secrets`, `read_tokens` |
 //! | hostile text has no effect | `malicious_endpoint`, `page_security` |
 //! | a journal in PostgreSQL keeps the same guarantees | `team` |
 //! | `listen` stores before it responds | `listen`, `load` |
@@ -57,6 +57,7 @@ mod page_security;
 mod payload;
 mod portal;
 mod proxies;
+mod read_tokens;
 mod recovery;
 mod request;
 mod requestbin;

@@ -34,6 +34,8 @@ Examples:
     $ hookfire listen --exec ./crm-signup --type account --action created --match '//state=created'
   Like RequestBin, with a bin of its own below /orders:
     $ hookfire listen --bin inbox --bin orders
+  Let CI and teammates read the captures, but change nothing:
+    $ hookfire listen --expose --read-token @env:READ_TOKEN
   Try `hookfire portal recover` on the journal's failed deliveries:
     $ hookfire listen --emulate-portal --require-portal-token @env:TOKEN";
 
@@ -55,6 +57,13 @@ pub struct ListenArgs {
     /// Listen on all addresses, or on ADDR; the page and the APIs then require a token, which is printed
     #[arg(long)]
     pub expose: bool,
+    /// Require a token for the page and the APIs, and let this one only read them: @env:VAR, @file:PATH or a literal, at least
+    /// 8 characters (repeatable)
+    ///
+    /// The page and the APIs then require a token on a loopback address too, and any host name may lead there, as behind a
+    /// proxy. The token that is printed at start permits everything. With a read token, the page is read-only.
+    #[arg(long, value_name = "TOKEN", env = "HOOKFIRE_READ_TOKEN", value_hint = ValueHint::Other)]
+    pub read_token: Vec<String>,
     /// Create these bins; other requests go to the first (repeatable) [default: inbox]
     #[arg(long, value_name = "NAME", value_parser = parse_bin, value_hint = ValueHint::Other)]
     pub bin: Vec<String>,

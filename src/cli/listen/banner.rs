@@ -54,7 +54,7 @@ pub fn print(
         // The token is printed nowhere else.
         ctx.ui.status_always(&format!("page:    {page}"));
     }
-    let exposed = match has_token {
+    let exposed = match !options.addr.ip().is_loopback() {
         true => format!(" for all machines that reach {}", options.addr.ip()),
         false => String::new(),
     };

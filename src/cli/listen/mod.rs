@@ -102,6 +102,7 @@ fn redactor(
 ) -> Result<Redactor, Failure> {
     let mut redactor = Redactor::new(&options.page_mask.values);
     redactor.add(&options.token);
+    redactor.add(&options.read_tokens);
     redactor.add(&options.portal_token);
     redactor.add(&options.handshakes.secret);
     if let Some(name) = args
@@ -150,7 +151,10 @@ fn start<'a>(
     let config_path = ctx.config_path().ok();
     let transport = settings::transport(&settings::with_endpoint(args.transport.settings(), None));
     let access = match &options.token {
-        Some(token) => Access::Token(token.clone()),
+        Some(token) => Access::Tokens {
+            token: token.clone(),
+            read_tokens: options.read_tokens.clone(),
+        },
         None => Access::Loopback,
     };
     let web = web_ui(WebOptions {
@@ -202,7 +206,12 @@ fn start<'a>(
         overrides_bins: ctx.source("respond") != SettingSource::Default,
         verifier: options.verifier.clone(),
         handshakes: options.handshakes.clone(),
-        web_token: options.token.clone(),
+        web_tokens: options
+            .token
+            .iter()
+            .chain(&options.read_tokens)
+            .cloned()
+            .collect(),
         upstream,
         web: Some(web),
         notifier,

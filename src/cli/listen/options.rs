@@ -12,13 +12,16 @@ use crate::cli::listen_addr::DEFAULT_PORT;
 use crate::cli::{settings, signing};
 use crate::error::{Failure, Kind};
 use crate::listener::{Handshakes, ListenerLimits, Route, Script, Tls, Upstream as _};
-use crate::secret::{Secret, SecretSource};
+use crate::secret::Secret;
 use crate::signature::Verifier;
 use crate::text;
 use crate::web::{parse_origin, random_token};
 
 /// The first segment of the paths that the portal emulator serves.
 const PORTAL_BIN: &str = "admin";
+
+/// Tokens are masked wherever they occur in a captured head, so that a short one would change other text.
+const MIN_TOKEN_LENGTH: usize = 8;
 
 pub struct ListenOptions {
     pub addr: SocketAddr,
@@ -42,8 +45,9 @@ pub struct ListenOptions {
     pub allow_origin: Option<String>,
     pub limits: ListenerLimits,
     pub tls: Option<Tls>,
-    /// The token of an exposed listener's page and APIs.
+    /// The token of the page and APIs, if they require one: of an exposed listener, or of one with read tokens.
     pub token: Option<Secret>,
+    pub read_tokens: Vec<Secret>,
     pub portal_token: Option<Secret>,
 }
 
@@ -82,6 +86,7 @@ impl ListenOptions {
             _ => None,
         };
         let response_headers = &args.responses.response_header;
+        let read_tokens = read_tokens(&args.read_token, ctx)?;
         Ok(ListenOptions {
             addr,
             bins: match args.bin.is_empty() {
@@ -107,7 +112,8 @@ impl ListenOptions {
             },
             limits: limits(args),
             tls,
-            token: (!addr.ip().is_loopback()).then(random_token),
+            token: (!addr.ip().is_loopback() || !read_tokens.is_empty()).then(random_token),
+            read_tokens,
             portal_token: portal_token(args, addr, ctx)?,
         })
     }
@@ -148,13 +154,29 @@ fn portal_token(
         }
         return Ok(None);
     };
-    let source = SecretSource::parse(text)
-        .map_err(|e| Failure::usage(format!("`--require-portal-token`: {e}")))?;
-    let token = source.anchored(&ctx.env.folder()).resolve(&ctx.env);
-    token.map(Some).map_err(|e| {
-        Failure::from_error(Kind::Error, e)
-            .context("cannot use the value of `--require-portal-token`".to_owned())
-    })
+    settings::token("--require-portal-token", text, &ctx.env).map(Some)
+}
+
+fn read_tokens(texts: &[String], ctx: &Context<'_>) -> Result<Vec<Secret>, Failure> {
+    let given = texts.iter().filter(|text| !text.is_empty());
+    given
+        .map(|text| {
+            let token = settings::token("--read-token", text, &ctx.env)?;
+            match is_read_token(token.expose()) {
+                true => Ok(token),
+                false => Err(Failure::usage(format!(
+                    "the value of `--read-token` is not at least {MIN_TOKEN_LENGTH} letters, digits or `-._~+/=`"
+                ))
+                .hint("`openssl rand -hex 16` prints a new one")),
+            }
+        })
+        .collect()
+}
+
+/// As after `Bearer` (RFC 6750, 2.1), which also is a valid value of a cookie.
+fn is_read_token(token: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    token.len() >= MIN_TOKEN_LENGTH && token.bytes().all(is_allowed)
 }
 
 /// With `--forward-to` the target decides the responses. Variables may be set for other runs, so only flags are refused.

@@ -78,6 +78,10 @@ const tone = (status) => (status === null || status === undefined ? "" : SUCCESS
 // ----------------------------------------------------------------------------------------------------- the API
 
 const token = document.querySelector('meta[name="hookfire-token"]').content;
+/** Whether the page was opened with a read token: elements with `data-changes` are hidden. */
+const readOnly = token === "";
+document.body.classList.toggle("read-only", readOnly);
+$("read-only").hidden = !readOnly;
 /** `hookfire` with the options that commands for pasting need. */
 const program = decodeURIComponent(document.querySelector('meta[name="hookfire-program"]').content);
 const withProgram = (hint) => hint.replaceAll("`hookfire ", "`" + program + " ");

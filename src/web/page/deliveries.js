@@ -144,15 +144,15 @@ function renderDelivery() {
         ? h(
             "div",
             { class: "actions" },
-            h("button", { class: "button primary", type: "button", id: "retry", onclick: pressed(() => retryOne(id)) }, "Retry"),
-            h("button", { class: "button danger", type: "button", id: "delete-delivery", onclick: pressed(() => deleteDelivery(delivery)) }, "Delete"),
+            h("button", { class: "button primary", type: "button", id: "retry", "data-changes": true, onclick: pressed(() => retryOne(id)) }, "Retry"),
+            h("button", { class: "button danger", type: "button", id: "delete-delivery", "data-changes": true, onclick: pressed(() => deleteDelivery(delivery)) }, "Delete"),
           )
         : isScheduled(delivery)
           ? h(
               "div",
               { class: "actions" },
-              h("button", { class: "button primary", type: "button", id: "retry-now", onclick: pressed(() => retryOne(id, true)) }, "Retry now"),
-              h("button", { class: "button", type: "button", id: "cancel-delivery", onclick: pressed(() => cancelDelivery(delivery)) }, "Cancel"),
+              h("button", { class: "button primary", type: "button", id: "retry-now", "data-changes": true, onclick: pressed(() => retryOne(id, true)) }, "Retry now"),
+              h("button", { class: "button", type: "button", id: "cancel-delivery", "data-changes": true, onclick: pressed(() => cancelDelivery(delivery)) }, "Cancel"),
             )
           : null,
     ),

@@ -41,7 +41,8 @@ const KEYS = [
 ];
 
 function showKeys() {
-  const rows = KEYS.map(([keys, words]) => h("div", {}, h("dt", {}, ...keys.split(" ").flatMap((key) => [h("kbd", {}, key), " "])), h("dd", {}, words)));
+  const keys = KEYS.filter(([key]) => !(readOnly && key === "p"));
+  const rows = keys.map(([keys, words]) => h("div", {}, h("dt", {}, ...keys.split(" ").flatMap((key) => [h("kbd", {}, key), " "])), h("dd", {}, words)));
   open("Keyboard shortcuts", h("dl", { class: "shortcuts" }, ...rows), h("div", { class: "buttons" }, h("button", { class: "button", type: "button", autofocus: true, onclick: () => $("dialog").close("") }, "Close")));
 }
 
@@ -51,7 +52,7 @@ function shortcut(key) {
   if (place().tab !== "captures") return;
   if (key === "f") follow(!captures.follow);
   else if (key === "c" && captures.capture !== null) compareCaptures(captures.capture);
-  else if (key === "p" && captures.view !== null) pin().catch(complain);
+  else if (key === "p" && !readOnly && captures.view !== null) pin().catch(complain);
 }
 
 function arrive(how = {}) {
@@ -320,7 +321,7 @@ function watch() {
   });
 }
 
-/** An exposed listener has a new token each time it starts. */
+/** A listener that requires a token has a new one each time it starts. */
 async function askForToken() {
   const response = await fetch("/_hookfire/api/instance").catch(() => null);
   const asked = response !== null && response.status === 401;
