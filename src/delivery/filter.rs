@@ -18,6 +18,8 @@ pub struct Filter {
     pub http_status: Option<StatusRanges>,
     /// The error kind of the latest failed attempt.
     pub error: Option<ErrorKind>,
+    /// The host, or host and process id, that last sent it.
+    pub owner: Option<String>,
 }
 
 impl Filter {

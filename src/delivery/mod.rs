@@ -141,6 +141,8 @@ pub struct Delivery {
     pub last_error: Option<LastError>,
     /// Whether a process sends it, or waits to send it again.
     pub is_owned: bool,
+    /// The host and process that sends it, or last sent it: `ci-3/4711`; none if it was imported or ignored.
+    pub last_owner: Option<String>,
     /// When an imported delivery failed, as written in the list it came from; none once it was retried.
     pub listed_failure_time: Option<String>,
 }

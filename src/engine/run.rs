@@ -862,6 +862,7 @@ impl<'r> EventLoop<'r> {
             let slot = ScheduleSlot {
                 due: delivery.next_attempt_at.unwrap_or_else(|| self.now()),
                 abandoned: delivery.status.in_failed_list(),
+                last_owner: delivery.last_owner.clone(),
             };
             let (id, number) = (delivery.id, delivery.attempt_count);
             self.write_other(Write::PutBack { id, number, slot }, |run, result| {

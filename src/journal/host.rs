@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, test_kill_process};
+use rustix::system::uname;
 
 use crate::time::{UnixMs, duration_ms, since_boot};
 
@@ -29,6 +30,8 @@ pub trait Host: Send {
     }
     /// An id of this process, different from that of every other process on any machine.
     fn current(&self) -> String;
+    /// The host's name and the id of this process, for users: `ci-3/4711`.
+    fn label(&self) -> String;
     /// Whether a process has certainly ended. False if that cannot be determined here, for example for a
     /// process on another machine: its lease has to expire.
     fn is_dead(&self, owner: &str) -> bool;
@@ -144,6 +147,11 @@ impl Host for ThisHost {
 
     fn current(&self) -> String {
         Owner::current().to_string()
+    }
+
+    fn label(&self) -> String {
+        let host = uname().nodename().to_string_lossy().replace('/', "_");
+        format!("{host}/{}", Owner::current().pid)
     }
 
     fn is_dead(&self, owner: &str) -> bool {

@@ -141,11 +141,12 @@ pub enum NextStep {
 }
 
 /// A delivery's place in the schedule, to which [`Write::PutBack`] returns it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleSlot {
     pub due: UnixMs,
     /// Whether its owner died, so that it is in the failed list as well.
     pub abandoned: bool,
+    pub last_owner: Option<String>,
 }
 
 /// How captures are assigned to bins, and how many each bin keeps.

@@ -92,6 +92,7 @@ pub fn new_delivery(new: &NewDelivery, id: i64, uuid: String, now: UnixMs) -> De
         attempt_count: 0,
         last_error: None,
         is_owned: false,
+        last_owner: None,
         listed_failure_time: None,
     }
 }

@@ -100,10 +100,12 @@ pub fn attempt_line(attempt: &FinishedAttempt<'_>) -> String {
     line
 }
 
-/// The columns of lists of deliveries; `with_status` unless all have the same status.
-pub fn columns(with_status: bool, now: UnixMs) -> Vec<Column<'static, Delivery>> {
+/// The columns of lists of deliveries; `with_status` unless all have the same status, `with_owner` if several hosts may
+/// have sent them.
+pub fn columns(with_status: bool, with_owner: bool, now: UnixMs) -> Vec<Column<'static, Delivery>> {
     type Col = Column<'static, Delivery>;
     let status = |d: &Delivery| d.status.as_str().to_owned();
+    let owner = |d: &Delivery| optional(d.last_owner.as_ref());
     vec![
         Col::text("ID", |d| format!("#{}", d.id)),
         Col::text("EVENT", Delivery::name).whole(),
@@ -140,6 +142,11 @@ pub fn columns(with_status: bool, now: UnixMs) -> Vec<Column<'static, Delivery>>
         Col::csv("error_message", |d| {
             optional(d.last_error.as_ref().map(|error| &error.message))
         }),
+        if with_owner {
+            Col::new("OWNER", "owner", owner).min_width(100)
+        } else {
+            Col::csv("owner", owner)
+        },
     ]
 }
 
@@ -250,6 +257,8 @@ fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, Strin
         Status::Delivered => "delivered",
         _ => "failed",
     };
+    let owner = delivery.last_owner.as_deref();
+    let owner = owner.map(|owner| ui.untrusted(owner).into_owned());
     let next = |next| format!("{} ({})", local(next), until(next, now));
     let fields = [
         ("status", Some(status)),
@@ -260,6 +269,7 @@ fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, Strin
         ("wire", wire),
         ("content", content_type),
         ("signed", signed),
+        ("owner", owner),
         ("policy", Some(delivery.retry_policy.describe())),
         ("accepted", Some(when(delivery.created_at))),
         (ended, delivery.finished_at.map(when)),

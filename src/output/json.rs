@@ -39,6 +39,7 @@ pub fn delivery_view(delivery: &Delivery) -> Value {
             "http_status": error.http_status,
             "message": error.message,
         })),
+        "owner": delivery.last_owner,
     })
 }
 

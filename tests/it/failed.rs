@@ -71,6 +71,26 @@ fn empty_list_succeeds_and_creates_no_journal() {
 }
 
 #[test]
+fn failed_deliveries_show_the_host_and_process_that_sent_them() {
+    let env = TestEnv::new();
+    let url = format!("http://127.0.0.1:{}/", closed_port());
+    let args = ["fire", "account", "created", "--no-retry", "--url", &url];
+    let fired = env.hookfire(args).spawn();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let owner = format!("{}/{}", host.trim(), fired.pid());
+    fired.wait().assert_code(4);
+    assert_eq!(list(&env, &[])[0]["owner"], owner);
+    for (wanted, found) in [(host.trim(), 1), (&owner, 1), ("elsewhere", 0)] {
+        assert_eq!(list(&env, &["--owner", wanted]).len(), found, "{wanted}");
+    }
+    let shown = env.hookfire(["failed", "show", "1"]).run().assert_code(0);
+    let line = format!("owner     {owner}\n");
+    assert!(shown.stdout().contains(&line), "{shown}");
+    let table = env.hookfire(["failed", "list"]).run().assert_code(0);
+    assert!(!table.stdout().contains(&owner), "{table}");
+}
+
+#[test]
 fn failed_list_is_oldest_first_and_filtered() {
     let env = TestEnv::new();
     let fired = failures(&env, &THREE);

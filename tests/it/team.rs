@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use crate::recovery::Scenario;
 use crate::support::postgres::{PgBouncer, PostgresServer, free_port, postgres_server};
-use crate::support::{Listener, Receiver, Reply, Server, TestEnv, closed_port, forever, respond};
+use crate::support::{
+    Listener, Receiver, Reply, Server, TestEnv, can_fake_hosts, closed_port, forever, respond,
+};
 
 const FAILURES: &str = r#"<?xml version="1.0"?>
 <webhooks-failures><webhooks-failure><id>0b1a2c3d-0000-4000-8000-000000000001</id><time>2026-11-20 10:00:00 UTC</time>
@@ -248,6 +250,47 @@ fn four_processes_retry_one_list_and_send_each_once() {
         assert_eq!(times.len(), 300);
         assert!(times.values().all(|times| times.len() == 1));
         assert_eq!(statuses(env), vec!["delivered"; 300]);
+    });
+}
+
+#[test]
+fn deliveries_are_listed_by_the_host_that_last_sent_them() {
+    if !can_fake_hosts() {
+        return;
+    }
+    directly_and_pooled(|env| {
+        let url = format!("http://127.0.0.1:{}/", closed_port());
+        for host in ["ci-1", "ci-2", "ci-2"] {
+            env.hookfire_on(host, fire(&url, &["--no-retry"]))
+                .run()
+                .assert_code(4);
+        }
+        let owners = |more: &[&str]| -> Vec<String> {
+            let list = json(env, &[&["failed", "list"], more].concat());
+            let list = list.as_array().unwrap().iter();
+            list.map(|delivery| delivery["owner"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        let all = owners(&[]);
+        let (first, second) = (all[0].as_str(), all[1].as_str());
+        assert!(first.starts_with("ci-1/") && second.starts_with("ci-2/"));
+        assert_eq!(owners(&["--owner", "ci-1"]), [first]);
+        assert_eq!(owners(&["--owner", "ci-2"]), all[1..]);
+        assert_eq!(owners(&["--owner", first]), [first]);
+        assert!(owners(&["--owner", "ci"]).is_empty());
+        let table = env.hookfire(["failed", "list"]).run().assert_code(0);
+        let heading = table.stdout().lines().next().unwrap();
+        assert!(heading.ends_with("OWNER"), "{table}");
+        env.hookfire_on("ci-3", ["retry", "--owner", "ci-1"])
+            .run()
+            .assert_code(4);
+        let mut now = owners(&[]);
+        now.iter_mut().for_each(|owner| owner.truncate(4));
+        assert_eq!(now, ["ci-3", "ci-2", "ci-2"]);
+        env.hookfire(["failed", "delete", "--owner", "ci-2", "--yes"])
+            .run()
+            .assert_code(0);
+        assert_eq!(statuses(env), ["failed"]);
     });
 }
 

@@ -296,6 +296,9 @@ pub struct FilterArgs {
     /// Only deliveries whose last error was of this kind
     #[arg(long, value_name = "KIND", value_parser = one_of(ErrorKind::ALL, ErrorKind::as_str))]
     pub error: Option<ErrorKind>,
+    /// Only deliveries that this host, or this process of a host, last sent: ci-3 or ci-3/4711
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    pub owner: Option<String>,
 }
 
 impl FilterArgs {
@@ -315,6 +318,7 @@ impl FilterArgs {
             before: time(&self.before, Edge::UpTo)?,
             http_status: self.http_status.clone(),
             error: self.error,
+            owner: self.owner.clone(),
         })
     }
 }

@@ -25,17 +25,28 @@ fn filter() -> impl Strategy<Value = Filter> {
     let statuses =
         prop::option::of(statuses.prop_map(|text| text.parse::<StatusRanges>().unwrap()));
     let error = prop::option::of(prop::sample::select(ErrorKind::ALL.to_vec()));
-    (word(), word(), word(), time(), time(), statuses, error).prop_map(
-        |(event_type, action, endpoint, since, before, http_status, error)| Filter {
-            event_type,
-            action,
-            endpoint,
-            since,
-            before,
-            http_status,
-            error,
-        },
+    (
+        word(),
+        word(),
+        word(),
+        time(),
+        time(),
+        statuses,
+        error,
+        word(),
     )
+        .prop_map(
+            |(event_type, action, endpoint, since, before, http_status, error, owner)| Filter {
+                event_type,
+                action,
+                endpoint,
+                since,
+                before,
+                http_status,
+                error,
+                owner,
+            },
+        )
 }
 
 /// The options for a filter, each with its value.
@@ -51,6 +62,7 @@ fn typed(filter: &Filter) -> Vec<[String; 2]> {
             filter.http_status.as_ref().map(ToString::to_string),
         ),
         ("--error", filter.error.map(|kind| kind.as_str().to_owned())),
+        ("--owner", filter.owner.clone()),
     ];
     pairs
         .into_iter()
@@ -60,7 +72,7 @@ fn typed(filter: &Filter) -> Vec<[String; 2]> {
 
 proptest! {
     #[test]
-    fn filters_round_trip_in_any_order_and_spelling(filter in filter(), turn in 0..7usize, equals: bool) {
+    fn filters_round_trip_in_any_order_and_spelling(filter in filter(), turn in 0..8usize, equals: bool) {
         let mut options = typed(&filter);
         let turn = turn % options.len().max(1);
         options.rotate_left(turn);

@@ -47,7 +47,7 @@ impl Deletion<'_> {
 
     /// Prints a table of the deliveries.
     pub fn print_table(&self, ctx: &Context<'_>) -> Result<(), Failure> {
-        let columns = human::columns(true, ctx.now());
+        let columns = human::columns(true, false, ctx.now());
         let mut list = RowWriter::new(ctx.ui, Format::Text, columns, delivery_view)?;
         for seen in self.seen {
             if let Some(delivery) = self.journal.delivery(seen.id)? {

@@ -29,7 +29,7 @@ pub fn print(
         return Ok(ctx.ui.flush()?);
     }
     let with_status = matches!(query.list, DeliveryList::All(_));
-    let columns = human::columns(with_status, ctx.now());
+    let columns = human::columns(with_status, is_shared(journal), ctx.now());
     let mut list = RowWriter::new(ctx.ui, format, columns, delivery_view)?;
     journal.each(query, |delivery| list.push(&delivery))??;
     let listed = list.finish()?;
@@ -49,6 +49,11 @@ pub fn print(
         _ => {}
     }
     Ok(())
+}
+
+/// Whether several hosts may use the journal.
+fn is_shared(journal: &dyn Journal) -> bool {
+    journal.location().file().is_none()
 }
 
 /// After an empty failed list: deliveries that match and are still scheduled.

@@ -73,6 +73,10 @@ impl Host for SimulatedProcess {
         format!("test {}", self.pid)
     }
 
+    fn label(&self) -> String {
+        format!("host/{}", self.pid)
+    }
+
     fn is_dead(&self, _: &str) -> bool {
         false
     }

@@ -46,6 +46,8 @@ pub type NewEntry<'w> = (
 pub struct AttemptWriter<'s> {
     pub session: &'s mut Session,
     pub owner: &'s str,
+    /// The owner as users see it.
+    pub label: &'s str,
     pub now: UnixMs,
     pub path: &'s Path,
 }
@@ -64,6 +66,7 @@ impl AttemptWriter<'_> {
             }
             if attempt.is_some() {
                 (delivery.attempt_count, delivery.is_owned) = (1, true);
+                delivery.last_owner = Some(self.label.to_owned());
             }
             deliveries.push(Box::new(delivery));
         }
@@ -136,7 +139,8 @@ impl AttemptWriter<'_> {
                  ORDER BY d.id FOR UPDATE OF d {wait}
              ), begun AS (
                  UPDATE hookfire.deliveries d SET status = 'pending', finished_at = NULL, next_attempt_at = NULL,
-                     attempt_count = d.attempt_count + 1, owner = $1, lease_until = claim.lease_until
+                     attempt_count = d.attempt_count + 1, owner = $1, lease_until = claim.lease_until,
+                     last_owner = $8
                  FROM locked JOIN claim ON claim.id = locked.id WHERE d.id = locked.id
                  RETURNING d.id, d.attempt_count, claim.insecure, claim.sent_to
              ), attempt AS (
@@ -157,6 +161,7 @@ impl AttemptWriter<'_> {
                     .collect(),
             ),
             self.now.into(),
+            self.label.into(),
         ];
         let mut begun = HashMap::new();
         for row in self.session.rows(&sql, &values)? {
@@ -335,7 +340,7 @@ impl AttemptWriter<'_> {
         &mut self,
         id: i64,
         number: u32,
-        slot: ScheduleSlot,
+        slot: &ScheduleSlot,
     ) -> Result<(), PostgresError> {
         let deleted = self.session.execute(
             &format!(
@@ -355,10 +360,15 @@ impl AttemptWriter<'_> {
                                    WHEN $3 THEN 'interrupted' ELSE 'pending' END,
                      next_attempt_at = CASE WHEN {SUCCEEDED_AT} IS NULL THEN $2 END,
                      finished_at = coalesce({SUCCEEDED_AT}, CASE WHEN $3 THEN {LAST_ACTIVE_AT} END),
-                     lease_until = NULL, owner = NULL
+                     lease_until = NULL, owner = NULL, last_owner = $4
                  WHERE d.id = $1"
             ),
-            &[id.into(), slot.due.into(), slot.abandoned.into()],
+            &[
+                id.into(),
+                slot.due.into(),
+                slot.abandoned.into(),
+                (&slot.last_owner).into(),
+            ],
         )?;
         Ok(())
     }

@@ -86,6 +86,7 @@ impl PostgresJournal {
         AttemptWriter {
             session,
             owner: &self.owner,
+            label: &self.label,
             now: self.connection.now(),
             path: self.connection.shown(),
         }
@@ -135,7 +136,7 @@ impl PostgresJournal {
             Write::PutBack { .. } => {
                 for (_, write) in group {
                     if let Write::PutBack { id, number, slot } = write {
-                        writer.put_back(*id, *number, *slot)?;
+                        writer.put_back(*id, *number, slot)?;
                     }
                 }
                 Ok(())

@@ -194,6 +194,13 @@ fn condition(query: &Query) -> BoundSql<'_> {
     condition.and(&format!("{time} >= ?"), filter.since);
     condition.and(&format!("{time} <= ?"), filter.before);
     condition.and("error_kind = ?", filter.error.map(ErrorKind::as_str));
+    if let Some(owner) = &filter.owner {
+        let process = format!("{owner}/");
+        condition.push(
+            " AND (last_owner = ? OR starts_with(last_owner, ?))",
+            [owner.into(), process.into()],
+        );
+    }
     if let Some(ranges) = &filter.http_status {
         let ranges = ranges.ranges();
         let either = vec!["error_status BETWEEN ? AND ?"; ranges.len()].join(" OR ");

@@ -57,6 +57,7 @@ pub struct PostgresJournal {
     connection: Connection,
     location: Location,
     owner: String,
+    label: String,
     captures: RefCell<CaptureState>,
     /// The id and the results of a commit that may have taken effect although its connection was lost.
     unconfirmed: RefCell<Option<(Uuid, Vec<WriteResult>)>>,
@@ -81,12 +82,13 @@ impl PostgresJournal {
         host: Box<dyn Host>,
         time_source: TimeSource,
     ) -> Result<PostgresJournal, JournalError> {
-        let owner = host.current();
+        let (owner, label) = (host.current(), host.label());
         let connection = Connection::open(server, host, TIMEOUT, time_source)?;
         Ok(PostgresJournal {
             connection,
             location: Location::Server(Box::new(server.clone())),
             owner,
+            label,
             captures: RefCell::default(),
             unconfirmed: RefCell::default(),
         })

@@ -24,7 +24,7 @@ use super::error::PostgresError;
 pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms, \
      success_statuses, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind, error_status, error_message, \
      method, body_format, content_type, ignored_by, owner IS NOT NULL, \
-     CASE WHEN attempt_count <= 1 THEN listed_failure_time END, retry_schedule, signing";
+     CASE WHEN attempt_count <= 1 THEN listed_failure_time END, retry_schedule, signing, last_owner";
 
 /// The columns that [`attempt`] reads, in its order.
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
@@ -107,6 +107,7 @@ pub fn new_delivery<'a>(
         ("error_message", error.map(|error| &error.message).into()),
         ("owner", lease.map(|(owner, _)| owner).into()),
         ("lease_until", lease.map(|(_, until)| until).into()),
+        ("last_owner", (&delivery.last_owner).into()),
         ("method", (&delivery.method).into()),
         ("body_format", format.map(BodyFormat::as_str).into()),
         ("content_type", content_type.into()),
@@ -229,6 +230,7 @@ pub fn delivery(row: &Row) -> Result<Delivery, PostgresError> {
         attempt_count: required(row, 15, number(row, 15)?)?,
         last_error,
         is_owned: row.try_get(23)?,
+        last_owner: row.try_get(27)?,
         listed_failure_time: row.try_get(24)?,
     })
 }

@@ -59,6 +59,7 @@ const V1: &str = "
         error_message       text,
         owner               text,
         lease_until         bigint,
+        last_owner          text,
         method              text NOT NULL,
         body_format         text CHECK (body_format IN ('xml', 'form')),
         content_type        text CHECK ((content_type IS NULL) = (body_format IS NOT NULL)),

@@ -32,6 +32,8 @@ pub const LAST_ACTIVE_AT: &str = "(SELECT started_at + coalesce(duration_ms, 0) 
 pub struct WriteTransaction<'a> {
     pub tx: &'a Transaction<'a>,
     pub owner: &'a str,
+    /// The owner as users see it.
+    pub label: &'a str,
     pub now: UnixMs,
     /// The time by the owner's lease clock.
     pub lease_clock: UnixMs,
@@ -41,6 +43,7 @@ impl WriteTransaction<'_> {
     pub fn accept(&self, new: &NewDelivery, attempt: &NewAttempt) -> rusqlite::Result<WriteResult> {
         let mut delivery = self.new_delivery(new)?;
         (delivery.attempt_count, delivery.is_owned) = (1, true);
+        delivery.last_owner = Some(self.label.to_owned());
         self.insert(&delivery, &new.payload.bytes, Some(attempt))?;
         self.insert_attempt(delivery.id, 1, attempt)?;
         Ok(WriteResult::Delivery(delivery))
@@ -71,11 +74,11 @@ impl WriteTransaction<'_> {
             .prepare_cached(&format!(
                 "UPDATE deliveries SET status = 'pending', finished_at = NULL, next_attempt_at = NULL,
                      attempt_count = attempt_count + 1,
-                     owner = ?2, lease_until = ?3
+                     owner = ?2, lease_until = ?3, last_owner = ?5
                  WHERE {condition} AND (?4 IS NULL OR attempt_count = ?4) RETURNING attempt_count"
             ))?
             .query_row(
-                params![claim.id, self.owner, self.lease_clock.plus(claim.attempt.lease), attempts],
+                params![claim.id, self.owner, self.lease_clock.plus(claim.attempt.lease), attempts, self.label],
                 |row| row.get(0),
             )
             .optional()?;
@@ -192,7 +195,7 @@ impl WriteTransaction<'_> {
         &self,
         id: i64,
         number: u32,
-        slot: ScheduleSlot,
+        slot: &ScheduleSlot,
     ) -> rusqlite::Result<WriteResult> {
         let deleted = self
             .tx
@@ -210,10 +213,10 @@ impl WriteTransaction<'_> {
                      status = iif({SUCCEEDED_AT} IS NULL, iif(?3, 'interrupted', 'pending'), 'delivered'),
                      next_attempt_at = iif({SUCCEEDED_AT} IS NULL, ?2, NULL),
                      finished_at = coalesce({SUCCEEDED_AT}, iif(?3, {LAST_ACTIVE_AT}, NULL)),
-                     lease_until = NULL, owner = NULL
+                     lease_until = NULL, owner = NULL, last_owner = ?4
                  WHERE id = ?1"
             ))?
-            .execute(params![id, slot.due, slot.abandoned])?;
+            .execute(params![id, slot.due, slot.abandoned, slot.last_owner])?;
         Ok(WriteResult::Done)
     }
 
@@ -336,6 +339,7 @@ impl WriteTransaction<'_> {
                     "lease_until",
                     &attempt.map(|attempt| self.lease_clock.plus(attempt.lease)),
                 ),
+                ("last_owner", &delivery.last_owner),
                 ("method", &delivery.method),
                 ("body_format", &delivery.payload_kind.event_format()),
                 ("content_type", &content_type),

@@ -39,6 +39,7 @@ impl SqliteJournal {
         WriteTransaction {
             tx,
             owner: &self.owner,
+            label: &self.label,
             now: self.host.now(),
             lease_clock: self.host.lease_clock(),
         }
@@ -114,7 +115,7 @@ fn apply(
         Write::Begin(claim) => transaction.begin(claim),
         Write::Finish(result) => transaction.finish(result),
         Write::Release(ids) => transaction.release(ids),
-        Write::PutBack { id, number, slot } => transaction.put_back(*id, *number, *slot),
+        Write::PutBack { id, number, slot } => transaction.put_back(*id, *number, slot),
         Write::Renew { ids, lease } => transaction.renew(ids, *lease),
         Write::Capture(new) => cache.add(transaction.tx, new),
         Write::AmendCapture { id, response } => {

@@ -55,6 +55,12 @@ impl<'a> BoundSql<'a> {
         condition.and(&format!("{time} >= ?"), filter.since);
         condition.and(&format!("{time} <= ?"), filter.before);
         condition.and("error_kind = ?", filter.error);
+        if let Some(owner) = &filter.owner {
+            let is_process = "last_owner = ? OR substr(last_owner, 1, length(?)) = ?";
+            let process = format!("{owner}/");
+            let values = [owner.clone(), process.clone(), process];
+            condition.push(&format!(" AND ({is_process})"), values);
+        }
         if let Some(ranges) = &filter.http_status {
             let ranges = ranges.ranges();
             let either = vec!["error_status BETWEEN ? AND ?"; ranges.len()].join(" OR ");

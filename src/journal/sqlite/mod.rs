@@ -55,6 +55,7 @@ pub struct SqliteJournal {
     timeout: Duration,
     host: Box<dyn Host>,
     owner: String,
+    label: String,
     captures: RefCell<new_captures::CaptureCache>,
     pace: bulk::Pace,
     /// A commit that leaves a larger WAL, in bytes, checkpoints it.
@@ -96,6 +97,7 @@ impl SqliteJournal {
             files,
             timeout,
             owner: host.current(),
+            label: host.label(),
             host,
             captures: RefCell::default(),
             pace: bulk::Pace::default(),

@@ -20,7 +20,7 @@ use crate::time::UnixMs;
 pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms, \
      success_statuses, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind, error_status, error_message, \
      method, body_format, content_type, ignored_by, owner IS NOT NULL, iif(attempt_count <= 1, listed_failure_time, NULL), \
-     retry_schedule, signing";
+     retry_schedule, signing, last_owner";
 
 /// The columns that [`attempt`] reads, in its order.
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
@@ -133,6 +133,7 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         attempt_count: row.get(15)?,
         last_error,
         is_owned: row.get(23)?,
+        last_owner: row.get(27)?,
         listed_failure_time: row.get(24)?,
     })
 }

@@ -5,12 +5,12 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkft".
-pub const APPLICATION_ID: i64 = 0x686b_6674;
+/// `application_id` of a journal: "hkfu".
+pub const APPLICATION_ID: i64 = 0x686b_6675;
 
-/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfs", and from
-/// "hkfj" to "hkfq".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 11] = [
+/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfs", "hkft", and
+/// from "hkfj" to "hkfq".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 12] = [
     0x686b_6672,
     0x686f_6f6b,
     0x686b_666a,
@@ -22,6 +22,7 @@ pub const DEVELOPMENT_APPLICATION_IDS: [i64; 11] = [
     0x686b_6670,
     0x686b_6671,
     0x686b_6673,
+    0x686b_6674,
 ];
 
 /// The schema version that this program reads and writes.
@@ -39,7 +40,8 @@ pub const MIGRATIONS: &[&str] = &[V1];
 /// An event has a `body_format`, any other payload a `content_type`. `type` and `action` are those of the event, or what
 /// names another payload in lists and filters.
 ///
-/// A delivery is leased to the process in `owner` while it is being sent. An attempt without `duration_ms` and
+/// A delivery is leased to the process in `owner` while it is being sent. `last_owner` is the host's name and the id of the
+/// process that last began an attempt. An attempt without `duration_ms` and
 /// `error_kind` is in flight; one with only `error_kind` ended without a recorded result. A delivery with
 /// `next_attempt_at` and without an owner is scheduled: `pending`, or `interrupted` if its process died with attempts
 /// left.
@@ -80,6 +82,7 @@ const V1: &str = "
         error_message       TEXT,
         owner               TEXT,
         lease_until         INTEGER,
+        last_owner          TEXT,
         method              TEXT NOT NULL,
         body_format         TEXT CHECK (body_format = 'xml' OR body_format = 'form'),
         content_type        TEXT CHECK ((content_type IS NULL) = (body_format IS NOT NULL)),

@@ -344,6 +344,10 @@ impl Host for Meddler {
         "process 9".to_owned()
     }
 
+    fn label(&self) -> String {
+        "host/9".to_owned()
+    }
+
     fn is_dead(&self, _: &str) -> bool {
         if let Some(meddle) = self.0.take() {
             meddle();

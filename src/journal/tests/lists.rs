@@ -11,6 +11,11 @@ pub const TYPES: [&str; 4] = ["account", "Account", "account\u{1}", "a'c"];
 pub const ACTIONS: [&str; 3] = ["created", "%", ""];
 pub const ENDPOINTS: [Option<&str>; 4] = [None, Some("prod"), Some("prod "), Some("")];
 pub const STATUSES: [u16; 7] = [199, 200, 202, 404, 499, 500, 599];
+/// Two of them are on one host.
+pub const PROCESSES: [i64; 3] = [1, 2, 12];
+pub const OWNERS: [&str; 7] = [
+    "host1", "host2", "host2/1", "host2/12", "host2/", "host", "%",
+];
 pub const RANGES: [&str; 6] = ["200", "404,500", "4xx", "200-499", "5xx,202", "599"];
 
 #[derive(Clone, Debug)]
@@ -18,6 +23,7 @@ pub struct Row {
     event_type: &'static str,
     action: &'static str,
     endpoint: Option<&'static str>,
+    process: i64,
     started: i64,
     /// Duration of the attempt, error kind, HTTP status and final state; none if it never ended.
     end: Option<(u64, Option<ErrorKind>, Option<u16>, End)>,
@@ -47,16 +53,20 @@ pub fn row() -> impl Strategy<Value = Row> {
         prop::sample::select(TYPES.to_vec()),
         prop::sample::select(ACTIONS.to_vec()),
         prop::sample::select(ENDPOINTS.to_vec()),
+        prop::sample::select(PROCESSES.to_vec()),
         0..8i64,
         prop::option::weighted(0.9, (0..4u64, kind, status, end)),
     )
-        .prop_map(|(event_type, action, endpoint, started, end)| Row {
-            event_type,
-            action,
-            endpoint,
-            started,
-            end,
-        })
+        .prop_map(
+            |(event_type, action, endpoint, process, started, end)| Row {
+                event_type,
+                action,
+                endpoint,
+                process,
+                started,
+                end,
+            },
+        )
 }
 
 pub fn filter() -> impl Strategy<Value = Filter> {
@@ -75,9 +85,10 @@ pub fn filter() -> impl Strategy<Value = Filter> {
             prop::sample::select(RANGES.to_vec()).prop_map(|text| text.parse().unwrap()),
         ),
         prop::option::weighted(0.3, prop::sample::select(ErrorKind::ALL.to_vec())),
+        text(OWNERS.to_vec()),
     )
         .prop_map(
-            |(event_type, action, endpoint, since, before, http_status, error)| Filter {
+            |(event_type, action, endpoint, since, before, http_status, error, owner)| Filter {
                 event_type,
                 action,
                 endpoint,
@@ -85,6 +96,7 @@ pub fn filter() -> impl Strategy<Value = Filter> {
                 before,
                 http_status,
                 error,
+                owner,
             },
         )
 }
@@ -149,6 +161,10 @@ pub fn matches(filter: &Filter, delivery: &Delivery) -> bool {
         && filter
             .error
             .is_none_or(|kind| last.is_some_and(|error| error.kind == kind))
+        && filter.owner.as_ref().is_none_or(|owner| {
+            let label = delivery.last_owner.as_deref().unwrap_or_default();
+            label == owner || label.split_once('/').is_some_and(|(host, _)| host == owner)
+        })
 }
 
 /// The ids that the query must return: computed without SQL.
@@ -200,10 +216,12 @@ proptest! {
         limit in 0..20usize,
     ) {
         let bench = Bench::new();
-        let journal = bench.open_fast(1);
+        let journals = PROCESSES.map(|pid| bench.open_fast(pid));
         for row in &rows {
-            write(&journal, row);
+            let at = PROCESSES.iter().position(|pid| *pid == row.process).unwrap();
+            write(&journals[at], row);
         }
+        let journal = &journals[0];
         let count = i64::try_from(rows.len()).unwrap();
         let all: Vec<Delivery> = (1..=count).map(|id| journal.delivery(id).unwrap().unwrap()).collect();
         let mut lists = vec![DeliveryList::Failed, DeliveryList::NewestFailed, DeliveryList::All(None)];
@@ -214,7 +232,7 @@ proptest! {
                 let ids = expected(&all, &whole);
                 prop_assert_eq!(&journal.ids(&whole).unwrap(), &ids, "{:?}", &whole);
                 let kept: Vec<Delivery> = ids.iter().map(|id| all[usize::try_from(*id).unwrap() - 1].clone()).collect();
-                prop_assert_eq!(visited(&journal, &whole), kept);
+                prop_assert_eq!(visited(journal, &whole), kept);
                 let first = Query { limit: Some(limit), ..whole.clone() };
                 prop_assert_eq!(&journal.ids(&first).unwrap()[..], &ids[..limit.min(ids.len())]);
                 for query in [whole, first] {

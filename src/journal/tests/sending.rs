@@ -84,6 +84,7 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
         attempt_count: 1,
         last_error: None,
         is_owned: true,
+        last_owner: Some("host1/1".to_owned()),
         listed_failure_time: None,
     };
     assert_eq!(journal.delivery(accepted.id).unwrap(), Some(expected));

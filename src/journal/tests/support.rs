@@ -61,6 +61,10 @@ impl Host for TestProcess {
         format!("process {}", self.pid)
     }
 
+    fn label(&self) -> String {
+        format!("host{}/{}", self.pid % 10, self.pid)
+    }
+
     fn is_dead(&self, owner: &str) -> bool {
         let pid = owner.strip_prefix("process ").unwrap().parse().unwrap();
         self.host.dead.lock().unwrap().contains(&pid)

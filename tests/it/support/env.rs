@@ -18,6 +18,19 @@ use super::outcome::Outcome;
 use super::process::Invocation;
 use super::redact::redact;
 
+/// The options of `unshare` for a process on another host. The process ends with `unshare`.
+pub(super) const OTHER_HOST: [&str; 6] = [
+    "--map-root-user",
+    "--uts",
+    "--mount",
+    "--pid",
+    "--mount-proc",
+    "--kill-child",
+];
+
+/// Sets the name ($0) and the boot id (the content of $1), then runs the other arguments.
+const ENTER_HOST: &str = "hostname \"$0\" && mount --bind \"$1\" /proc/sys/kernel/random/boot_id && shift && exec \"$@\"";
+
 /// Directories and environment of one test; removed when dropped.
 pub struct TestEnv {
     /// Without symbolic links, so that it equals the path that the program prints.
@@ -84,6 +97,23 @@ impl TestEnv {
             &self.variables,
         )
         .args(args)
+    }
+
+    /// As [`TestEnv::hookfire`], on another host: with its own name, boot id and process ids. Needs [`can_fake_hosts`].
+    ///
+    /// [`can_fake_hosts`]: super::can_fake_hosts
+    pub fn hookfire_on<A: AsRef<OsStr>>(
+        &self,
+        host: &str,
+        args: impl IntoIterator<Item = A>,
+    ) -> Invocation {
+        let boot_id = self.write_file(format!("{host}.boot"), format!("{host}\n"));
+        self.program("unshare")
+            .args(OTHER_HOST)
+            .args(["sh", "-c", ENTER_HOST, host])
+            .arg(boot_id)
+            .arg(env!("CARGO_BIN_EXE_hookfire"))
+            .args(args)
     }
 
     /// Another program from `PATH`, in this environment.

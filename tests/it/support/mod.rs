@@ -66,6 +66,12 @@ pub fn python_with(package: &str) -> Option<PathBuf> {
     found
 }
 
+/// Whether [`TestEnv::hookfire_on`] works here; otherwise reports the test as skipped.
+pub fn can_fake_hosts() -> bool {
+    let set_name = ["hostname", "another"];
+    needs("unshare", &[&env::OTHER_HOST[..], &set_name].concat())
+}
+
 /// Whether a program can be run here; otherwise reports the test as skipped.
 pub fn needs(program: &str, probe: &[&str]) -> bool {
     let there = Command::new(program)

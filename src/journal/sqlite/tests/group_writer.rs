@@ -284,9 +284,10 @@ fn put_back_returns_a_delivery_to_the_schedule() {
     let slot = ScheduleSlot {
         due: at(60),
         abandoned: false,
+        last_owner: before[0].0.as_ref().unwrap().last_owner.clone(),
     };
-    put_back(&writer, ids[0], 2, slot);
-    put_back(&writer, ids[1], 1, slot);
+    put_back(&writer, ids[0], 2, slot.clone());
+    put_back(&writer, ids[1], 1, slot.clone());
     let after = state();
     assert_eq!(after[0], before[0]);
     assert_eq!(after[1].1, 2, "only the last attempt can be put back");
@@ -328,6 +329,7 @@ fn put_back_returns_an_abandoned_delivery_to_the_failed_list() {
         let slot = ScheduleSlot {
             due: due.at,
             abandoned: true,
+            last_owner: before[0].last_owner.clone(),
         };
         put_back(&writer, id, 2, slot);
     }

@@ -453,10 +453,7 @@ impl World {
                 (Write::Release(ids), Expected::Done)
             }
             Entry::PutBack(which, abandoned) => {
-                let slot = ScheduleSlot {
-                    due: self.now.plus(RULE.interval),
-                    abandoned,
-                };
+                let due = self.now.plus(RULE.interval);
                 let id = self.id(which);
                 // The first attempt was not scheduled.
                 let number = Some(self.seen(id, false)).filter(|number| *number > 1)?;
@@ -466,9 +463,16 @@ impl World {
                         .is_some_and(|tried| tried.end == End::Open)
                 };
                 let kept = self.kept.get_mut(&id).filter(|kept| kept.held_by(who));
+                let mut last_owner = None;
                 if let Some(kept) = kept.filter(open) {
-                    kept.put_back(slot);
+                    kept.put_back(due, abandoned);
+                    last_owner = kept.last_owner();
                 }
+                let slot = ScheduleSlot {
+                    due,
+                    abandoned,
+                    last_owner,
+                };
                 (Write::PutBack { id, number, slot }, Expected::Done)
             }
             Entry::Renew(ref which, ms) => {
@@ -552,6 +556,7 @@ impl World {
                 "#{id}"
             );
             assert_eq!(delivery.attempt_count as usize, kept.tried.len(), "#{id}");
+            assert_eq!(delivery.last_owner, kept.last_owner(), "#{id}");
             let error = kept.tried.iter().rev().find_map(Tried::error);
             assert_eq!(
                 delivery.last_error.map(|error| error.http_status),

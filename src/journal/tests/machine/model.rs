@@ -90,6 +90,12 @@ impl Kept {
         (self.status, self.finished, self.lease, self.due) = (status, finished, lease, due);
     }
 
+    /// The label of the process that began the last attempt.
+    pub fn last_owner(&self) -> Option<String> {
+        let last = self.tried.last()?;
+        Some(TestHost::default().process(last.by as i64).label())
+    }
+
     /// Its due time, if it is scheduled and has this number of attempts.
     pub fn scheduled(&self, attempts: u32) -> Option<UnixMs> {
         self.due
@@ -115,7 +121,7 @@ impl Kept {
     }
 
     /// Deletes its last attempt, which was not sent.
-    pub fn put_back(&mut self, ScheduleSlot { due, abandoned }: ScheduleSlot) {
+    pub fn put_back(&mut self, due: UnixMs, abandoned: bool) {
         self.tried.pop();
         match self
             .tried
