@@ -11,6 +11,9 @@ use crate::support::{Received, Server, TestEnv};
 /// Number of parallel cases; most of the time they wait for the disk or a timeout.
 const LANES: usize = 6;
 
+/// Short runs test every so many of a long test's cases.
+pub const SAMPLE: usize = 8;
+
 /// Content of a journal after a failure of its last writer.
 pub struct JournalState {
     /// The failure, for messages.

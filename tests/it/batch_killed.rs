@@ -11,13 +11,22 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::support::{Invocation, Receiver, Reply, TestEnv};
 
 const SEED_VARIABLE: &str = "HOOKFIRE_KILL_SEED";
-const ROUNDS: u64 = 10;
 const LINES: usize = 400;
 /// Sufficient for hundreds of requests on a machine that is busy with other tests.
 const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 #[test]
 fn batch_killed_at_random_moments_loses_nothing() {
+    killed_in_rounds(2);
+}
+
+#[test]
+#[ignore = "long: runs in CI"]
+fn batch_killed_at_more_random_moments_loses_nothing() {
+    killed_in_rounds(10);
+}
+
+fn killed_in_rounds(rounds: u64) {
     let now = || {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -25,7 +34,7 @@ fn batch_killed_at_random_moments_loses_nothing() {
     };
     let seed =
         std::env::var(SEED_VARIABLE).map_or_else(|_| now(), |text| text.parse().expect("a number"));
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds {
         tell(&format!("round {round} of {SEED_VARIABLE}={seed}"));
         // A different sequence for each round, regardless of the one before.
         let mut chance = Random(seed ^ (round << 48));

@@ -446,13 +446,15 @@ fn command_reads_the_stdin_of_expect() {
         .assert_code(0);
     let rest = env.work_dir().join("rest");
     let line = format!(
-        "'{HOOKFIRE}' expect --within 20s -- '{HOOKFIRE}' fire user created -q && cat > '{}'",
+        "'{HOOKFIRE}' expect --within 20s -- '{HOOKFIRE}' fire user created -q && '{HOOKFIRE}' fire user created -q
+         cat > '{}'",
         rest.display()
     );
     let outcome = env
         .hookfire(["expect", "--within", "20s", "--", "sh", "-c", &line])
         .stdin("all of it")
-        .run();
+        .run()
+        .assert_code(0);
     assert_eq!(
         std::fs::read_to_string(rest).unwrap(),
         "all of it",

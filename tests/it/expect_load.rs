@@ -7,6 +7,7 @@ use crate::support::{TestEnv, read_response};
 
 #[cfg(target_os = "linux")]
 #[test]
+#[ignore = "long: runs in CI"]
 fn captures_waiting_for_matching_use_little_memory() {
     const SENDERS: usize = 4;
     const EACH: usize = 16;

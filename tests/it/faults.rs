@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::audit::in_lanes;
+use crate::audit::{SAMPLE, in_lanes};
 use crate::support::strace::can_inject;
 use crate::support::{
     NeverAccepting, Outcome, Server, Step, TestEnv, chunked_endless, close, closed_port, drip_body,
@@ -501,9 +501,21 @@ fn bomb() -> Vec<u8> {
         .collect()
 }
 
+/// `due_isolates_faulty_endpoints` has every fault.
 #[test]
+fn some_endpoint_faults_end_as_listed_in_bounded_time_and_memory() {
+    end_as_listed(SAMPLE);
+}
+
+#[test]
+#[ignore = "long: runs in CI"]
 fn endpoint_faults_end_as_listed_in_bounded_time_and_memory() {
-    let rows = rows();
+    end_as_listed(1);
+}
+
+/// Tests every so many of the faults.
+fn end_as_listed(every: usize) {
+    let rows: Vec<Row> = rows().into_iter().step_by(every).collect();
     let wrong: Vec<String> = in_lanes(&rows, |_, row| wrongs(row))
         .into_iter()
         .flatten()

@@ -16,7 +16,10 @@
 //! | `listen` stores before it responds | `listen`, `load` |
 //!
 //! Two variables make runs longer or repeatable: `HOOKFIRE_ACKNOWLEDGED=200000` (number of responses before
-//! `killed_under_load` kills the listener) and `HOOKFIRE_KILL_SEED` (the moments in `batch_killed`).
+//! `killed_under_long_load` kills the listener) and `HOOKFIRE_KILL_SEED` (the moments in `batch_killed`).
+//!
+//! Tests that take long are ignored unless `--include-ignored` is given; a shorter one with fewer cases runs always where
+//! that is possible.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod audit;

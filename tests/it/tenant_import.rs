@@ -397,6 +397,7 @@ fn imported_deliveries_go_to_a_named_endpoint() {
 }
 
 #[test]
+#[ignore = "long: runs in CI"]
 fn lists_larger_than_memory_are_imported_and_exported() {
     const FAILURES: usize = 40_000;
     let env = TestEnv::new();
@@ -431,20 +432,30 @@ fn lists_larger_than_memory_are_imported_and_exported() {
         limited("list -o csv | wc -l").stdout().trim(),
         (FAILURES + 1).to_string()
     );
-    // A reader that stops early is not an error, and ends the command.
-    for format in ["xml", "csv", "json", "ndjson"] {
-        let line =
-            format!("{{ '{program}' failed list -o {format}; echo \"code $?\" >&2; }} | head -n 1");
-        let outcome = env
-            .shell(&line)
-            .deadline(std::time::Duration::from_secs(60))
-            .run()
-            .assert_code(0);
-        assert_eq!(outcome.stderr(), "code 0\n", "{format}");
-    }
     let listed = env
         .hookfire(["failed", "list", "--limit", "1"])
         .run()
         .assert_code(0);
     assert!(listed.stderr().contains("1 of 40000 shown"), "{listed}");
+}
+
+#[test]
+fn a_reader_that_stops_early_ends_the_list() {
+    let env = TestEnv::new();
+    let mut list = String::from("<webhooks-failures>\n");
+    // More than a pipe holds.
+    for n in 0..1_000 {
+        list += &entry(n, "2026-11-20 10:00:00 UTC");
+    }
+    env.write_file("failures.xml", list + "</webhooks-failures>\n");
+    env.hookfire(["failed", "import", "failures.xml"])
+        .run()
+        .assert_code(0);
+    let program = env!("CARGO_BIN_EXE_hookfire");
+    for format in ["xml", "csv", "json", "ndjson"] {
+        let line =
+            format!("{{ '{program}' failed list -o {format}; echo \"code $?\" >&2; }} | head -n 1");
+        let outcome = env.shell(&line).run().assert_code(0);
+        assert_eq!(outcome.stderr(), "code 0\n", "{format}");
+    }
 }
