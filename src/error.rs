@@ -289,6 +289,9 @@ fn journal_hint(error: &JournalError) -> &'static str {
         }
         JournalError::NoTables { .. } => "create them with `hookfire journal migrate`",
         JournalError::Older { .. } => "upgrade them with `hookfire journal migrate`",
+        JournalError::Backlog { .. } => {
+            "`hookfire journal list --status pending` shows them; see hookfire-forward(7)"
+        }
         JournalError::TooManyFiles { .. } => "raise the limit, for example with `ulimit -n 1024`",
         JournalError::Unusable { .. } => {
             "check the free disk space; if the file is damaged, copy it first, then try `sqlite3 FILE .recover`"

@@ -28,6 +28,10 @@ pub use head::{DEFAULT_MAX_HEADERS, Head, MAX_HEADERS};
 pub use mask::{Mask, credentials, header_text, is_hidden};
 pub use signature::SignatureCheck;
 
+/// The header with the number of listeners that have forwarded a request. Each adds one, so that listeners that forward to
+/// each other stop.
+pub const HOPS_HEADER: &str = "Hookfire-Hops";
+
 /// The bin of requests whose path names no other bin.
 pub const INBOX: &str = "inbox";
 
@@ -138,6 +142,21 @@ impl Capture {
             handshake: None,
             response,
         }
+    }
+
+    /// Whether it is complete, and neither refused nor a handshake.
+    pub fn is_accepted(&self) -> bool {
+        !self.malformed
+            && self.handshake.is_none()
+            && self.secret_ok != Some(false)
+            && self.invalid_signature().is_none()
+    }
+
+    /// How many listeners have forwarded the request; 0 if [`HOPS_HEADER`] is missing or invalid.
+    pub fn hops(&self) -> u32 {
+        let value = self.header(HOPS_HEADER);
+        let text = value.and_then(|value| std::str::from_utf8(value).ok());
+        text.and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
     /// As received; empty if unreadable.

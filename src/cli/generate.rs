@@ -43,6 +43,7 @@ man_pages![
     "hookfire-failed-show.1",
     "hookfire-failed.1",
     "hookfire-fire.1",
+    "hookfire-forward.7",
     "hookfire-guarantees.7",
     "hookfire-install.7",
     "hookfire-journal-cancel.1",

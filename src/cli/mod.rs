@@ -17,6 +17,7 @@ mod exec;
 mod expect;
 pub mod failed;
 pub mod fire;
+mod forward_later;
 pub mod generate;
 mod intake;
 mod intents;
@@ -27,6 +28,7 @@ mod listen_addr;
 pub mod ping;
 pub mod portal;
 mod report;
+mod reports;
 pub mod retry;
 mod sample;
 mod selection;
@@ -51,7 +53,7 @@ pub enum Command {
     Captured(captured::CapturedCommand),
     #[command(subcommand)]
     Journal(journal::JournalCommand),
-    Listen(listen::ListenArgs),
+    Listen(Box<listen::ListenArgs>),
     Ping(ping::PingArgs),
     #[command(subcommand)]
     Portal(portal::PortalCommand),

@@ -127,6 +127,10 @@ pub struct Delivery {
     pub endpoint: Option<String>,
     pub target: Target,
     pub payload_kind: PayloadKind,
+    /// The captured request that it forwards, which has its headers and body; none for any other payload.
+    pub capture: Option<i64>,
+    /// The sequence of a delivery that waits until those before it in the sequence are delivered.
+    pub sequence: Option<String>,
     pub method: String,
     pub retry_policy: RetryPolicy,
     pub status: Status,

@@ -75,7 +75,7 @@ impl RetryPolicy {
             _ if let Some(schedule) = &self.schedule => format!(
                 "{} after {}, {} attempts in total",
                 crate::text::count(schedule.0.len(), "retry", "retries"),
-                schedule.to_string().replace(',', ", "),
+                schedule.describe(),
                 self.attempts()
             ),
             0 => "one attempt, no retries".to_owned(),
@@ -118,6 +118,25 @@ impl RetrySchedule {
     /// The number of retries.
     pub fn retries(&self) -> u32 {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+
+    /// As a list, in which an interval that is repeated at the end is written once: `5s, 30s, then 1h each`.
+    fn describe(&self) -> String {
+        let repeated = self.0.iter().rev();
+        let repeated = repeated
+            .take_while(|one| Some(*one) == self.0.last())
+            .count();
+        let words = |intervals: &[Duration]| {
+            let words: Vec<String> = intervals.iter().map(|one| compact(*one)).collect();
+            words.join(", ")
+        };
+        match self.0.len().checked_sub(repeated) {
+            Some(first @ 1..) if repeated > 2 => {
+                let (first, rest) = self.0.split_at(first);
+                format!("{}, then {} each", words(first), words(&rest[..1]))
+            }
+            _ => words(&self.0),
+        }
     }
 
     /// Beyond its end, the last interval.

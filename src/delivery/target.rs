@@ -135,6 +135,7 @@ impl MissingSecret {
 /// A target with the values of its secrets, ready for a request.
 #[derive(Clone, Debug)]
 pub struct Resolved {
+    pub base: BaseUrl,
     pub url: Secret,
     pub headers: Vec<(String, Secret)>,
     pub signer: Option<Signer>,
@@ -384,6 +385,7 @@ impl Target {
         let query = query.join("&");
         let query = Some(query.as_str()).filter(|query| !query.is_empty());
         Ok(Resolved {
+            base: self.base.clone(),
             url: Secret::new(self.base.with_path(self.base.path(), query)),
             headers,
             signer,

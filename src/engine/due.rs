@@ -4,6 +4,9 @@
 //! workers. An endpoint that has not responded lately gets another worker only while it has fewer than are free: at most
 //! half of the workers, and half of the rest for the next unresponsive one. Every endpoint may have one.
 //!
+//! Deliveries that forward captures may wait in large numbers for one endpoint, and trying does not help while it is down:
+//! [`DueQueue::forwarding`] tries with one of them now and then, and the others keep their attempts.
+//!
 //! Memory holds a page of the schedule and the deliveries under way. Deliveries that were passed over are remembered per
 //! endpoint, as the position of the first one.
 
@@ -12,7 +15,7 @@ use std::time::Duration;
 
 use super::Contact;
 use crate::delivery::Delivery;
-use crate::journal::{DeliveryVersion, Due, Journal, JournalError};
+use crate::journal::{DeliveryVersion, Due, DueFilter, Journal, JournalError};
 use crate::time::UnixMs;
 
 /// How often to look for changes by other processes, which schedule deliveries, claim them, and die.
@@ -27,6 +30,11 @@ const MAX_PASSED_OVER: usize = 1024;
 /// other processes have put back.
 const RESCAN_PAUSE: Duration = Duration::from_micros(200);
 
+/// The pauses between two tries of an endpoint that does not respond, for deliveries that forward captures: the first, and
+/// the longest after it has doubled with each.
+const FIRST_PROBE_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PROBE_PAUSE: Duration = Duration::from_secs(30);
+
 /// A place in the schedule: due time, then id.
 type Position = (UnixMs, i64);
 
@@ -38,13 +46,28 @@ pub enum Upcoming {
     End,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct EndpointState {
     under_way: usize,
     /// When it responded, if it responded to its last request.
     responded_at: Option<UnixMs>,
+    /// How many requests in a row it has not responded to, and when to try the next one.
+    unanswered: u32,
+    probe_at: UnixMs,
     /// The first delivery that was passed over; all others are behind it.
     passed_over: Option<Position>,
+}
+
+impl Default for EndpointState {
+    fn default() -> EndpointState {
+        EndpointState {
+            under_way: 0,
+            responded_at: None,
+            unanswered: 0,
+            probe_at: UnixMs(i64::MIN),
+            passed_over: None,
+        }
+    }
 }
 
 impl EndpointState {
@@ -53,14 +76,32 @@ impl EndpointState {
             .is_some_and(|at| now.since(at) < POLL_INTERVAL)
     }
 
-    fn may_have_worker(&self, free: usize, now: UnixMs) -> bool {
+    fn may_have_worker(&self, free: usize, now: UnixMs, probes: bool) -> bool {
+        if probes && self.responded_at.is_none() {
+            return self.under_way == 0 && self.probe_at <= now;
+        }
         self.under_way == 0 || self.under_way < free || self.is_responsive(now)
+    }
+
+    fn contacted(&mut self, contact: Contact, now: UnixMs) {
+        match contact {
+            Contact::Responded => (self.responded_at, self.unanswered) = (Some(now), 0),
+            Contact::NoResponse => {
+                let doubled = FIRST_PROBE_PAUSE.saturating_mul(1 << self.unanswered.min(10));
+                self.responded_at = None;
+                self.unanswered = self.unanswered.saturating_add(1);
+                self.probe_at = now.plus(doubled.min(MAX_PROBE_PAUSE));
+            }
+            Contact::NotSent => {}
+        }
     }
 }
 
 pub struct DueQueue<'a> {
     journal: &'a dyn Journal,
     jobs: usize,
+    /// Only deliveries that forward captures; an endpoint that does not respond is tried with one now and then.
+    forwards: bool,
     /// Deliveries that become due later are not for this run; `None` watches for ever.
     until: Option<UnixMs>,
     endpoints: HashMap<String, EndpointState>,
@@ -78,6 +119,9 @@ pub struct DueQueue<'a> {
     /// Whether a delivery was released since the last look.
     has_changed: bool,
     abandoned: usize,
+    /// Whether a sequence was seen, and whether a delivery was released since they were read.
+    has_sequences: bool,
+    sequence_may_go_on: bool,
 }
 
 impl<'a> DueQueue<'a> {
@@ -96,6 +140,7 @@ impl<'a> DueQueue<'a> {
         DueQueue {
             journal,
             jobs,
+            forwards: false,
             until: None,
             endpoints: HashMap::new(),
             under_way: HashMap::new(),
@@ -109,7 +154,22 @@ impl<'a> DueQueue<'a> {
             next_due: None,
             has_changed: false,
             abandoned: 0,
+            has_sequences: false,
+            sequence_may_go_on: false,
         }
+    }
+
+    /// As [`DueQueue::watching`], only for deliveries that forward captures.
+    pub fn forwarding(journal: &'a dyn Journal, jobs: usize) -> DueQueue<'a> {
+        DueQueue {
+            forwards: true,
+            ..DueQueue::watching(journal, jobs)
+        }
+    }
+
+    /// Deliveries were added: reads them without waiting for the next look.
+    pub fn look_now(&mut self) {
+        self.has_more = true;
     }
 
     /// The next delivery; it is under way until [`DueQueue::release`]. After an error it can be called again.
@@ -144,13 +204,10 @@ impl<'a> DueQueue<'a> {
             return;
         };
         self.has_changed = true;
+        self.sequence_may_go_on = self.has_sequences;
         if let Some(endpoint) = self.endpoints.get_mut(&url) {
             endpoint.under_way -= 1;
-            match contact {
-                Contact::Responded => endpoint.responded_at = Some(now),
-                Contact::NoResponse => endpoint.responded_at = None,
-                Contact::NotSent => {}
-            }
+            endpoint.contacted(contact, now);
         }
     }
 
@@ -177,10 +234,15 @@ impl<'a> DueQueue<'a> {
     fn take(&mut self, due: &Due, now: UnixMs) -> bool {
         let free = self.free_workers();
         let endpoint = self.endpoints.entry(due.url.clone()).or_default();
-        if endpoint.may_have_worker(free, now) {
+        // A sequence has one at a time, and is not read again by a run that ends.
+        let is_next = due.in_sequence && !self.forwards;
+        if is_next || endpoint.may_have_worker(free, now, self.forwards) {
             endpoint.under_way += 1;
             self.under_way.insert(due.version.id, due.url.clone());
             return true;
+        }
+        if due.in_sequence {
+            return false;
         }
         let position = (due.at, due.version.id);
         let first = endpoint.passed_over.unwrap_or(position);
@@ -190,12 +252,12 @@ impl<'a> DueQueue<'a> {
 
     /// Of the endpoints that were passed over and may have another worker, the one whose first delivery is due first.
     fn next_passed_over(&mut self, now: UnixMs) -> Option<(String, Position)> {
-        let free = self.free_workers();
+        let (free, probes) = (self.free_workers(), self.forwards);
         let (url, endpoint) = self
             .endpoints
             .iter_mut()
             .filter(|(_, endpoint)| {
-                endpoint.passed_over.is_some() && endpoint.may_have_worker(free, now)
+                endpoint.passed_over.is_some() && endpoint.may_have_worker(free, now, probes)
             })
             .min_by_key(|(_, endpoint)| endpoint.passed_over)?;
         Some((url.clone(), endpoint.passed_over.take()?))
@@ -230,12 +292,23 @@ impl<'a> DueQueue<'a> {
             self.page.extend(page);
             return Ok(());
         }
+        self.read_sequences()?;
         self.next_due = self.journal.next_due()?;
         self.has_changed = false;
         self.has_more = false;
         self.looked_at = now;
         let poll_at = now.plus(POLL_INTERVAL);
         self.look_at = self.next_due.map_or(poll_at, |(due, _)| due.min(poll_at));
+        Ok(())
+    }
+
+    /// Adds the deliveries that their sequences have come to. Those that are passed over are read again at the next look.
+    fn read_sequences(&mut self) -> Result<(), JournalError> {
+        self.sequence_may_go_on = false;
+        let mut first = self.journal.due_in_sequence()?;
+        self.has_sequences |= !first.is_empty();
+        first.retain(|due| self.until.is_none_or(|until| due.at <= until));
+        self.page.extend(first);
         Ok(())
     }
 
@@ -246,18 +319,25 @@ impl<'a> DueQueue<'a> {
         url: Option<&str>,
     ) -> Result<Vec<Due>, JournalError> {
         let until = self.until.unwrap_or(now);
-        let mut page = self.journal.due_page(after, PAGE_SIZE, url)?;
+        let forwards = self.forwards;
+        let filter = DueFilter { url, forwards };
+        let mut page = self.journal.due_page(after, PAGE_SIZE, filter)?;
         page.retain(|due| due.at <= until);
         Ok(page)
     }
 
     /// Prepares another look if it is time; else returns when it will be.
     fn look_again(&mut self, now: UnixMs) -> Result<Option<Upcoming>, JournalError> {
+        if self.sequence_may_go_on {
+            self.read_sequences()?;
+            if !self.page.is_empty() {
+                return Ok(None);
+            }
+        }
         if self.until.is_some() {
-            let some_left = self
-                .endpoints
-                .values()
-                .any(|endpoint| endpoint.passed_over.is_some());
+            let mut endpoints = self.endpoints.values();
+            let some_left = endpoints.any(|endpoint| endpoint.passed_over.is_some())
+                || self.has_sequences && !self.under_way.is_empty();
             return Ok(Some(if some_left {
                 Upcoming::Later(now.plus(POLL_INTERVAL))
             } else {
@@ -270,8 +350,16 @@ impl<'a> DueQueue<'a> {
         }
         let abandoned = self.journal.interrupt_abandoned()?;
         self.abandoned += abandoned;
+        if clock_set_back {
+            for endpoint in self.endpoints.values_mut() {
+                endpoint.probe_at = endpoint.probe_at.min(now);
+            }
+        }
         self.endpoints.retain(|_, endpoint| {
-            endpoint.under_way > 0 || endpoint.passed_over.is_some() || endpoint.is_responsive(now)
+            endpoint.under_way > 0
+                || endpoint.passed_over.is_some()
+                || endpoint.unanswered > 0
+                || endpoint.is_responsive(now)
         });
         if clock_set_back || abandoned > 0 || self.rescan_at <= now {
             let pause = RESCAN_PAUSE.saturating_mul(self.seen);

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::capture::Capture;
 use crate::config::Settings;
 use crate::delivery::Delivery;
 use crate::delivery::payload::PayloadKind;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::{MissingSecret, Resolved, Target};
 use crate::event::BodyFormat;
+use crate::http::replay::{ForwardRules, forwarded};
 use crate::http::{Client, ClientError, Request, TransportOptions};
 use crate::secret::{Secret, Variables, safe_url};
 use crate::time::UnixMs;
@@ -51,14 +53,27 @@ pub struct SendPlan {
     pub insecure: bool,
     /// Where it is sent, masked, if not to the delivery's own URL.
     pub sent_to: Option<String>,
+    /// How it is sent if it forwards a capture.
+    pub forwarding: Arc<ForwardRules>,
     /// For one attempt.
     pub timeout: Duration,
     pub mode: RetryMode,
 }
 
 impl SendPlan {
-    /// The request of an attempt that is made `at` this time.
-    pub fn request(&self, delivery: &Delivery, payload: &[u8], at: UnixMs) -> Request {
+    /// The request of an attempt that is made `at` this time. `captured` is the capture that the delivery forwards, whose
+    /// body is the payload.
+    pub fn request(
+        &self,
+        delivery: &Delivery,
+        payload: &[u8],
+        captured: Option<&Capture>,
+        at: UnixMs,
+    ) -> Request {
+        if let Some(capture) = captured {
+            let (target, rules) = (&self.target, &self.forwarding);
+            return forwarded(capture, payload, target, &delivery.uuid, rules, at);
+        }
         let kind = delivery.payload_kind.clone().in_format(self.body_format);
         let headers = payload_headers(&delivery.uuid, &kind);
         let body = kind.request_body(payload).into_owned();
@@ -158,6 +173,7 @@ impl Clients {
             policy,
             insecure: options.insecure && target.base.is_https(),
             sent_to: None,
+            forwarding: Arc::default(),
             timeout: options.timeout,
             mode: RetryMode::Wait,
         })

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use super::plan::{Clients, PlanError, RetryMode, SendPlan, transport_options};
 use super::{Source, SourceItem};
+use crate::capture::Mask;
 use crate::config::{Config, Endpoint, Settings};
 use crate::delivery::Delivery;
 use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule};
 use crate::delivery::signing::SigningOptions;
 use crate::delivery::target::{Param, Target, Value};
 use crate::http::TransportOptions;
+use crate::http::replay::ForwardRules;
 use crate::journal::DeliveryVersion;
 use crate::secret::{SecretSource, Variables};
 
@@ -54,6 +56,8 @@ pub struct Planner<'a> {
     /// Each delivery keeps the policy that it was accepted with, and the schedule its next attempt.
     pub scheduled: bool,
     pub jobs: usize,
+    /// Masks the secrets of captures that deliveries forward, in responses.
+    pub mask: Mask,
 }
 
 impl Planner<'_> {
@@ -81,6 +85,13 @@ impl Planner<'_> {
             withheld_secrets = missing.into_iter().map(str::to_owned).collect();
             // Another endpoint may ask for another format.
             plan.body_format = endpoint.and_then(|endpoint| endpoint.settings.wire);
+        }
+        if delivery.capture.is_some() {
+            let elsewhere = !target.base.same_origin(&delivery.target.base);
+            plan.forwarding = Arc::new(ForwardRules {
+                mask: self.mask.clone(),
+                withholds_credentials: elsewhere,
+            });
         }
         if self.scheduled {
             plan.mode = RetryMode::Schedule;

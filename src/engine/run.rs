@@ -17,12 +17,13 @@ use super::{
     Claims, Contact, Engine, EngineEvent, FinishedAttempt, Halted, INTERRUPT_POLL, Idle,
     LEASE_GRACE, RunObserver, Source, SourceItem, Summary, Update, Waker,
 };
+use crate::capture::Capture;
 use crate::delivery::switches::Switch;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
 use crate::http::{Completed, is_refused, outcome as outcome_of, retry_after};
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, DeliveryVersion, JournalError, NewAttempt, NewDelivery,
-    NextStep, Reply, ScheduleSlot, Write, WriteResult,
+    NextStep, Reply, ScheduleSlot, StoredCapture, Write, WriteResult,
 };
 use crate::secret::Redactor;
 use crate::time::UnixMs;
@@ -66,6 +67,8 @@ struct ClaimedAttempt {
     delivery: Box<Delivery>,
     condition: ClaimCondition,
     payload: Arc<[u8]>,
+    /// The capture that the delivery forwards.
+    captured: Option<Arc<Capture>>,
     plan: Arc<SendPlan>,
     /// Attempts before this one: of this run, or of all runs for a scheduled delivery.
     made: u32,
@@ -77,6 +80,9 @@ struct ClaimedAttempt {
     /// When the senders got the request.
     handed_over_at: Duration,
 }
+
+/// A delivery with its payload, and with the capture that it forwards.
+type StoredPayload = (Delivery, Vec<u8>, Option<Capture>);
 
 /// An attempt whose outcome is being committed.
 struct Recording {
@@ -425,6 +431,7 @@ impl<'r> EventLoop<'r> {
                 delivery,
                 condition: ClaimCondition::Owned,
                 payload,
+                captured: None,
                 plan,
                 made: 0,
                 leased_at,
@@ -470,8 +477,10 @@ impl<'r> EventLoop<'r> {
 
     /// Claims a delivery in the journal; returns false if it cannot be sent.
     fn claim(&mut self, id: i64, condition: ClaimCondition, made: u32) -> bool {
-        let (delivery, payload) = match self.read(id, condition) {
-            Ok(Some((delivery, payload))) => (delivery, Arc::<[u8]>::from(payload)),
+        let (delivery, payload, captured) = match self.read(id, condition) {
+            Ok(Some((delivery, payload, captured))) => {
+                (delivery, Arc::<[u8]>::from(payload), captured.map(Arc::new))
+            }
             Ok(None) => {
                 self.lose_claim(id, condition);
                 return false;
@@ -501,6 +510,7 @@ impl<'r> EventLoop<'r> {
             delivery: Box::new(delivery),
             condition,
             payload,
+            captured,
             plan,
             made,
             leased_at: self.elapsed(),
@@ -511,12 +521,12 @@ impl<'r> EventLoop<'r> {
         true
     }
 
-    /// A delivery with its payload; none if it was deleted or changed since it was listed.
+    /// The delivery; none if it was deleted or changed since it was listed.
     fn read(
         &self,
         id: i64,
         condition: ClaimCondition,
-    ) -> Result<Option<(Delivery, Vec<u8>)>, JournalError> {
+    ) -> Result<Option<StoredPayload>, JournalError> {
         let journal = self.engine.journal;
         let Some(delivery) = journal.delivery(id)? else {
             return Ok(None);
@@ -532,8 +542,14 @@ impl<'r> EventLoop<'r> {
         if !unchanged {
             return Ok(None);
         }
+        if let Some(capture) = delivery.capture {
+            let stored = journal.capture(capture)?;
+            return Ok(stored.map(|StoredCapture { record, body, .. }| {
+                (delivery, body.bytes, Some(record.capture))
+            }));
+        }
         match journal.payload(id) {
-            Ok(payload) => Ok(Some((delivery, payload))),
+            Ok(payload) => Ok(Some((delivery, payload, None))),
             Err(_) if journal.delivery(id)?.is_none() => Ok(None),
             Err(e) => Err(e),
         }
@@ -621,9 +637,9 @@ impl<'r> EventLoop<'r> {
             made: attempt.made,
         });
         let now = self.now();
-        let request = attempt
-            .plan
-            .request(&attempt.delivery, &attempt.payload, now);
+        let captured = attempt.captured.as_deref();
+        let plan = &attempt.plan;
+        let request = plan.request(&attempt.delivery, &attempt.payload, captured, now);
         let redactor = Arc::clone(&request.redactor);
         let waker = self.waker.clone();
         let client = attempt.plan.client;

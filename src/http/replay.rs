@@ -1,4 +1,5 @@
-//! Turns a captured request into one to send: for `captured replay`, the page's "send again" and `listen --forward-to`.
+//! Turns a captured request into one to send: for `captured replay`, the page's "send again", `listen --forward-to`, and
+//! deliveries that forward a capture.
 //!
 //! Method, path, query, headers and body are unchanged, except for headers about one connection and what the destination
 //! sets itself. Incomplete captures are refused.
@@ -7,9 +8,9 @@ use std::sync::Arc;
 
 use http::uri::Authority;
 
-use crate::capture::{Body, Capture, Mask, credentials};
-use crate::delivery::target::{MissingSecret, Target};
-use crate::http::{MAX_RESPONSE_BODY, Request};
+use crate::capture::{Body, Capture, HOPS_HEADER, Mask, credentials};
+use crate::delivery::target::{MissingSecret, Resolved, Target};
+use crate::http::{MAX_RESPONSE_BODY, MAX_STORED_BODY, Request};
 use crate::secret::{Secret, Variables, safe_url};
 use crate::signature::{ID_HEADER, Signer};
 use crate::text::listed;
@@ -17,6 +18,63 @@ use crate::time::UnixMs;
 
 /// The header that tells a receiver of a replay which capture it is.
 pub const REPLAY_OF: &str = "hookfire-replay-of";
+
+/// Adds the number of listeners that have forwarded a request, with this one.
+pub fn add_hop(capture: &Capture, headers: &mut Vec<(String, Vec<u8>)>) {
+    headers.retain(|(name, _)| !name.eq_ignore_ascii_case(HOPS_HEADER));
+    let hops = capture.hops().saturating_add(1).to_string();
+    headers.push((HOPS_HEADER.to_owned(), hops.into_bytes()));
+}
+
+/// How the captures of deliveries are forwarded.
+#[derive(Clone, Debug, Default)]
+pub struct ForwardRules {
+    /// Masks the captures' secrets in responses.
+    pub mask: Mask,
+    /// Leave out the captures' credentials, because they are sent elsewhere than they were meant for.
+    pub withholds_credentials: bool,
+}
+
+/// The request of a delivery that forwards a capture: the capture's path is appended to that of the target. It has the
+/// capture's `webhook-id`, if there is one, else `id`.
+pub fn forwarded(
+    capture: &Capture,
+    body: &[u8],
+    target: &Resolved,
+    id: &str,
+    rules: &ForwardRules,
+    at: UnixMs,
+) -> Request {
+    let mut kept = kept_headers(capture, target);
+    if rules.withholds_credentials {
+        let names = credentials(kept.iter().copied());
+        kept.retain(|(name, _)| !names.contains(name));
+    }
+    let mut headers = with_own_headers(kept, target);
+    add_hop(capture, &mut headers);
+    let given_id = capture.header(ID_HEADER).map(<[u8]>::to_vec);
+    if given_id.is_none() {
+        headers.push((ID_HEADER.to_owned(), id.as_bytes().to_vec()));
+    }
+    let mut redactor = Arc::clone(&target.redactor);
+    Arc::make_mut(&mut redactor).add(&rules.mask.hidden_values(capture));
+    // A target without a path, such as `*`, is sent to the target's own.
+    let url = joined_url(capture, target, true);
+    let mut request = Request {
+        method: capture.method().to_owned(),
+        url: url.map_or_else(|_| target.url.clone(), |url| Secret::new(&url)),
+        headers,
+        body: body_of(capture, body),
+        body_limit: MAX_STORED_BODY + redactor.reach().max(1),
+        redactor,
+        memory: None,
+    };
+    if let Some(signer) = &target.signer {
+        let id = given_id.unwrap_or_else(|| id.as_bytes().to_vec());
+        request.sign(signer, &id, at);
+    }
+    request
+}
 
 /// Where captures are sent, and how.
 #[derive(Clone, Debug)]
@@ -93,20 +151,12 @@ pub fn prepare(
     }
     let target = &destination.target;
     let resolved = target.resolve(variables)?;
-    let url = url(capture, destination, resolved.url.expose())?;
-    let mut headers = capture.end_to_end_headers();
-    headers.retain(|(name, _)| !resolved.has_header(name));
-    if let Some(signer) = &resolved.signer {
-        headers.retain(|(name, _)| !signer.replaces(name));
-    }
+    let url = joined_url(capture, &resolved, destination.appends_path)?;
+    let headers = kept_headers(capture, &resolved);
     if !destination.send_credentials {
         refuse_credentials(capture, &headers, target)?;
     }
-    let own = resolved.headers.iter();
-    headers.extend(own.map(|(name, value)| (name.as_str(), value.expose().as_bytes())));
-    let headers = headers.into_iter();
-    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_vec()));
-    let mut headers: Vec<(String, Vec<u8>)> = headers.collect();
+    let mut headers = with_own_headers(headers, &resolved);
     if let Some(id) = destination.replay_of {
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case(REPLAY_OF));
         headers.push((REPLAY_OF.to_owned(), id.to_string().into_bytes()));
@@ -120,14 +170,11 @@ pub fn prepare(
     }
     let mut redactor = resolved.redactor;
     Arc::make_mut(&mut redactor).add(&destination.mask.hidden_values(capture));
-    let has_body = ["content-length", "transfer-encoding"]
-        .iter()
-        .any(|name| capture.header(name).is_some());
     let request = Request {
         method: capture.method().to_owned(),
         url: Secret::new(&url),
         headers,
-        body: (has_body || !body.bytes.is_empty()).then(|| body.bytes.clone()),
+        body: body_of(capture, &body.bytes),
         redactor,
         body_limit: MAX_RESPONSE_BODY,
         memory: None,
@@ -139,12 +186,41 @@ pub fn prepare(
     })
 }
 
-fn url(capture: &Capture, destination: &ReplayTarget, own: &str) -> Result<String, ReplayError> {
-    let target = &destination.target;
-    let own_query = own.split_once('?').map(|(_, query)| query);
+/// The capture's headers that are not about its connection, and that the target does not replace.
+fn kept_headers<'c>(capture: &'c Capture, target: &Resolved) -> Vec<(&'c str, &'c [u8])> {
+    let mut headers = capture.end_to_end_headers();
+    headers.retain(|(name, _)| !target.has_header(name));
+    if let Some(signer) = &target.signer {
+        headers.retain(|(name, _)| !signer.replaces(name));
+    }
+    headers
+}
+
+fn with_own_headers(kept: Vec<(&str, &[u8])>, target: &Resolved) -> Vec<(String, Vec<u8>)> {
+    let own = target.headers.iter();
+    let own = own.map(|(name, value)| (name.as_str(), value.expose().as_bytes()));
+    let all = kept.into_iter().chain(own);
+    all.map(|(name, value)| (name.to_owned(), value.to_vec()))
+        .collect()
+}
+
+/// An empty body differs from none.
+fn body_of(capture: &Capture, body: &[u8]) -> Option<Vec<u8>> {
+    let has_body = ["content-length", "transfer-encoding"]
+        .iter()
+        .any(|name| capture.header(name).is_some());
+    (has_body || !body.is_empty()).then(|| body.to_vec())
+}
+
+fn joined_url(
+    capture: &Capture,
+    target: &Resolved,
+    appends_path: bool,
+) -> Result<String, ReplayError> {
+    let own_query = target.url.expose().split_once('?').map(|(_, query)| query);
     let own_path = target.base.path();
     let query = own_query.or(capture.query());
-    let path = if own_path != "/" && !destination.appends_path {
+    let path = if own_path != "/" && !appends_path {
         own_path.to_owned()
     } else if capture.path().starts_with('/') {
         format!("{}{}", own_path.trim_end_matches('/'), capture.path())

@@ -1,17 +1,41 @@
 //! Stores the listener's captures in the journal, through a [`GroupWriter`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{
-    CaptureRules, CaptureStore, GroupWriter, Journal, JournalError, StoreReply, StoredCapture,
-    Write, WriteResult,
+    CaptureRules, CaptureStore, Forward, GroupWriter, Journal, JournalError, StoreReply,
+    StoredCapture, Write, WriteResult,
 };
+use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse, EventName};
 use crate::event::{self, Event};
+
+/// Which captures become deliveries, in the commit that adds them.
+pub struct Forwarding {
+    pub forwards: Arc<[Forward]>,
+    /// Which of the accepted captures.
+    pub filter: Expectation,
+    /// How many deliveries may wait; further captures are not stored.
+    pub max_pending: usize,
+    /// How many wait, about: this adds those that it stores, others count anew.
+    pub pending: Arc<AtomicUsize>,
+    /// Called after a commit with deliveries.
+    pub added: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Forwarding {
+    /// A capture is forwarded if its sender learns that it was accepted.
+    fn takes(&self, capture: &Capture, body: &Body) -> bool {
+        let status = capture.response.status.unwrap_or_default();
+        capture.is_accepted() && (200..300).contains(&status) && self.filter.is_met(capture, body)
+    }
+}
 
 /// Commits captures on its own thread. Dropping it and all references to its writer commits what was submitted first.
 pub struct JournalCaptureStore {
     writer: Arc<GroupWriter>,
+    forwarding: Option<Arc<Forwarding>>,
 }
 
 impl JournalCaptureStore {
@@ -20,13 +44,18 @@ impl JournalCaptureStore {
         mut journal: Box<dyn Journal>,
         default_bin: &str,
         keep_per_bin: u32,
+        forwarding: Option<Forwarding>,
     ) -> Result<JournalCaptureStore, JournalError> {
         journal.tune_for_captures(CaptureRules {
             default_bin: default_bin.to_owned(),
             keep_per_bin,
+            survives_power_failure: forwarding.is_some(),
         })?;
         let writer = Arc::new(GroupWriter::start(journal, None)?);
-        Ok(JournalCaptureStore { writer })
+        Ok(JournalCaptureStore {
+            writer,
+            forwarding: forwarding.map(Arc::new),
+        })
     }
 
     /// For other writes about captures, which share its commits.
@@ -37,11 +66,29 @@ impl JournalCaptureStore {
 
 impl CaptureStore for JournalCaptureStore {
     fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
+        let forwarding = self.forwarding.as_ref();
+        let forwarding = forwarding.filter(|one| one.takes(&capture, &body)).cloned();
+        if let Some(full) = &forwarding
+            && full.pending.load(Ordering::Relaxed) >= full.max_pending
+        {
+            let max = full.max_pending;
+            return done(Err(Arc::new(JournalError::Backlog { max })));
+        }
         // Not on the writer's thread: parsing there would delay the writes of other threads.
         let event = event_name(&body.bytes);
         let new = Arc::new(StoredCapture::new(0, "", event, capture, body));
-        let write = Write::Capture(Arc::clone(&new));
+        let write = Write::Capture {
+            capture: Arc::clone(&new),
+            forwards: forwarding
+                .as_ref()
+                .map_or_else(Arc::default, |one| Arc::clone(&one.forwards)),
+        };
         let reply = move |result: Result<WriteResult, Arc<JournalError>>| {
+            if let (Some(forwarding), Ok(WriteResult::Captured { .. })) = (&forwarding, &result) {
+                let added = forwarding.forwards.len();
+                forwarding.pending.fetch_add(added, Ordering::Relaxed);
+                (forwarding.added)();
+            }
             done(result.and_then(|result| match result {
                 WriteResult::Rejected(error) => Err(error),
                 WriteResult::Captured { id, bin, response } => {

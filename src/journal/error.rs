@@ -63,6 +63,8 @@ pub enum JournalError {
         found: i64,
         known: i64,
     },
+    #[error("{max} deliveries that forward captures wait already (`--max-pending`)")]
+    Backlog { max: usize },
     /// Any other problem; `problem` completes the sentence that begins with the path.
     #[error("the journal `{path}` {problem}")]
     Unusable { path: PathBuf, problem: String },

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-pub use capture_writer::JournalCaptureStore;
+pub use capture_writer::{Forwarding, JournalCaptureStore};
 pub use captures::{CaptureQuery, CaptureStore, Order, StoreReply, StoredCapture};
 pub use error::JournalError;
 pub use group_writer::{CommitRetry, GroupWriter, Reply};
@@ -36,8 +36,8 @@ pub use host::Host;
 pub use location::{Location, LocationError, Server};
 pub use records::{
     AttemptResult, CaptureRules, Claim, ClaimCondition, Copied, Cursor, DeliveryList,
-    DeliveryVersion, Due, Health, Import, Migrated, NewAttempt, NewDelivery, NextStep, Query,
-    ScheduleSlot, ServerHealth, Slice, StatusCounts, Write, WriteResult,
+    DeliveryVersion, Due, DueFilter, Forward, Health, Import, Migrated, NewAttempt, NewDelivery,
+    NextStep, Query, ScheduleSlot, ServerHealth, Slice, StatusCounts, Write, WriteResult,
 };
 
 use crate::capture::{Bin, BinResponse, CaptureRecord, Run};
@@ -97,7 +97,7 @@ pub trait Journal: Deliveries + Schedule + Captures + Send {
     /// Prepares a connection for many commits.
     fn tune_for_groups(&mut self) -> Result<(), JournalError>;
     /// Prepares a connection that only adds captures: it waits at most two seconds for a lock, and a power failure may
-    /// lose its latest commits. The end of the process does not.
+    /// lose its latest commits, unless the rules say otherwise. The end of the process does not.
     fn tune_for_captures(&mut self, rules: CaptureRules) -> Result<(), JournalError>;
 
     fn location(&self) -> &Location;
@@ -128,7 +128,8 @@ pub trait Deliveries {
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError>;
     /// Finds the delivery with this uuid; ignores the case of its digits.
     fn delivery_by_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError>;
-    /// The bytes of a delivery's payload; an error if the delivery does not exist.
+    /// The bytes of a delivery's payload, which are those of its capture if it forwards one: none if that was deleted. An
+    /// error if the delivery does not exist.
     fn payload(&self, id: i64) -> Result<Vec<u8>, JournalError>;
     /// A delivery's attempts, oldest first.
     fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError>;
@@ -161,15 +162,17 @@ pub trait Deliveries {
 
 /// Deliveries that wait for their next attempt, and those of processes that have ended.
 pub trait Schedule {
-    /// Scheduled deliveries that are due, in order of due time and id, starting after the due time and id in `after`.
-    /// With `url`, only those for this URL.
+    /// Scheduled deliveries that are due and in no sequence, in order of due time and id, starting after the due time and id
+    /// in `after`.
     fn due_page(
         &self,
         after: Option<(UnixMs, i64)>,
         limit: u32,
-        url: Option<&str>,
+        filter: DueFilter<'_>,
     ) -> Result<Vec<Due>, JournalError>;
-    /// The earliest due time in the future, and the first delivery of that time.
+    /// The first undelivered delivery of each sequence, if it is scheduled and due.
+    fn due_in_sequence(&self) -> Result<Vec<Due>, JournalError>;
+    /// The earliest due time in the future, and the first delivery of that time. Ignores deliveries in sequences.
     fn next_due(&self) -> Result<Option<(UnixMs, i64)>, JournalError>;
     /// Makes a scheduled delivery due after `delay`. Returns false if it was claimed since it was read.
     fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError>;
@@ -180,6 +183,8 @@ pub trait Schedule {
     /// Moves deliveries whose owner has died, or whose lease has expired, to the failed list, and schedules those that
     /// have attempts left. Returns how many it moved.
     fn interrupt_abandoned(&self) -> Result<usize, JournalError>;
+    /// How many pending deliveries forward captures, at most `max`.
+    fn pending_forwards(&self, max: usize) -> Result<usize, JournalError>;
 }
 
 /// Captured requests and the bins they are in.
@@ -189,6 +194,8 @@ pub trait Captures {
     fn capture(&self, id: i64) -> Result<Option<StoredCapture>, JournalError>;
     /// The runs of commands for a capture, in order.
     fn runs(&self, capture: i64) -> Result<Vec<Run>, JournalError>;
+    /// The deliveries that forward a capture, in order.
+    fn forwards(&self, capture: i64) -> Result<Vec<Delivery>, JournalError>;
     /// The id of the newest capture, 0 without captures.
     fn newest_capture(&self) -> Result<i64, JournalError>;
     /// The ids of a bin's captures that are at most `until`.
@@ -200,6 +207,7 @@ pub trait Captures {
         pinned: bool,
         note: Option<&str>,
     ) -> Result<bool, JournalError>;
+    /// Deletes captures, except those that deliveries forward which are not delivered yet.
     fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError>;
     fn bins(&self) -> Result<Vec<Bin>, JournalError>;
     /// The bin with this name.
@@ -260,12 +268,12 @@ impl dyn Journal + '_ {
         self.change_all(seen, |rest| self.cancel_slice(rest))
     }
 
-    /// Deletes captures; returns how many existed.
+    /// Deletes captures, as [`Captures::delete_captures_slice`]; returns how many it deleted.
     pub fn delete_captures(&self, ids: &[i64]) -> Result<usize, JournalError> {
         self.change_all(ids, |rest| self.delete_captures_slice(rest))
     }
 
-    /// Deletes a bin's captures whose ids are at most `until`; returns how many existed.
+    /// Deletes a bin's captures whose ids are at most `until`, as [`Journal::delete_captures`]; returns how many.
     pub fn clear_bin(&self, name: &str, until: i64) -> Result<usize, JournalError> {
         self.delete_captures(&self.ids_in_bin(name, until)?)
     }

@@ -34,8 +34,12 @@ pub enum Write {
     },
     /// Extends the leases that this process still owns.
     Renew { ids: Vec<i64>, lease: Duration },
-    /// Adds a captured request. The commit assigns its id and bin.
-    Capture(Arc<StoredCapture>),
+    /// Adds a captured request, and a scheduled delivery for each of `forwards`, due at once. The commit assigns the id and
+    /// bin of the capture.
+    Capture {
+        capture: Arc<StoredCapture>,
+        forwards: Arc<[Forward]>,
+    },
     /// Replaces the response of a capture.
     AmendCapture { id: i64, response: CapturedResponse },
     /// Replaces the result of verifying a capture's signature.
@@ -44,6 +48,17 @@ pub enum Write {
     BeginRun(i64, Run),
     /// Records the result of a run.
     EndRun(i64, Run),
+}
+
+#[cfg(test)]
+impl Write {
+    /// A capture that is not forwarded.
+    pub fn capture(capture: Arc<StoredCapture>) -> Write {
+        Write::Capture {
+            capture,
+            forwards: Arc::default(),
+        }
+    }
 }
 
 /// The result of one [`Write`].
@@ -78,6 +93,17 @@ pub struct NewDelivery {
     pub endpoint: Option<String>,
     pub target: Target,
     pub retry_policy: RetryPolicy,
+}
+
+/// Where and how a captured request is forwarded.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// The configured endpoint's name; none for a plain URL.
+    pub endpoint: Option<String>,
+    pub target: Target,
+    pub retry_policy: RetryPolicy,
+    /// Whether to send the captures of a bin one after the other, each once the one before it is delivered.
+    pub in_order: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -156,6 +182,8 @@ pub struct CaptureRules {
     pub default_bin: String,
     /// The newest captures to keep in each bin.
     pub keep_per_bin: u32,
+    /// Whether a commit is on disk when it returns. Otherwise a power failure may lose the latest ones.
+    pub survives_power_failure: bool,
 }
 
 impl Default for CaptureRules {
@@ -163,6 +191,7 @@ impl Default for CaptureRules {
         CaptureRules {
             default_bin: INBOX.to_owned(),
             keep_per_bin: u32::MAX,
+            survives_power_failure: true,
         }
     }
 }
@@ -311,6 +340,15 @@ impl From<&Delivery> for DeliveryVersion {
     }
 }
 
+/// Which scheduled deliveries: all, unless the fields say otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DueFilter<'a> {
+    /// Only those for this URL.
+    pub url: Option<&'a str>,
+    /// Only those that forward captures.
+    pub forwards: bool,
+}
+
 /// A scheduled delivery that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
@@ -318,4 +356,5 @@ pub struct Due {
     pub version: DeliveryVersion,
     /// Its endpoint's URL without the query.
     pub url: String,
+    pub in_sequence: bool,
 }

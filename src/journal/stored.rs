@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::records::{Import, NewDelivery};
+use super::captures::StoredCapture;
+use super::records::{Forward, Import, NewDelivery};
 use crate::capture::{BinResponse, Capture, SignatureCheck, is_bin_name};
-use crate::delivery::payload::PayloadKind;
+use crate::delivery::payload::{PayloadKind, is_content_type};
 use crate::delivery::retry_policy::RetrySchedule;
 use crate::delivery::signing::Signing;
 use crate::delivery::target::Param;
@@ -24,6 +25,9 @@ pub struct InProgress {
 
 /// The note of an imported delivery's first attempt.
 pub const IMPORT_NOTE: &str = "imported from a list of failed deliveries; not sent by hookfire";
+
+/// The content type of a captured request without one, or with one that cannot be shown.
+const UNKNOWN_CONTENT_TYPE: &str = "application/octet-stream";
 
 pub const INTERRUPTED_MESSAGE: &str = "its process ended before a response was recorded";
 
@@ -82,6 +86,8 @@ pub fn new_delivery(new: &NewDelivery, id: i64, uuid: String, now: UnixMs) -> De
         endpoint: new.endpoint.clone(),
         target: new.target.clone(),
         payload_kind: new.payload.kind.clone(),
+        capture: None,
+        sequence: None,
         method: new.payload.method.clone(),
         retry_policy: new.retry_policy.clone(),
         status: Status::Pending,
@@ -106,6 +112,49 @@ pub fn imported_delivery(import: &Import, id: i64) -> Delivery {
         last_error: Some(import.error.clone()),
         listed_failure_time: Some(import.listed_failure_time.clone()),
         ..new_delivery(&import.delivery, id, import.uuid.clone(), import.failed_at)
+    }
+}
+
+/// A delivery that forwards a capture of `bin`, due at `now`.
+pub fn forwarding_delivery(
+    forward: &Forward,
+    captured: &StoredCapture,
+    (capture, bin): (i64, &str),
+    id: i64,
+    uuid: String,
+    now: UnixMs,
+) -> Delivery {
+    let record = &captured.record;
+    let event = record.event.as_ref();
+    let content_type = record.capture.header("content-type").unwrap_or_default();
+    let content_type = String::from_utf8_lossy(content_type);
+    let content_type = match is_content_type(&content_type) {
+        true => content_type.into_owned(),
+        false => UNKNOWN_CONTENT_TYPE.to_owned(),
+    };
+    let sequence = || format!("{bin} {}", forward.target.base.as_str());
+    Delivery {
+        id,
+        uuid,
+        event_type: event.map(|event| event.event_type.clone()),
+        action: event.map(|event| event.action.clone()),
+        endpoint: forward.endpoint.clone(),
+        target: forward.target.clone(),
+        payload_kind: PayloadKind::Body { content_type },
+        capture: Some(capture),
+        sequence: forward.in_order.then(sequence),
+        method: record.capture.method().to_owned(),
+        retry_policy: forward.retry_policy.clone(),
+        status: Status::Pending,
+        ignored_by: None,
+        created_at: now,
+        finished_at: None,
+        next_attempt_at: Some(now),
+        attempt_count: 0,
+        last_error: None,
+        is_owned: false,
+        last_owner: None,
+        listed_failure_time: None,
     }
 }
 

@@ -26,18 +26,8 @@ use crate::time::compact;
 /// Requests that are being forwarded at a time: each occupies a thread.
 pub(super) const MAX_FORWARDS: usize = 256;
 
-/// How many listeners have forwarded a request. Each adds one, so that listeners that forward to each other stop.
-pub const HOPS_HEADER: &str = "Hookfire-Hops";
-
 /// A request that this many listeners have forwarded is refused.
 pub(super) const MAX_HOPS: u32 = 5;
-
-/// The value of [`HOPS_HEADER`]; 0 if it is missing or invalid.
-pub fn hops(capture: &Capture) -> u32 {
-    let value = capture.header(HOPS_HEADER);
-    let text = value.and_then(|value| std::str::from_utf8(value).ok());
-    text.and_then(|text| text.parse().ok()).unwrap_or(0)
-}
 
 /// A response of the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]

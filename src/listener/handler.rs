@@ -19,7 +19,7 @@ use super::auth;
 use super::capture_writer::{CaptureWriter, Stored};
 use super::client::{ClientConnection, CloseMode, NoResponse};
 use super::connections::EVICTABLE_AFTER;
-use super::forward::{self, ForwardHandler, MAX_FORWARDS, MAX_HOPS};
+use super::forward::{ForwardHandler, MAX_FORWARDS, MAX_HOPS};
 use super::handshake::{HandshakeResponse, Handshakes};
 use super::limits::ListenerLimits;
 use super::memory::MemoryLimit;
@@ -55,6 +55,8 @@ pub(super) struct Handler {
     pub overrides_bins: bool,
     pub routes: Vec<(Route, ResponseScript)>,
     pub forwarder: Option<Arc<ForwardHandler>>,
+    /// Whether requests are forwarded, now or later.
+    pub forwards: bool,
     pub web: Option<WebHandler>,
     pub request_memory: Arc<MemoryLimit>,
     pub response_memory: Arc<MemoryLimit>,
@@ -106,6 +108,7 @@ impl Handler {
             script: ResponseScript::new(setup.script, setup.status_in_path, body, &headers)?,
             overrides_bins: setup.overrides_bins,
             routes,
+            forwards: forwarder.is_some() || setup.forwards_later,
             forwarder,
             web,
             request_memory: MemoryLimit::new(limits.buffered_bytes, EVICTABLE_AFTER),
@@ -191,7 +194,7 @@ impl Handler {
         if capture.secret_ok == Some(false) {
             return Some(Refusal::WrongSecret);
         }
-        let is_loop = self.forwarder.is_some() && forward::hops(capture) >= MAX_HOPS;
+        let is_loop = self.forwards && capture.hops() >= MAX_HOPS;
         is_loop.then_some(Refusal::ForwardLoop)
     }
 

@@ -42,6 +42,8 @@ pub struct Setup {
     pub web_tokens: Vec<Secret>,
     /// Where to forward to. Its responses replace the script's.
     pub upstream: Option<Arc<dyn Upstream>>,
+    /// Whether stored requests are forwarded later, so that requests in a loop are refused.
+    pub forwards_later: bool,
     /// The requests that are not captured. Without it every request is captured.
     pub web: Option<WebUi>,
     pub notifier: Notifier,
@@ -67,6 +69,7 @@ impl Setup {
             handshakes: Handshakes::default(),
             web_tokens: Vec::new(),
             upstream: None,
+            forwards_later: false,
             web: None,
             notifier: Notifier::new(),
             tls: None,

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::human::result_line;
 use super::{Column, Tone, Ui, optional};
 use crate::capture::multipart::{BodyPart, parts};
 use crate::capture::{Body, Capture, CaptureRecord, Mask, Run, SignatureCheck, diff, header_text};
+use crate::delivery::Delivery;
 use crate::http::status_text;
 use crate::sanitize::visible_line;
 use crate::text::count;
@@ -154,7 +156,7 @@ pub fn page(
     ui: &Ui,
     record: &CaptureRecord,
     body: &Body,
-    runs: &[Run],
+    (runs, forwards): (&[Run], &[Delivery]),
     mask: &Mask,
     now: UnixMs,
 ) -> String {
@@ -229,6 +231,13 @@ pub fn page(
         for line in run.stderr.lines() {
             field("", &ui.untrusted(line));
         }
+    }
+    for delivery in forwards {
+        let target = ui.untrusted(&delivery.target.to_string()).into_owned();
+        field(
+            "forward",
+            &format!("{target}: {}", result_line(ui, delivery, now)),
+        );
     }
     let _ = write!(page, "\n{}", shown_head(ui, capture, mask));
     // Whether a rejected request had a body is unknown; an unreadable head contains all its bytes.
@@ -449,7 +458,7 @@ mod tests {
             &ui(terminal),
             &record,
             &body,
-            &[],
+            (&[], &[]),
             &Mask::default(),
             UnixMs(0),
         );
@@ -532,7 +541,14 @@ mod tests {
         let refused = |head: &[u8]| {
             let (mut record, body) = record(head, b"");
             record.capture.malformed = true;
-            page(&ui(false), &record, &body, &[], &Mask::default(), UnixMs(0))
+            page(
+                &ui(false),
+                &record,
+                &body,
+                (&[], &[]),
+                &Mask::default(),
+                UnixMs(0),
+            )
         };
         let shown = refused(b"GET /x HTTP/1.1\r\nAuthorization: CANARY\r\nbad header\r\n\r\n");
         assert!(

@@ -66,16 +66,20 @@ pub fn run_view(run: &Run) -> Value {
     })
 }
 
-/// As [`capture_view`], with the runs of commands.
-pub fn capture_view_with_runs(
+/// As [`capture_view`], with the runs of commands and the views of the deliveries that forward it.
+pub fn whole_capture_view(
     record: &CaptureRecord,
     mask: &Mask,
     body: &Body,
     runs: &[Run],
+    forwards: Vec<Value>,
 ) -> Value {
     let mut view = capture_view(record, mask, Some(body));
     if !runs.is_empty() {
         view["runs"] = runs.iter().map(run_view).collect();
+    }
+    if !forwards.is_empty() {
+        view["forwards"] = forwards.into();
     }
     view
 }

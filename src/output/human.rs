@@ -173,6 +173,9 @@ fn last_error(delivery: &Delivery, now: UnixMs) -> String {
 
 fn next_attempt(delivery: &Delivery, now: UnixMs) -> Option<String> {
     let due = delivery.next_attempt_at?;
+    if delivery.sequence.is_some() && due <= now {
+        return Some("waits for those before it in its bin".to_owned());
+    }
     Some(format!("next {}", until(due, now)))
 }
 
@@ -250,6 +253,12 @@ fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, Strin
         PayloadKind::Event(_) => None,
         PayloadKind::Body { content_type } => Some(ui.untrusted(content_type).into_owned()),
     };
+    let in_order = match delivery.sequence {
+        Some(_) => ", after those before it in its bin",
+        None => "",
+    };
+    let capture = delivery.capture;
+    let capture = capture.map(|id| format!("capture #{id}{in_order}"));
     let signing = delivery.target.signing.as_ref();
     let signed = signing.map(|signing| format!("by the scheme {}", signing.scheme.name()));
     let method = (delivery.method != DEFAULT_METHOD).then(|| delivery.method.clone());
@@ -269,6 +278,7 @@ fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, Strin
         ("wire", wire),
         ("content", content_type),
         ("signed", signed),
+        ("forwards", capture),
         ("owner", owner),
         ("policy", Some(delivery.retry_policy.describe())),
         ("accepted", Some(when(delivery.created_at))),

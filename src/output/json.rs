@@ -29,6 +29,8 @@ pub fn delivery_view(delivery: &Delivery) -> Value {
         "wire": delivery.payload_kind.event_format().map(BodyFormat::as_str),
         "sign": delivery.target.signing.as_ref().map(|signing| signing.scheme.name()),
         "status": delivery.status.as_str(),
+        "capture_id": delivery.capture,
+        "in_order": delivery.sequence.is_some(),
         "ignored_by": delivery.ignored_by.map(Switch::as_str),
         "created_at": rfc3339(delivery.created_at),
         "finished_at": delivery.finished_at.map(rfc3339),

@@ -22,6 +22,7 @@ use crate::error::Failure;
 use crate::journal::{CaptureQuery, Journal, Order, StoredCapture};
 use crate::output::capture::head;
 use crate::output::capture_json::{capture_view, run_view};
+use crate::output::json::delivery_view;
 
 /// Captures read at a time while filtering.
 const FILTER_PAGE_SIZE: u32 = 500;
@@ -193,9 +194,10 @@ async fn show(State(state): Web, Path(id): Path<i64>, Query(query): Query<ShowQu
     state
         .respond(move |options, journal| {
             let StoredCapture { record, body, .. } = find(journal, id)?;
-            let runs = journal.runs(id)?;
+            let (runs, forwards) = (journal.runs(id)?, journal.forwards(id)?);
             let mut view = detail(&record, &body, &query.mask(&options.mask));
             view["runs"] = runs.iter().map(run_view).collect();
+            view["forwards"] = forwards.iter().map(delivery_view).collect();
             Ok(view)
         })
         .await

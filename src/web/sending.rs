@@ -12,7 +12,7 @@ use crate::config::{Config, Settings};
 use crate::delivery::Delivery;
 use crate::delivery::target::Target;
 use crate::engine::plan::{Clients, PlanError, proxy_credentials};
-use crate::engine::resend::{Overrides, Planned, Planner, SeenRows};
+use crate::engine::resend::{Overrides, Planned, Planner, SeenRows, url_key};
 use crate::engine::{
     Claims, Engine, Idle, Inbox, InlineWriter, RealTime, RunLimits, RunObserver, Update,
 };
@@ -31,6 +31,10 @@ pub struct Sending {
     /// For replays; retries use those of the endpoint.
     pub transport: TransportOptions,
     pub clock: SystemClock,
+    /// Masks the secrets of captures that deliveries forward, in responses.
+    pub mask: Mask,
+    /// Targets that were given as URLs: the journal has them without their secrets.
+    pub targets: Vec<Target>,
     /// One request is sent at a time.
     pub clients: Mutex<Clients>,
 }
@@ -50,6 +54,7 @@ impl Sending {
         // A connection of its own: an attempt may take long.
         let journal = journal::open(&self.journal)?;
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let keyed = |target: &Target| (url_key(target), target.clone());
         let planner = Planner {
             config: &config,
             env: &Environment,
@@ -59,10 +64,12 @@ impl Sending {
                     retries: Some(0),
                     ..Settings::default()
                 },
+                urls: self.targets.iter().map(keyed).collect(),
                 ..Overrides::default()
             },
             scheduled,
             jobs: 1,
+            mask: self.mask.clone(),
         };
         let results = Results::default();
         let report = |delivery: &Delivery, planned: Result<&Planned, PlanError>| {

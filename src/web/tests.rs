@@ -87,7 +87,7 @@ impl TestWeb {
 
     /// Keeps requests as the catcher does, answered 200.
     fn catch(&self, requests: &[(&str, &[u8])]) {
-        let keeper = JournalCaptureStore::start(open(&self.folder), INBOX, 10_000).unwrap();
+        let keeper = JournalCaptureStore::start(open(&self.folder), INBOX, 10_000, None).unwrap();
         for (head, body) in requests {
             let head = format!("{}\r\n\r\n", head.replace('\n', "\r\n")).into_bytes();
             let mut capture =
@@ -228,6 +228,8 @@ fn sending(folder: &TempDir) -> Sending {
         config_path: None,
         transport: crate::http::TransportOptions::default(),
         clock: SystemClock::default(),
+        mask: Mask::default(),
+        targets: Vec::new(),
         clients: Mutex::new(crate::engine::plan::Clients::new(Arc::default())),
     }
 }

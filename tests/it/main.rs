@@ -43,6 +43,7 @@ mod failed;
 mod failing_disk;
 mod faults;
 mod filesystem;
+mod forward_later;
 mod handshakes;
 mod killed;
 mod listen;

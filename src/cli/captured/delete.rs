@@ -10,11 +10,13 @@ use crate::cli::args::{DeleteArgs, Format, parse_id};
 use crate::cli::context::Context;
 use crate::cli::list::deletion;
 use crate::cli::selection;
+use crate::delivery::{Delivery, Status};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{CaptureQuery, Journal};
 use crate::output::capture_json::capture_view;
 use crate::output::{RowWriter, capture};
+use crate::text::count;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -95,12 +97,15 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     let delete = || {
         let change = |journal: &dyn Journal, rest: &[_]| journal.delete_captures_slice(rest);
         let (deleted, mut result) = deletion::change_all(ctx, &*journal, &ids, words.many, change)?;
+        if deleted < ids.len() {
+            report_kept(ctx, &*journal, &ids)?;
+        }
         if let (Ok(()), Some(bin)) = (&result, bin)
             && !journal.delete_bin(bin)?
         {
             result = Err(Failure::new(
                 Kind::Error,
-                format!("the bin `{bin}` was not deleted: it received another request"),
+                format!("the bin `{bin}` was not deleted: it is not empty"),
             ));
         }
         Ok((deleted, result))
@@ -115,4 +120,21 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
         print_table,
         delete,
     )
+}
+
+/// Tells how many captures were not deleted because they are still to be delivered.
+fn report_kept(ctx: &Context<'_>, journal: &dyn Journal, ids: &[i64]) -> Result<(), Failure> {
+    let mut kept = 0;
+    for id in ids {
+        let forwards = journal.forwards(*id)?;
+        let waits = |delivery: &Delivery| delivery.status != Status::Delivered;
+        kept += usize::from(forwards.iter().any(waits));
+    }
+    if kept > 0 {
+        let captures = count(kept, "capture is kept", "captures are kept");
+        ctx.ui.warning(&format!(
+            "{captures} until their deliveries are delivered, or deleted with `hookfire failed delete`"
+        ));
+    }
+    Ok(())
 }

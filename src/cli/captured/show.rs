@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::StoredCapture;
-use crate::output::capture_json::capture_view_with_runs;
+use crate::output::capture_json::whole_capture_view;
 use crate::output::{capture, json};
 
 const EXAMPLES: &str = "\
@@ -78,7 +78,11 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let StoredCapture { record, body, .. } = whole(&*journal, args.id)?;
     let program = ctx.program();
     let runs = journal.runs(args.id)?;
-    let view = || capture_view_with_runs(&record, &mask, &body, &runs);
+    let forwards = journal.forwards(args.id)?;
+    let view = || {
+        let forwards = forwards.iter().map(json::delivery_view).collect();
+        whole_capture_view(&record, &mask, &body, &runs, forwards)
+    };
     let bytes = |bytes: &[u8]| {
         ctx.ui
             .data(|out| out.write_all(&ctx.ui.untrusted_bytes(bytes)))
@@ -101,7 +105,7 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
                 ctx.ui,
                 &record,
                 &body,
-                &runs,
+                (&runs, &forwards),
                 &mask,
                 ctx.now(),
             ))?,

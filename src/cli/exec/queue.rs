@@ -12,13 +12,11 @@ use std::time::Duration;
 use super::Runner;
 use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse, Run};
+use crate::cli::reports::{Report, Reports};
 use crate::journal::{CaptureStore, Journal, JournalError, StoreReply, StoredCapture};
 use crate::listener::Notifier;
 use crate::text::count;
 use crate::time::Clock as _;
-
-/// Reports that are kept until they are printed; further ones are counted.
-const MAX_REPORTS: usize = 1000;
 
 /// Commands that run, and those that wait.
 pub struct ExecQueue {
@@ -30,20 +28,13 @@ pub struct ExecQueue {
 struct RunQueue {
     state: Mutex<State>,
     changed: Condvar,
+    reports: Reports,
 }
 
 #[derive(Default)]
 struct State {
     ids: VecDeque<RangeInclusive<i64>>,
     is_closed: bool,
-    reports: VecDeque<Report>,
-    not_reported: usize,
-}
-
-/// The result of a run, for people.
-pub struct Report {
-    pub text: String,
-    pub succeeded: bool,
 }
 
 impl RunQueue {
@@ -84,14 +75,6 @@ impl RunQueue {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
-
-    fn report(&self, report: Report) {
-        let mut state = self.lock();
-        match state.reports.len() < MAX_REPORTS {
-            true => state.reports.push_back(report),
-            false => state.not_reported += 1,
-        }
-    }
 }
 
 impl ExecQueue {
@@ -126,7 +109,7 @@ impl ExecQueue {
     }
 
     pub fn reports(&self) -> Vec<Report> {
-        self.queue.lock().reports.drain(..).collect()
+        self.queue.reports.take()
     }
 
     /// Takes nothing new. Returns whether all commands have ended.
@@ -172,12 +155,14 @@ impl Worker {
                 Err(error) => Err(format!("not run: {error}")),
             };
             self.notifier.changed();
-            self.queue.report(report(id, &self.runner.name(), &result));
+            let succeeded = result.as_ref().is_ok_and(Run::succeeded);
+            let text = report(id, &self.runner.name(), &result);
+            self.queue.reports.push(text, succeeded);
         }
     }
 }
 
-fn report(id: i64, command: &str, result: &Result<Run, String>) -> Report {
+fn report(id: i64, command: &str, result: &Result<Run, String>) -> String {
     let text = match result {
         Ok(run) => {
             let last = run
@@ -191,18 +176,7 @@ fn report(id: i64, command: &str, result: &Result<Run, String>) -> Report {
         }
         Err(error) => error.clone(),
     };
-    Report {
-        text: format!("#{id} {command}: {text}"),
-        succeeded: result.as_ref().is_ok_and(Run::succeeded),
-    }
-}
-
-/// Whether a command may get a request: it is complete, and neither refused nor a handshake.
-pub fn is_eligible(capture: &Capture) -> bool {
-    !capture.malformed
-        && capture.handshake.is_none()
-        && capture.secret_ok != Some(false)
-        && capture.invalid_signature().is_none()
+    format!("#{id} {command}: {text}")
 }
 
 /// Stores captures in another store, and queues them.
@@ -213,11 +187,11 @@ pub struct ExecStore<S> {
 
 impl<S: CaptureStore> CaptureStore for ExecStore<S> {
     fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
-        let is_eligible = is_eligible(&capture);
+        let is_accepted = capture.is_accepted();
         let queue = Arc::clone(&self.queue);
         let stored = move |result: Result<Arc<StoredCapture>, Arc<JournalError>>| {
             if let Ok(capture) = &result
-                && is_eligible
+                && is_accepted
             {
                 queue.push(capture.record.id);
             }

@@ -194,7 +194,7 @@ fn listen(
     }
     let (journal, feed_journal) = (ctx.journal()?, ctx.journal()?);
     journal.create_bin(BIN, false, ctx.now())?;
-    let writer = JournalCaptureStore::start(journal, BIN, MAX_CAPTURES)?;
+    let writer = JournalCaptureStore::start(journal, BIN, MAX_CAPTURES, None)?;
     let explainer = watch.expectation.verifier.clone();
     let explainer = explainer.map(|verifier| Explainer {
         verifier,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, ValueHint};
 
 use crate::capture::{DEFAULT_MAX_HEADERS, MAX_HEADERS, is_bin_name};
-use crate::cli::args::{HandshakeArgs, TransportArgs, VerifyArgs, whole_number};
+use crate::cli::args::{HandshakeArgs, RetryPolicyArgs, TransportArgs, VerifyArgs, whole_number};
 use crate::cli::content::ContentArgs;
 use crate::cli::exec::CommandArgs;
 use crate::cli::listen_addr::{ListenAddr, parse_port};
@@ -25,6 +25,8 @@ Examples:
     $ hookfire listen --port 0 --ready-file url --exit-after 3 -o ndjson | jq -c .
   See the requests to an application:
     $ hookfire listen --forward-to http://127.0.0.1:3000
+  Accept requests now, and deliver them when the application is up, for three days:
+    $ hookfire listen --forward-to http://crm:3000/hook --forward-later
   Refuse requests whose signature is not valid, and say why:
     $ hookfire listen --verify github --signing-secret @env:GITHUB_SECRET
   Answer the handshake of a sender that checks the address first:
@@ -77,6 +79,8 @@ pub struct ListenArgs {
     pub command: CommandArgs,
     #[command(flatten)]
     pub exec: ExecArgs,
+    #[command(flatten)]
+    pub forward_later: ForwardLaterArgs,
     #[command(flatten)]
     pub portal: EmulateArgs,
     #[command(flatten)]
@@ -137,10 +141,12 @@ pub struct ResponseArgs {
     /// Forward each request to this URL and return its response; the path is appended, and the query kept: with
     /// http://host/base, a request for /hook?a=1 goes to http://host/base/hook?a=1
     ///
+    /// With --forward-later, it may be repeated: each target gets the request afterwards.
+    ///
     /// Returned pages run in the browser with an origin of their own (Content-Security-Policy: sandbox), so that they cannot
     /// use hookfire's page, which has the same address.
     #[arg(long, value_name = "URL", env = "HOOKFIRE_FORWARD_TO", value_hint = ValueHint::Url)]
-    pub forward_to: Option<String>,
+    pub forward_to: Vec<String>,
     /// Allow scripts of this origin to use RequestBin's API: an origin, or *
     #[arg(long, value_name = "ORIGIN", env = "HOOKFIRE_ALLOW_ORIGIN", value_hint = ValueHint::Url)]
     pub allow_origin: Option<String>,
@@ -156,14 +162,43 @@ pub struct ExecArgs {
     /// Respond when the command has ended: exit code 0 is a 200 with its standard output, any other a 500
     #[arg(long, requires = "exec")]
     pub exec_response: bool,
-    /// Run the command only for events of this type
-    #[arg(long = "type", value_name = "TYPE", requires = "exec", value_hint = ValueHint::Other)]
+    /// Run the command, or forward later, only for events of this type
+    #[arg(long = "type", value_name = "TYPE", value_hint = ValueHint::Other)]
     pub event_type: Option<String>,
-    /// Run the command only for events with this action
-    #[arg(long, value_name = "ACTION", requires = "exec", value_hint = ValueHint::Other)]
+    /// Run the command, or forward later, only for events with this action
+    #[arg(long, value_name = "ACTION", value_hint = ValueHint::Other)]
     pub action: Option<String>,
     #[command(flatten)]
     pub content: ContentArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Forwarding later")]
+pub struct ForwardLaterArgs {
+    /// Respond at once, and deliver each request to --forward-to or --endpoint afterwards, until it succeeds
+    ///
+    /// A request that gets a 2xx is in the journal with its deliveries, and is sent as it was received, with the same
+    /// `webhook-id`. The retry schedule is 5s, 30s, 1m, 5m, 15m, then hourly for 72 hours, unless another is given here or for
+    /// the endpoint; then it is in the failed list. While a target does not respond, one delivery at a time tries it, and the
+    /// others wait. Any 2xx of the target counts as delivered.
+    #[arg(long)]
+    pub forward_later: bool,
+    /// Forward to this configured endpoint, with its secrets, signature and settings (repeatable)
+    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, requires = "forward_later")]
+    pub endpoint: Vec<String>,
+    /// Send the captures of a bin one after the other, each once the one before it is delivered
+    ///
+    /// A delivery that has failed stops those behind it, until it is sent again or deleted.
+    #[arg(long, requires = "forward_later")]
+    pub in_order: bool,
+    /// Send up to N requests at a time
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = whole_number::<u32>(1..=1000), requires = "forward_later")]
+    pub forward_jobs: u32,
+    /// Respond with 503 while N deliveries wait
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = whole_number::<u64>(1..=u64::MAX), requires = "forward_later")]
+    pub max_pending: u64,
+    #[command(flatten)]
+    pub policy: RetryPolicyArgs,
 }
 
 #[derive(Args, Debug)]

@@ -76,6 +76,10 @@ pub fn print(
             .status(&format!("  others:  {}", others.join(" or ")));
     }
     ctx.ui.status(&format!("  bins:    {}", bins.join(", ")));
+    if let Some(targets) = &options.forward_targets {
+        let described = targets.described();
+        ctx.ui.status(&format!("  forward: {described} (later)"));
+    }
     ctx.ui.status(&format!("  journal: {journal}"));
     ctx.ui.detail(1, || format!("responses: {responses}"));
     ctx.ui.detail(1, || {

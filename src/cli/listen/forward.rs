@@ -8,10 +8,10 @@ use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::env::Environment;
 use crate::error::Failure;
-use crate::http::replay::{ReplayTarget, prepare};
+use crate::http::replay::{ReplayTarget, add_hop, prepare};
 use crate::http::{Client, Memory, Response, SendRequest as _};
 use crate::journal::StoredCapture;
-use crate::listener::{HOPS_HEADER, Upstream, UpstreamResponse, hops};
+use crate::listener::{Upstream, UpstreamResponse};
 use crate::secret::safe_url::BaseUrl;
 
 pub struct Forwarder {
@@ -22,12 +22,22 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// `None` without `--forward-to`.
+    /// `None` without `--forward-to`, and with `--forward-later`.
     pub fn new(args: &ListenArgs, ctx: &Context<'_>) -> Result<Option<Forwarder>, Failure> {
-        let url = args.responses.forward_to.as_deref();
-        let Some(url) = url.filter(|url| !url.is_empty()) else {
+        if args.forward_later.forward_later {
+            return Ok(None);
+        }
+        let mut urls = args.responses.forward_to.iter();
+        let Some(url) = urls.find(|url| !url.is_empty()) else {
             return Ok(None);
         };
+        if urls.next().is_some() {
+            return Err(
+                Failure::usage("several `--forward-to` require `--forward-later`").hint(
+                    "without it, the response is that of the target, of which there can be one",
+                ),
+            );
+        }
         let target = settings::from_url(url)?.target;
         let options =
             settings::transport(&settings::with_endpoint(args.transport.settings(), None));
@@ -67,10 +77,7 @@ impl Upstream for Forwarder {
         let mut prepared =
             prepare(capture, body, &self.destination, &self.env).map_err(|e| e.to_string())?;
         prepared.request.memory = Some(Arc::clone(memory));
-        let headers = &mut prepared.request.headers;
-        headers.retain(|(name, _)| !name.eq_ignore_ascii_case(HOPS_HEADER));
-        let hops = hops(capture).saturating_add(1).to_string();
-        headers.push((HOPS_HEADER.to_owned(), hops.into_bytes()));
+        add_hop(capture, &mut prepared.request.headers);
         match self.client.send(prepared.request).result {
             Ok(Response { cut: Some(cut), .. }) => Err(format!("its response {cut}")),
             Ok(response) => Ok(UpstreamResponse {

@@ -4,6 +4,7 @@ mod args;
 mod banner;
 mod browser;
 mod forward;
+pub mod forward_later;
 mod options;
 mod printer;
 mod ready_file;
@@ -17,6 +18,7 @@ use super::context::Context;
 use super::exec::Runner;
 use super::exec::queue::ExecQueue;
 use super::exec::responder::Responder;
+use super::forward_later::ForwardThread;
 use super::listen_addr::bind_failure;
 use super::settings;
 use super::signature_feed::{Explainer, SignatureFeed};
@@ -28,6 +30,7 @@ use crate::exit::Exit;
 use crate::journal::{CaptureStore, Journal, JournalCaptureStore};
 use crate::listener::{Listener, Notifier, Setup, Upstream};
 use crate::secret::Redactor;
+use crate::text::count;
 use crate::time::{Clock as _, compact};
 use crate::web::{Access, Auth, Sending, WebOptions, web_ui};
 pub use args::ListenArgs;
@@ -42,8 +45,11 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         ReadyFile::check(path)?;
     }
     let journal = ctx.journal()?;
-    ctx.catch_interrupts()?;
-    let (mut listener, mut feed, exec) = start(args, ctx, &options, &*journal)?;
+    match options.forward_targets {
+        Some(_) => ctx.catch_interrupts_and_drain()?,
+        None => ctx.catch_interrupts()?,
+    }
+    let (mut listener, mut feed, exec, forward) = start(args, ctx, &options, &*journal)?;
     options.limits.connections = listener.max_connections();
     let urls = ListenUrls::new(&listener, options.token.as_ref());
     let _ready_file = args
@@ -62,7 +68,14 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     // The file is deleted when the listener ends.
     let _private_page = args.ending.open.then(|| open_page(ctx, &options, &urls));
     let wanted = args.ending.exit_after;
-    let mut printer = Printer::new(ctx, options.mask.clone(), args.output, wanted, exec);
+    let mut printer = Printer::new(
+        ctx,
+        options.mask.clone(),
+        args.output,
+        wanted,
+        exec,
+        forward,
+    );
     printer.run(&mut feed, &args.ending)?;
     if ctx.clock.interrupted() {
         listener.stop();
@@ -70,6 +83,9 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         listener.drain(|| ctx.clock.interrupted());
     }
     printer.finish(&mut feed)?;
+    if options.forward_targets.is_some() {
+        report_waiting(ctx, &*journal)?;
+    }
     match (wanted, args.ending.for_) {
         (Some(wanted), Some(duration))
             if printer.captured() < wanted && !ctx.clock.interrupted() =>
@@ -84,6 +100,18 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     }
 }
 
+fn report_waiting(ctx: &Context<'_>, journal: &dyn Journal) -> Result<(), Failure> {
+    let waiting = journal.pending_forwards(usize::MAX)?;
+    if waiting > 0 {
+        let deliveries = count(waiting, "delivery waits", "deliveries wait");
+        ctx.ui.status(&format!(
+            "{deliveries} to be forwarded; the next `listen --forward-later` sends them, or `{} retry --due --watch`",
+            ctx.program()
+        ));
+    }
+    Ok(())
+}
+
 /// Whether no option says how to respond, so that a browser need not get such a response.
 fn has_plain_responses(args: &ListenArgs, ctx: &Context<'_>) -> bool {
     let responses = &args.responses;
@@ -91,7 +119,7 @@ fn has_plain_responses(args: &ListenArgs, ctx: &Context<'_>) -> bool {
         && responses.route.is_empty()
         && !args.exec.exec_response
         && responses.response_body.is_none()
-        && responses.forward_to.is_none()
+        && responses.forward_to.is_empty()
 }
 
 /// Masks what a command writes: all secrets that this listener knows.
@@ -118,18 +146,38 @@ fn redactor(
     Ok(redactor)
 }
 
-/// A running listener with its bins, and the feed of its captures.
+/// A running listener, the feed of its captures, and what is done with them in the background.
+type Started<'a> = (
+    Listener,
+    SignatureFeed<ListenerFeed<'a>>,
+    Option<ExecQueue>,
+    Option<ForwardThread>,
+);
+
+/// Starts a listener with its bins.
 fn start<'a>(
     args: &ListenArgs,
     ctx: &Context<'_>,
     options: &ListenOptions,
     feed_journal: &'a dyn Journal,
-) -> Result<(Listener, SignatureFeed<ListenerFeed<'a>>, Option<ExecQueue>), Failure> {
+) -> Result<Started<'a>, Failure> {
     let journal = ctx.journal()?;
     for bin in &options.bins {
         journal.create_bin(bin, false, ctx.now())?;
     }
-    let writer = JournalCaptureStore::start(journal, &options.bins[0], args.limits.keep)?;
+    let notifier = Notifier::new();
+    let forward = match &options.forward_targets {
+        Some(targets) => {
+            let rules = (&options.exec_filter, &options.page_mask);
+            Some(forward_later::start(
+                ctx, args, targets, rules, &*journal, &notifier,
+            )?)
+        }
+        None => None,
+    };
+    let (forward, forwarding) = forward.unzip();
+    let (bin, keep) = (&options.bins[0], args.limits.keep);
+    let writer = JournalCaptureStore::start(journal, bin, keep, forwarding)?;
     let explanations = writer.writer();
     let runner = Runner::new(
         &args.command,
@@ -140,7 +188,6 @@ fn start<'a>(
     let responds = args.exec.exec_response;
     let forwards = options.forwarder.is_some() || responds;
     let (captures, feed) = ListenerFeed::new(writer, feed_journal, WhenFull::ReadLater, forwards);
-    let notifier = Notifier::new();
     let explainer = options.verifier.clone().map(|verifier| Explainer {
         verifier,
         writer: explanations,
@@ -164,6 +211,12 @@ fn start<'a>(
             journal: feed_journal.location().clone(),
             config_path: config_path.map(|(path, source)| (path, source != SettingSource::Default)),
             transport,
+            mask: options.page_mask.clone(),
+            targets: options
+                .forward_targets
+                .iter()
+                .flat_map(|targets| targets.urls.clone())
+                .collect(),
             clients: Mutex::new(Clients::new(ctx.clock.interrupt_flag())),
             clock: ctx.clock.clone(),
         },
@@ -213,6 +266,7 @@ fn start<'a>(
             .cloned()
             .collect(),
         upstream,
+        forwards_later: forward.is_some(),
         web: Some(web),
         notifier,
         tls: options.tls.clone(),
@@ -223,7 +277,7 @@ fn start<'a>(
             format!("`hookfire listen {port}`, or any free one with `--port 0`")
         })
     })?;
-    Ok((listener, feed, exec))
+    Ok((listener, feed, exec, forward))
 }
 
 /// Opens the page in a browser. A page with a token is opened through a temporary file, which must exist for a while.

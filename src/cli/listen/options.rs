@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use super::args::ListenArgs;
 use super::forward::Forwarder;
+use super::forward_later::ForwardTargets;
 use crate::capture::expect::Expectation;
 use crate::capture::{INBOX, Mask};
 use crate::cli::context::Context;
 use crate::cli::listen_addr::DEFAULT_PORT;
 use crate::cli::{settings, signing};
 use crate::error::{Failure, Kind};
-use crate::listener::{Handshakes, ListenerLimits, Route, Script, Tls, Upstream as _};
+use crate::listener::{Handshakes, ListenerLimits, Route, Script, Tls};
 use crate::secret::Secret;
+use crate::secret::safe_url::BaseUrl;
 use crate::signature::Verifier;
 use crate::text;
 use crate::web::{parse_origin, random_token};
@@ -33,7 +35,7 @@ pub struct ListenOptions {
     /// Query parameters with the values that requests must have.
     pub require_secret: Vec<(String, Secret)>,
     pub verifier: Option<Verifier>,
-    /// Which captures `--exec` gets.
+    /// Which captures `--exec` gets, or are forwarded later.
     pub exec_filter: Expectation,
     pub handshakes: Handshakes,
     /// Masks printed captures, all of this listener.
@@ -41,6 +43,8 @@ pub struct ListenOptions {
     /// Masks the page, which also shows captures of other listeners with other required secrets.
     pub page_mask: Mask,
     pub forwarder: Option<Arc<Forwarder>>,
+    /// Of `--forward-later`.
+    pub forward_targets: Option<ForwardTargets>,
     /// An origin in lower case, or `*`.
     pub allow_origin: Option<String>,
     pub limits: ListenerLimits,
@@ -62,7 +66,11 @@ impl ListenOptions {
         let forwarder = Forwarder::new(args, ctx)?.map(Arc::new);
         if let Some(forwarder) = &forwarder {
             refuse_response_options(ctx)?;
-            refuse_loop(addr, forwarder)?;
+            refuse_loop(addr, forwarder.base())?;
+        }
+        let forward_targets = ForwardTargets::resolve(args, ctx)?;
+        for base in forward_targets.iter().flat_map(ForwardTargets::bases) {
+            refuse_loop(addr, base)?;
         }
         let script = args.responses.respond.parse::<Script>().map_err(|e| {
             Failure::usage(format!("invalid value of `--respond`: {e}"))
@@ -106,6 +114,7 @@ impl ListenOptions {
             mask,
             page_mask,
             forwarder,
+            forward_targets,
             allow_origin: match args.responses.allow_origin.as_deref() {
                 None | Some("") => None,
                 Some(text) => Some(allowed_origin(text)?),
@@ -198,8 +207,7 @@ fn refuse_response_options(ctx: &Context<'_>) -> Result<(), Failure> {
 }
 
 /// Refuses a forward target that is this listener, as far as the address tells.
-fn refuse_loop(addr: SocketAddr, forwarder: &Forwarder) -> Result<(), Failure> {
-    let base = forwarder.base();
+fn refuse_loop(addr: SocketAddr, base: &BaseUrl) -> Result<(), Failure> {
     let is_here = match base.host().trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(ip) => {
             ip == addr.ip()
@@ -209,9 +217,8 @@ fn refuse_loop(addr: SocketAddr, forwarder: &Forwarder) -> Result<(), Failure> {
         Err(_) => base.is_loopback() && (addr.ip().is_loopback() || addr.ip().is_unspecified()),
     };
     if is_here && base.port() == Some(addr.port()) {
-        let name = forwarder.name();
         return Err(
-            Failure::usage(format!("`--forward-to {name}` leads back to this listener"))
+            Failure::usage(format!("`--forward-to {base}` leads back to this listener"))
                 .hint("use the port of the target, or listen on another port with `--port N`"),
         );
     }
@@ -220,11 +227,16 @@ fn refuse_loop(addr: SocketAddr, forwarder: &Forwarder) -> Result<(), Failure> {
 
 fn exec_filter(args: &ListenArgs, ctx: &Context<'_>) -> Result<Expectation, Failure> {
     let exec = &args.exec;
-    if args.command.exec.is_none() && !exec.content.is_empty() {
+    let selects = !exec.content.is_empty() || exec.event_type.is_some() || exec.action.is_some();
+    if args.command.exec.is_none() && !args.forward_later.forward_later && selects {
         return Err(Failure::usage(
-            "`--match`, `--contains`, `--path` and `--header` require `--exec`",
+            "`--type`, `--action`, `--match`, `--contains`, `--path` and `--header` require `--exec` or `--forward-later`",
         )
-        .hint("they select the captures that the command gets"));
+        .hint("they select the captures that the command gets, or that are forwarded"));
+    }
+    if exec.exec_response && args.forward_later.forward_later {
+        let conflict = "`--exec-response` and `--forward-later` cannot be used together";
+        return Err(Failure::usage(conflict));
     }
     if exec.exec_response && ctx.is_flag("forward_to") {
         let conflict = "`--exec-response` and `--forward-to` cannot be used together";

@@ -8,6 +8,7 @@ use crate::capture::{Capture, Mask};
 use crate::cli::capture_feed::{CaptureFeed, FeedItem};
 use crate::cli::context::Context;
 use crate::cli::exec::queue::ExecQueue;
+use crate::cli::forward_later::ForwardThread;
 use crate::error::Failure;
 use crate::journal::{JournalError, StoredCapture};
 use crate::output::capture_json::capture_view;
@@ -47,6 +48,8 @@ pub struct Printer<'a> {
     last_warning: Option<Instant>,
     /// Commands, whose results are printed.
     exec: Option<ExecQueue>,
+    /// Deliveries of captures, whose results are printed.
+    forward: Option<ForwardThread>,
 }
 
 impl<'a> Printer<'a> {
@@ -56,6 +59,7 @@ impl<'a> Printer<'a> {
         format: ListenFormat,
         wanted: Option<u64>,
         exec: Option<ExecQueue>,
+        forward: Option<ForwardThread>,
     ) -> Printer<'a> {
         Printer {
             ctx,
@@ -70,6 +74,7 @@ impl<'a> Printer<'a> {
             last_error: None,
             last_warning: None,
             exec,
+            forward,
         }
     }
 
@@ -118,7 +123,9 @@ impl<'a> Printer<'a> {
     }
 
     fn print_reports(&self) {
-        for report in self.exec.iter().flat_map(ExecQueue::reports) {
+        let forwarded = self.forward.iter().flat_map(ForwardThread::reports);
+        let reports = self.exec.iter().flat_map(ExecQueue::reports);
+        for report in reports.chain(forwarded) {
             let text = visible_line(&report.text);
             match report.succeeded {
                 true => self.ctx.ui.status(&text),
@@ -127,8 +134,17 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Waits until the commands have run for all captures so far; after an interrupt, until those that run have ended.
+    /// Waits until the requests under way have ended, and the commands have run for all captures so far; after an interrupt,
+    /// until those that run have ended.
     fn finish_commands(&self) {
+        while self
+            .forward
+            .as_ref()
+            .is_some_and(|forward| !forward.close())
+        {
+            self.print_reports();
+            std::thread::sleep(BATCH_INTERVAL);
+        }
         while self.exec.as_ref().is_some_and(|exec| !exec.close()) {
             self.print_reports();
             std::thread::sleep(BATCH_INTERVAL);

@@ -195,6 +195,7 @@ pub(super) fn planner<'a>(
         },
         scheduled: false,
         jobs: 1,
+        mask: ctx.mask(false)?,
     })
 }
 

@@ -275,6 +275,7 @@ impl Simulation {
         Arc::new(SendPlan {
             client: *client,
             target: Arc::new(Resolved {
+                base: Target::from_url(URL).unwrap().base,
                 signer: self.signer.borrow().clone(),
                 url: Secret::new(URL),
                 headers: Vec::new(),
@@ -284,6 +285,7 @@ impl Simulation {
             policy: policy.clone(),
             insecure: false,
             sent_to: None,
+            forwarding: Arc::default(),
             timeout,
             mode,
         })

@@ -17,8 +17,8 @@ use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
 use crate::journal::stored::{self, IMPORT_NOTE};
 use crate::journal::{
-    AttemptResult, Claim, ClaimCondition, Import, NewAttempt, NewDelivery, NextStep, ScheduleSlot,
-    WriteResult,
+    AttemptResult, Claim, ClaimCondition, Forward, Import, NewAttempt, NewDelivery, NextStep,
+    ScheduleSlot, StoredCapture, WriteResult,
 };
 use crate::time::{UnixMs, duration_ms};
 
@@ -89,6 +89,30 @@ impl AttemptWriter<'_> {
             results[at] = WriteResult::Delivery(delivery);
         }
         insert_all(self.session, "attempts", attempts, "")?;
+        Ok(())
+    }
+
+    /// Adds a scheduled delivery for each of the forwards of captures, whose results have their ids and bins.
+    pub fn forward(
+        &mut self,
+        captures: &[(usize, &StoredCapture, &[Forward])],
+        results: &[WriteResult],
+    ) -> Result<(), PostgresError> {
+        let mut deliveries = Vec::new();
+        for (at, captured, forwards) in captures {
+            let WriteResult::Captured { id, bin, .. } = &results[*at] else {
+                continue;
+            };
+            for forward in *forwards {
+                let (origin, uuid) = ((*id, bin.as_str()), self.new_uuid());
+                deliveries.push(stored::forwarding_delivery(
+                    forward, captured, origin, 0, uuid, self.now,
+                ));
+            }
+        }
+        let new_rows = deliveries.iter();
+        let new_rows = new_rows.map(|delivery| rows::new_delivery(delivery, &[], None));
+        insert_deliveries(self.session, new_rows.collect(), "")?;
         Ok(())
     }
 

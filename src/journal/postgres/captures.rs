@@ -1,11 +1,12 @@
 //! Reading and deleting captures and bins.
 
 use super::error::PostgresError;
-use super::new_captures::insert_bin;
-use super::rows::{self, BIN_COLUMNS, CAPTURE_COLUMNS};
+use super::new_captures::{IS_FORWARDED, insert_bin};
+use super::rows::{self, BIN_COLUMNS, CAPTURE_COLUMNS, DELIVERY_COLUMNS};
 use super::values::{BoundSql, SqlValue};
 use super::{PostgresJournal, SLICE, runs};
 use crate::capture::{Bin, BinResponse, Body, CaptureRecord, Run};
+use crate::delivery::Delivery;
 use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture};
 use crate::time::UnixMs;
 
@@ -40,6 +41,16 @@ impl Captures for PostgresJournal {
         self.connection.read(|session| runs::list(session, capture))
     }
 
+    fn forwards(&self, capture: i64) -> Result<Vec<Delivery>, JournalError> {
+        let sql = format!(
+            "SELECT {DELIVERY_COLUMNS} FROM hookfire.deliveries WHERE capture_id = $1 ORDER BY id"
+        );
+        self.connection.read(|session| {
+            let rows = session.rows(&sql, &[capture.into()])?;
+            rows.iter().map(rows::delivery).collect()
+        })
+    }
+
     fn newest_capture(&self) -> Result<i64, JournalError> {
         self.number("SELECT coalesce(max(id), 0) FROM hookfire.captures", &[])
     }
@@ -70,9 +81,12 @@ impl Captures for PostgresJournal {
     fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError> {
         let slice = &ids[..ids.len().min(SLICE)];
         let changed = self.connection.write(|session| {
-            let sql = "DELETE FROM hookfire.captures WHERE id IN (
-                 SELECT id FROM hookfire.captures WHERE id = ANY($1) ORDER BY id FOR UPDATE)";
-            Ok(session.execute(sql, &[SqlValue::ints(slice.iter().copied())])?)
+            let sql = format!(
+                "DELETE FROM hookfire.captures WHERE id IN (
+                     SELECT c.id FROM hookfire.captures c WHERE c.id = ANY($1) AND NOT {IS_FORWARDED}
+                     ORDER BY c.id FOR UPDATE)"
+            );
+            Ok(session.execute(&sql, &[SqlValue::ints(slice.iter().copied())])?)
         })?;
         Ok(Slice {
             done: slice.len(),

@@ -149,14 +149,17 @@ impl PostgresJournal {
                 }
                 Ok(())
             }
-            Write::Capture(_) => {
+            Write::Capture { .. } => {
                 let captures = group.iter().filter_map(|(at, write)| match write {
-                    Write::Capture(new) => Some((*at, &**new)),
+                    Write::Capture { capture, forwards } => Some((*at, &**capture, &**forwards)),
                     _ => None,
                 });
                 let captures: Vec<_> = captures.collect();
+                let new = captures.iter().map(|(at, capture, _)| (*at, *capture));
                 let mut rules = self.captures.borrow_mut();
-                new_captures::add(session, &mut rules, &captures, results)
+                new_captures::add(session, &mut rules, &new.collect::<Vec<_>>(), results)?;
+                self.writer(session).forward(&captures, results)?;
+                new_captures::prune(session, &mut rules, captures.len())
             }
             Write::AmendCapture { .. }
             | Write::SetSignature { .. }
@@ -210,7 +213,7 @@ fn changed(write: &Write) -> (usize, Vec<ChangedRow>) {
         Write::Begin(claim) => (3, deliveries(&[claim.id])),
         Write::Renew { ids, .. } => (4, deliveries(ids)),
         Write::Release(ids) => (5, deliveries(ids)),
-        Write::Capture(_) => (6, Vec::new()),
+        Write::Capture { .. } => (6, Vec::new()),
         Write::AmendCapture { id, .. } => (7, vec![ChangedRow::Capture(*id)]),
         Write::SetSignature { id, .. } => (8, vec![ChangedRow::Capture(*id)]),
         Write::BeginRun(id, _) => (9, vec![ChangedRow::Capture(*id)]),

@@ -28,7 +28,9 @@ impl Deliveries for PostgresJournal {
 
     fn payload(&self, id: i64) -> Result<Vec<u8>, JournalError> {
         self.connection.read(|session| {
-            let sql = "SELECT payload FROM hookfire.deliveries WHERE id = $1";
+            let sql =
+                "SELECT coalesce((SELECT c.body FROM hookfire.captures c WHERE c.id = d.capture_id), d.payload)
+                 FROM hookfire.deliveries d WHERE d.id = $1";
             let row = session.row(sql, &[id.into()])?;
             let row = row.ok_or_else(|| PostgresError::internal(self.connection.shown()))?;
             Ok(row.try_get(0)?)

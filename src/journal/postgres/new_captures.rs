@@ -22,6 +22,10 @@ const PRUNED_FRACTION: u32 = 100;
 /// How many captures one transaction deletes at most, besides as many as it adds.
 const MAX_PRUNED: i64 = 200;
 
+/// SQL condition: a delivery forwards the capture `c` and is not delivered yet.
+pub const IS_FORWARDED: &str = "EXISTS (SELECT 1 FROM hookfire.deliveries d
+     WHERE d.capture_id = c.id AND d.status <> 'delivered')";
+
 /// How captures are assigned to bins, and how many were added since bins were last pruned.
 #[derive(Default)]
 pub struct CaptureState {
@@ -81,7 +85,7 @@ pub fn add(
         };
         *state.added.entry(known.id).or_insert(u32::MAX / 2) += 1;
     }
-    prune(session, state, captures.len())
+    Ok(())
 }
 
 /// Until the end of the transaction, others add no captures.
@@ -90,9 +94,9 @@ pub fn lock(session: &mut Session) -> Result<(), PostgresError> {
     Ok(())
 }
 
-/// Deletes the oldest captures of full bins, once there are enough. The first captures of this process delete those
+/// Deletes the oldest captures of full bins, once there are enough, after `added` were added. The first captures of this process delete those
 /// that are left over from others.
-fn prune(
+pub fn prune(
     session: &mut Session,
     state: &mut CaptureState,
     added: usize,
@@ -107,10 +111,13 @@ fn prune(
             continue;
         }
         let deleted = session.execute(
-            "DELETE FROM hookfire.captures WHERE id IN (
-                 SELECT id FROM (
-                     SELECT id FROM hookfire.captures WHERE bin_id = $1 AND NOT pinned ORDER BY id DESC OFFSET $2
-                 ) old ORDER BY id LIMIT $3)",
+            &format!(
+                "DELETE FROM hookfire.captures WHERE id IN (
+                     SELECT id FROM (
+                         SELECT c.id FROM hookfire.captures c
+                         WHERE c.bin_id = $1 AND NOT c.pinned AND NOT {IS_FORWARDED} ORDER BY c.id DESC OFFSET $2
+                     ) old ORDER BY id LIMIT $3)"
+            ),
             &[(*bin_id).into(), keep.into(), limit.into()],
         )?;
         // If it reached the limit, there may be more.

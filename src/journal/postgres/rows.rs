@@ -24,7 +24,8 @@ use super::error::PostgresError;
 pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms, \
      success_statuses, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind, error_status, error_message, \
      method, body_format, content_type, ignored_by, owner IS NOT NULL, \
-     CASE WHEN attempt_count <= 1 THEN listed_failure_time END, retry_schedule, signing, last_owner";
+     CASE WHEN attempt_count <= 1 THEN listed_failure_time END, retry_schedule, signing, \
+     last_owner, capture_id, sequence";
 
 /// The columns that [`attempt`] reads, in its order.
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
@@ -98,6 +99,7 @@ pub fn new_delivery<'a>(
         ("status", delivery.status.as_str().into()),
         ("created_at", delivery.created_at.into()),
         ("finished_at", delivery.finished_at.into()),
+        ("next_attempt_at", delivery.next_attempt_at.into()),
         ("attempt_count", delivery.attempt_count.into()),
         ("error_kind", error.map(|error| error.kind.as_str()).into()),
         (
@@ -116,6 +118,8 @@ pub fn new_delivery<'a>(
             "listed_failure_time",
             (&delivery.listed_failure_time).into(),
         ),
+        ("capture_id", delivery.capture.into()),
+        ("sequence", (&delivery.sequence).into()),
         ("payload", payload.into()),
     ]
 }
@@ -215,6 +219,8 @@ pub fn delivery(row: &Row) -> Result<Delivery, PostgresError> {
         },
         method: row.try_get(19)?,
         payload_kind: required(row, 20, payload_kind)?,
+        capture: row.try_get(28)?,
+        sequence: row.try_get(29)?,
         retry_policy: RetryPolicy {
             retries: required(row, 8, number(row, 8)?)?,
             interval: milliseconds(row.try_get(9)?),

@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use postgres::Row;
+
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_errors};
 use super::deliveries::version_arrays;
 use super::error::PostgresError;
@@ -13,10 +15,22 @@ use super::session::Session;
 use super::values::{BoundSql, SqlValue};
 use super::{PostgresJournal, SLICE};
 use crate::journal::stored::{INTERRUPTED_MESSAGE, InProgress};
-use crate::journal::{DeliveryVersion, Due, JournalError, Schedule, Slice, in_slices};
+use crate::journal::{DeliveryVersion, Due, DueFilter, JournalError, Schedule, Slice, in_slices};
 use crate::time::{UnixMs, duration_ms};
 
 const SCHEDULED: &str = "next_attempt_at IS NOT NULL AND owner IS NULL";
+
+/// The first undelivered delivery of each sequence, found by one search of the index for each.
+const IN_SEQUENCE_SQL: &str = "WITH RECURSIVE first (id, sequence) AS (
+         (SELECT id, sequence FROM hookfire.deliveries
+          WHERE sequence IS NOT NULL AND status <> 'delivered' ORDER BY sequence, id LIMIT 1)
+         UNION ALL
+         SELECT next.id, next.sequence FROM first CROSS JOIN LATERAL
+             (SELECT id, sequence FROM hookfire.deliveries
+              WHERE sequence IS NOT NULL AND status <> 'delivered' AND sequence > first.sequence
+              ORDER BY sequence, id LIMIT 1) next)
+     SELECT d.id, d.attempt_count, d.next_attempt_at, d.url FROM first JOIN hookfire.deliveries d ON d.id = first.id
+     WHERE d.next_attempt_at IS NOT NULL AND d.owner IS NULL AND d.next_attempt_at <= $1 ORDER BY 3, 1";
 
 /// A row of `writers` that has not changed for this long belongs to a process that was killed.
 const WRITER_AGE: Duration = Duration::from_secs(86_400);
@@ -26,11 +40,15 @@ impl Schedule for PostgresJournal {
         &self,
         after: Option<(UnixMs, i64)>,
         limit: u32,
-        url: Option<&str>,
+        filter: DueFilter<'_>,
     ) -> Result<Vec<Due>, JournalError> {
         let mut due = BoundSql::new(&format!(
-            "SELECT id, attempt_count, next_attempt_at, url FROM hookfire.deliveries WHERE {SCHEDULED}"
+            "SELECT id, attempt_count, next_attempt_at, url FROM hookfire.deliveries
+             WHERE {SCHEDULED} AND sequence IS NULL"
         ));
+        if filter.forwards {
+            due.sql += " AND capture_id IS NOT NULL";
+        }
         due.and("next_attempt_at <= ?", Some(self.connection.now()));
         if let Some((at, id)) = after {
             due.push(
@@ -38,26 +56,37 @@ impl Schedule for PostgresJournal {
                 [at.into(), id.into()],
             );
         }
-        due.and("url = ?", url);
+        due.and("url = ?", filter.url);
         due.push(" ORDER BY next_attempt_at, id LIMIT ?", [limit.into()]);
         self.connection.read(|session| {
             let rows = session.select(&due)?;
-            rows.iter()
-                .map(|row| {
-                    Ok(Due {
-                        at: row.try_get(2)?,
-                        version: rows::version(row)?,
-                        url: row.try_get(3)?,
-                    })
-                })
-                .collect()
+            rows.iter().map(|row| due_row(row, false)).collect()
         })
+    }
+
+    fn due_in_sequence(&self) -> Result<Vec<Due>, JournalError> {
+        let now = self.connection.now();
+        self.connection.read(|session| {
+            let rows = session.rows(IN_SEQUENCE_SQL, &[now.into()])?;
+            rows.iter().map(|row| due_row(row, true)).collect()
+        })
+    }
+
+    fn pending_forwards(&self, max: usize) -> Result<usize, JournalError> {
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        let number = self.number(
+            "SELECT count(*) FROM (SELECT 1 FROM hookfire.deliveries
+             WHERE capture_id IS NOT NULL AND status <> 'delivered' AND status = 'pending'
+             LIMIT $1) pending",
+            &[max.into()],
+        )?;
+        Ok(usize::try_from(number).unwrap_or_default())
     }
 
     fn next_due(&self) -> Result<Option<(UnixMs, i64)>, JournalError> {
         let sql = format!(
             "SELECT next_attempt_at, id FROM hookfire.deliveries
-             WHERE {SCHEDULED} AND next_attempt_at > $1 ORDER BY next_attempt_at, id LIMIT 1"
+             WHERE {SCHEDULED} AND sequence IS NULL AND next_attempt_at > $1 ORDER BY next_attempt_at, id LIMIT 1"
         );
         let now = self.connection.now();
         self.connection.read(|session| {
@@ -134,6 +163,16 @@ impl Schedule for PostgresJournal {
         let (all, result) = in_slices(&abandoned, change, |_| true);
         result.map(|()| all.changed)
     }
+}
+
+/// Reads an id, an attempt count, a due time and a URL.
+fn due_row(row: &Row, in_sequence: bool) -> Result<Due, PostgresError> {
+    Ok(Due {
+        at: row.try_get(2)?,
+        version: rows::version(row)?,
+        url: row.try_get(3)?,
+        in_sequence,
+    })
 }
 
 fn in_progress(session: &mut Session) -> Result<Vec<InProgress>, PostgresError> {

@@ -65,13 +65,20 @@ const V1: &str = "
         content_type        text CHECK ((content_type IS NULL) = (body_format IS NOT NULL)),
         ignored_by          text,
         listed_failure_time text,
+        capture_id          bigint,
+        sequence            text,
         payload             bytea NOT NULL
     ) WITH (fillfactor = 80);
     CREATE UNIQUE INDEX deliveries_uuid ON hookfire.deliveries (lower(uuid));
     CREATE INDEX deliveries_failed ON hookfire.deliveries (created_at, id, finished_at)
         WHERE status IN ('failed', 'interrupted');
     CREATE INDEX deliveries_due ON hookfire.deliveries (next_attempt_at, id)
-        WHERE next_attempt_at IS NOT NULL AND owner IS NULL;
+        WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL;
+    CREATE INDEX deliveries_in_sequence ON hookfire.deliveries (sequence, id)
+        WHERE sequence IS NOT NULL AND status <> 'delivered';
+    CREATE INDEX deliveries_capture ON hookfire.deliveries (capture_id) WHERE capture_id IS NOT NULL;
+    CREATE INDEX deliveries_forwarding ON hookfire.deliveries (capture_id, status)
+        WHERE capture_id IS NOT NULL AND status <> 'delivered';
     CREATE INDEX deliveries_in_progress ON hookfire.deliveries (id)
         WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL);
 

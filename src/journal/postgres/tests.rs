@@ -4,6 +4,8 @@
 
 #[path = "../tests/captures.rs"]
 mod captures_suite;
+#[path = "../tests/forwards.rs"]
+mod forwards_suite;
 #[path = "../tests/import.rs"]
 mod import_suite;
 #[path = "../tests/leases.rs"]

@@ -2,7 +2,7 @@
 //!
 //! Both read the names of the columns from the server, which has the same as a file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,10 @@ use crate::journal::{Copied, Journal as _, JournalError};
 const BATCH: usize = 200;
 
 const ID: &str = "id";
+const CAPTURE_ID: &str = "capture_id";
+
+/// The id of a capture that was deleted before its delivery was copied.
+const NO_CAPTURE: i64 = -1;
 
 /// A column's name and type.
 type Column = (String, Type);
@@ -62,8 +66,8 @@ impl PostgresJournal {
     pub(super) fn copy_from(&self, file: &SqliteJournal) -> Result<Copied, JournalError> {
         self.connection.write(|session| {
             let mut copied = Copied::default();
-            add_deliveries(session, file, &mut copied)?;
-            add_captures(session, file, &mut copied)?;
+            let captures = add_captures(session, file, &mut copied)?;
+            add_deliveries(session, file, &captures, &mut copied)?;
             Ok(copied)
         })
     }
@@ -219,6 +223,7 @@ fn number(columns: &[Column], row: &[Cell], name: &str) -> i64 {
 fn add_deliveries(
     session: &mut Session,
     file: &SqliteJournal,
+    captures: &HashMap<i64, i64>,
     copied: &mut Copied,
 ) -> Result<(), PostgresError> {
     let delivery_columns = columns(session, "deliveries")?;
@@ -230,7 +235,13 @@ fn add_deliveries(
         };
         let new = rows
             .iter()
-            .map(|row| new_row(&delivery_columns, row, ("", 0)));
+            .map(|row| match number(&delivery_columns, row, CAPTURE_ID) {
+                0 => new_row(&delivery_columns, row, ("", 0)),
+                old => {
+                    let new_id = captures.get(&old).copied().unwrap_or(NO_CAPTURE);
+                    new_row(&delivery_columns, row, (CAPTURE_ID, new_id))
+                }
+            });
         let inserted = insert_all(
             session,
             "deliveries",
@@ -256,11 +267,12 @@ fn add_deliveries(
     }
 }
 
+/// Returns the id in the database of each capture of the file.
 fn add_captures(
     session: &mut Session,
     file: &SqliteJournal,
     copied: &mut Copied,
-) -> Result<(), PostgresError> {
+) -> Result<HashMap<i64, i64>, PostgresError> {
     super::new_captures::lock(session)?;
     let bin_columns = columns(session, "bins")?;
     let bins = file.rows_after("bins", &names(&bin_columns), 0, usize::MAX >> 1)?;
@@ -278,11 +290,11 @@ fn add_captures(
         }
     }
     let capture_columns = columns(session, "captures")?;
-    let mut after = 0;
+    let (mut ids, mut after) = (HashMap::new(), 0);
     loop {
         let rows = file.rows_after("captures", &names(&capture_columns), after, BATCH)?;
         let (Some(first), Some(last)) = (id(rows.first()), id(rows.last())) else {
-            return Ok(());
+            return Ok(ids);
         };
         let known = known_captures(session, &capture_columns, &rows)?;
         let (mut new, mut old_ids) = (Vec::new(), Vec::new());
@@ -291,9 +303,14 @@ fn add_captures(
             let received_at = number(&capture_columns, row, "received_at");
             let client = text(&capture_columns, row, "remote_addr").to_owned();
             let Some(&bin_id) = bin_id else { continue };
-            if !known.contains(&(bin_id, received_at, client)) {
-                new.push(new_row(&capture_columns, row, ("bin_id", bin_id)));
-                old_ids.extend(id(Some(row)));
+            match (known.get(&(bin_id, received_at, client)), id(Some(row))) {
+                (Some(known), Some(old)) => {
+                    ids.insert(old, *known);
+                }
+                (_, old) => {
+                    new.push(new_row(&capture_columns, row, ("bin_id", bin_id)));
+                    old_ids.extend(old);
+                }
             }
         }
         copied.captures += new.len();
@@ -305,6 +322,7 @@ fn add_captures(
         }
         let runs = ("runs", "capture_id");
         add_parts(session, file, runs, [first, last], &by_old)?;
+        ids.extend(by_old);
         after = last;
     }
 }
@@ -327,20 +345,21 @@ fn add_parts(
     Ok(())
 }
 
-/// Bin, time and client of captures that have the time of one of these rows.
+/// The ids of captures that have the time of one of these rows, by bin, time and client.
 fn known_captures(
     session: &mut Session,
     columns: &[Column],
     rows: &[Vec<Cell>],
-) -> Result<HashSet<(i64, i64, String)>, PostgresError> {
+) -> Result<HashMap<(i64, i64, String), i64>, PostgresError> {
     let times = rows.iter().map(|row| number(columns, row, "received_at"));
     let found = session.rows(
-        "SELECT bin_id, received_at, remote_addr FROM hookfire.captures WHERE received_at = ANY($1)",
+        "SELECT bin_id, received_at, remote_addr, id FROM hookfire.captures WHERE received_at = ANY($1)",
         &[SqlValue::ints(times)],
     )?;
-    let mut known = HashSet::new();
+    let mut known = HashMap::new();
     for row in &found {
-        known.insert((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        let capture = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        known.insert(capture, row.try_get(3)?);
     }
     Ok(known)
 }

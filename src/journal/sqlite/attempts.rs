@@ -11,8 +11,8 @@ use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
 use crate::journal::stored::{self, IMPORT_NOTE};
 use crate::journal::{
-    AttemptResult, Claim, ClaimCondition, Import, NewAttempt, NewDelivery, NextStep, ScheduleSlot,
-    WriteResult,
+    AttemptResult, Claim, ClaimCondition, Forward, Import, NewAttempt, NewDelivery, NextStep,
+    ScheduleSlot, StoredCapture, WriteResult,
 };
 use crate::time::{UnixMs, duration_ms};
 
@@ -54,6 +54,23 @@ impl WriteTransaction<'_> {
         (delivery.status, delivery.ignored_by) = (Status::Ignored, Some(by));
         self.insert(&delivery, &new.payload.bytes, None)?;
         Ok(WriteResult::Delivery(delivery))
+    }
+
+    /// Adds a scheduled delivery for each of `forwards`.
+    pub fn forward(
+        &self,
+        captured: &StoredCapture,
+        (id, bin): (i64, &str),
+        forwards: &[Forward],
+    ) -> rusqlite::Result<()> {
+        for forward in forwards {
+            let (delivery_id, uuid) = self.new_ids()?;
+            let origin = (id, bin);
+            let delivery =
+                stored::forwarding_delivery(forward, captured, origin, delivery_id, uuid, self.now);
+            self.insert(&delivery, &[], None)?;
+        }
+        Ok(())
     }
 
     /// Begins an attempt if the condition holds.
@@ -267,10 +284,15 @@ impl WriteTransaction<'_> {
 
     /// A delivery with its new id and uuid, not yet inserted.
     fn new_delivery(&self, new: &NewDelivery) -> rusqlite::Result<Box<Delivery>> {
+        let (id, uuid) = self.new_ids()?;
+        Ok(Box::new(stored::new_delivery(new, id, uuid, self.now)))
+    }
+
+    /// The id and uuid of a new delivery.
+    fn new_ids(&self) -> rusqlite::Result<(i64, String)> {
         let (id, random) = self.new_id()?;
         let uuid = Builder::from_unix_timestamp_millis(self.now.0.unsigned_abs(), &random);
-        let uuid = uuid.into_uuid().to_string();
-        Ok(Box::new(stored::new_delivery(new, id, uuid, self.now)))
+        Ok((id, uuid.into_uuid().to_string()))
     }
 
     /// The next id, and random bytes.
@@ -330,6 +352,7 @@ impl WriteTransaction<'_> {
                 ("status", &delivery.status),
                 ("created_at", &delivery.created_at),
                 ("finished_at", &delivery.finished_at),
+                ("next_attempt_at", &delivery.next_attempt_at),
                 ("attempt_count", &delivery.attempt_count),
                 ("error_kind", &error.map(|error| error.kind)),
                 ("error_status", &error.and_then(|error| error.http_status)),
@@ -345,6 +368,8 @@ impl WriteTransaction<'_> {
                 ("content_type", &content_type),
                 ("ignored_by", &delivery.ignored_by),
                 ("listed_failure_time", &delivery.listed_failure_time),
+                ("capture_id", &delivery.capture),
+                ("sequence", &delivery.sequence),
                 ("payload", &payload),
             ],
         )

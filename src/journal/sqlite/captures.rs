@@ -3,15 +3,21 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::deliveries::BoundSql;
+use super::rows::DELIVERY_COLUMNS;
 use super::{SqliteJournal, rows, runs};
 use crate::capture::{
     Bin, BinResponse, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head, Run,
 };
+use crate::delivery::Delivery;
 use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture, stored};
 use crate::time::UnixMs;
 
 const CAPTURE_COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
      response_status, response_duration_ms, response_note, body_size, pinned, note, signature, handshake, head";
+
+/// SQL condition: a delivery forwards the capture and is not delivered yet.
+pub const IS_FORWARDED: &str = "EXISTS (SELECT * FROM deliveries
+     WHERE capture_id = captures.id AND status <> 'delivered')";
 
 /// The columns that [`bin`] reads.
 const BIN_COLUMNS: &str = "name, private, created_at, (SELECT count(*) FROM captures WHERE bin_id = bins.id), \
@@ -42,6 +48,16 @@ impl Captures for SqliteJournal {
 
     fn runs(&self, capture: i64) -> Result<Vec<Run>, JournalError> {
         self.read(|conn| runs::list(conn, capture))
+    }
+
+    fn forwards(&self, capture: i64) -> Result<Vec<Delivery>, JournalError> {
+        self.read(|conn| {
+            conn.prepare_cached(&format!(
+                "SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE capture_id = ?1 ORDER BY id"
+            ))?
+            .query_map([capture], |row| self.row(row))?
+            .collect()
+        })
     }
 
     fn newest_capture(&self) -> Result<i64, JournalError> {
@@ -79,8 +95,10 @@ impl Captures for SqliteJournal {
     fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError> {
         self.write(remember_newest)?;
         self.write_slice(ids, |tx, id| {
-            tx.prepare_cached("DELETE FROM captures WHERE id = ?1")?
-                .execute([id])
+            tx.prepare_cached(&format!(
+                "DELETE FROM captures WHERE id = ?1 AND NOT {IS_FORWARDED}"
+            ))?
+            .execute([id])
         })
     }
 

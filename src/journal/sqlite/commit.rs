@@ -55,7 +55,7 @@ impl SqliteJournal {
         let transaction = self.write_transaction(tx);
         let has_captures = writes
             .iter()
-            .any(|write| matches!(write, Write::Capture(_)));
+            .any(|write| matches!(write, Write::Capture { .. }));
         if has_captures {
             cache.refresh(tx)?;
         }
@@ -117,7 +117,13 @@ fn apply(
         Write::Release(ids) => transaction.release(ids),
         Write::PutBack { id, number, slot } => transaction.put_back(*id, *number, slot),
         Write::Renew { ids, lease } => transaction.renew(ids, *lease),
-        Write::Capture(new) => cache.add(transaction.tx, new),
+        Write::Capture { capture, forwards } => {
+            let result = cache.add(transaction.tx, capture, forwards.len())?;
+            if let WriteResult::Captured { id, bin, .. } = &result {
+                transaction.forward(capture, (*id, bin), forwards)?;
+            }
+            Ok(result)
+        }
         Write::AmendCapture { id, response } => {
             amend(transaction.tx, *id, response)?;
             Ok(WriteResult::Done)

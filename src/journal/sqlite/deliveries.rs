@@ -131,7 +131,7 @@ impl<'a> BoundSql<'a> {
 
 impl SqliteJournal {
     /// Reads a row of [`DELIVERY_COLUMNS`].
-    fn row(&self, row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    pub(super) fn row(&self, row: &Row<'_>) -> rusqlite::Result<Delivery> {
         let mut delivery = rows::delivery(row)?;
         if self.files.foreign_owner.is_some() {
             delivery.target.distrust_secrets();
@@ -163,8 +163,11 @@ impl Deliveries for SqliteJournal {
 
     fn payload(&self, id: i64) -> Result<Vec<u8>, JournalError> {
         self.read(|conn| {
-            conn.prepare_cached("SELECT payload FROM deliveries WHERE id = ?1")?
-                .query_row([id], |row| row.get(0))
+            conn.prepare_cached(
+                "SELECT coalesce((SELECT body FROM captures WHERE captures.id = capture_id), payload)
+                 FROM deliveries WHERE deliveries.id = ?1",
+            )?
+            .query_row([id], |row| row.get(0))
         })
     }
 

@@ -174,11 +174,15 @@ impl Journal for SqliteJournal {
     }
 
     fn tune_for_captures(&mut self, rules: CaptureRules) -> Result<(), JournalError> {
+        let synchronous = match rules.survives_power_failure {
+            true => "FULL",
+            false => "NORMAL",
+        };
         self.captures.get_mut().rules = rules;
         self.timeout = CAPTURE_LOCK_TIMEOUT;
         let tune = || {
             self.conn.busy_timeout(self.timeout)?;
-            self.conn.pragma_update(None, "synchronous", "NORMAL")
+            self.conn.pragma_update(None, "synchronous", synchronous)
         };
         tune().map_err(|e| self.error(e))
     }

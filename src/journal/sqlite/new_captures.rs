@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::captures::{bin_response, insert_bin, newest_id};
+use super::captures::{IS_FORWARDED, bin_response, insert_bin, newest_id};
 use crate::capture::{BinResponse, Capture, CapturedResponse, SignatureCheck};
 use crate::journal::stored::{named_bin, signature_json};
 use crate::journal::{CaptureRules, StoredCapture, WriteResult};
@@ -32,6 +32,8 @@ pub struct CaptureCache {
     newest_id: i64,
     /// Captures of each bin that are not pinned, by bin id.
     counts: HashMap<i64, i64>,
+    /// Undelivered deliveries that forward captures.
+    forwards: i64,
     /// The responses of bins, by bin id.
     responses: HashMap<i64, Option<Arc<BinResponse>>>,
     default_bin: Option<i64>,
@@ -50,6 +52,11 @@ impl CaptureCache {
             self.reset();
             self.data_version = Some(data_version);
             self.newest_id = newest_id(tx)?;
+            self.forwards = tx
+                .prepare_cached(
+                    "SELECT count(*) FROM deliveries WHERE capture_id IS NOT NULL AND status <> 'delivered'",
+                )?
+                .query_row([], |row| row.get(0))?;
         }
         Ok(())
     }
@@ -68,16 +75,19 @@ impl CaptureCache {
         self.default_bin = None;
     }
 
+    /// Adds a capture, which `forwards` deliveries will forward.
     pub fn add(
         &mut self,
         tx: &Transaction<'_>,
         new: &StoredCapture,
+        forwards: usize,
     ) -> rusqlite::Result<WriteResult> {
         let (bin_id, bin) = self.bin_for(tx, &new.record.capture)?;
         let id = self.newest_id + 1;
         insert(tx, id, bin_id, new)?;
         self.newest_id = id;
         *self.counts.entry(bin_id).or_default() += 1;
+        self.forwards += forwards as i64;
         let response = match self.responses.entry(bin_id) {
             Entry::Occupied(known) => known.get().clone(),
             Entry::Vacant(unknown) => unknown
@@ -96,7 +106,8 @@ impl CaptureCache {
         added: usize,
         time: Duration,
     ) -> rusqlite::Result<()> {
-        let limit = i64::from(self.rules.keep_per_bin.max(1));
+        // As long as they are forwarded, captures are kept besides the newest.
+        let limit = i64::from(self.rules.keep_per_bin.max(1)) + self.forwards;
         let began = Instant::now();
         let is_paused = self.paused_until.is_some_and(|until| began < until);
         let mut deleted = 0;
@@ -106,10 +117,10 @@ impl CaptureCache {
             }
             while *count > limit && (deleted <= 2 * added || !is_paused && began.elapsed() < time) {
                 let rows = tx
-                    .prepare_cached(
-                        "DELETE FROM captures WHERE id IN
-                             (SELECT id FROM captures WHERE bin_id = ?1 AND NOT pinned ORDER BY id LIMIT ?2)",
-                    )?
+                    .prepare_cached(&format!(
+                        "DELETE FROM captures WHERE id IN (SELECT id FROM captures
+                             WHERE bin_id = ?1 AND NOT pinned AND NOT {IS_FORWARDED} ORDER BY id LIMIT ?2)"
+                    ))?
                     .execute([*bin_id, PRUNED_AT_ONCE.min(*count - limit)])?;
                 *count -= rows as i64;
                 deleted += rows;

@@ -20,7 +20,7 @@ use crate::time::UnixMs;
 pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms, \
      success_statuses, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind, error_status, error_message, \
      method, body_format, content_type, ignored_by, owner IS NOT NULL, iif(attempt_count <= 1, listed_failure_time, NULL), \
-     retry_schedule, signing, last_owner";
+     retry_schedule, signing, last_owner, capture_id, sequence";
 
 /// The columns that [`attempt`] reads, in its order.
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
@@ -119,6 +119,8 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         },
         method: row.get(19)?,
         payload_kind: payload_kind(row.get(20)?, row.get(21)?)?,
+        capture: row.get(28)?,
+        sequence: row.get(29)?,
         retry_policy: RetryPolicy {
             retries: row.get(8)?,
             interval: milliseconds(row.get(9)?),

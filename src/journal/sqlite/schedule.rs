@@ -5,31 +5,43 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::SqliteJournal;
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_error};
 use crate::journal::stored::{INTERRUPTED_MESSAGE, InProgress};
-use crate::journal::{DeliveryVersion, Due, JournalError, Schedule, Slice, in_slices};
+use crate::journal::{DeliveryVersion, Due, DueFilter, JournalError, Schedule, Slice, in_slices};
 use crate::time::UnixMs;
 
 /// Has two parts, because for `(next_attempt_at, id) > (?2, ?3)` SQLite would use only the first column of the index,
 /// and thousands of deliveries may be due at the same moment.
 pub const DUE_SQL: &str = "SELECT * FROM
      (SELECT next_attempt_at, id, attempt_count, url FROM deliveries
-      WHERE next_attempt_at IS NOT NULL AND owner IS NULL
+      WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL AND (NOT ?6 OR capture_id IS NOT NULL)
           AND next_attempt_at = ?2 AND next_attempt_at <= ?1 AND id > ?3 AND (?5 IS NULL OR url = ?5)
       ORDER BY id LIMIT ?4)
      UNION ALL SELECT * FROM
      (SELECT next_attempt_at, id, attempt_count, url FROM deliveries
-      WHERE next_attempt_at IS NOT NULL AND owner IS NULL
+      WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL AND (NOT ?6 OR capture_id IS NOT NULL)
           AND next_attempt_at > ?2 AND next_attempt_at <= ?1 AND (?5 IS NULL OR url = ?5)
       ORDER BY next_attempt_at, id LIMIT ?4)
      ORDER BY 1, 2 LIMIT ?4";
 
 pub const NEXT_DUE_SQL: &str = "SELECT next_attempt_at, id FROM deliveries
-     WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND next_attempt_at > ?1
+     WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL AND next_attempt_at > ?1
      ORDER BY next_attempt_at, id LIMIT 1";
+
+/// The first undelivered delivery of each sequence, found by one search of the index for each.
+pub const IN_SEQUENCE_SQL: &str = "WITH RECURSIVE first (id, sequence) AS (
+         SELECT * FROM (SELECT id, sequence FROM deliveries
+             WHERE sequence IS NOT NULL AND status <> 'delivered' ORDER BY sequence, id LIMIT 1)
+         UNION ALL
+         SELECT next.id, next.sequence FROM first JOIN deliveries next ON next.id =
+             (SELECT id FROM deliveries
+              WHERE sequence IS NOT NULL AND status <> 'delivered' AND sequence > first.sequence
+              ORDER BY sequence, id LIMIT 1))
+     SELECT next_attempt_at, id, attempt_count, url FROM first JOIN deliveries USING (id)
+     WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND next_attempt_at <= ?1 ORDER BY 1, 2";
 
 /// SQL condition: scheduled, and unchanged since it was read. Parameters: id, attempt count.
 const UNCHANGED: &str =
@@ -44,20 +56,35 @@ impl Schedule for SqliteJournal {
         &self,
         after: Option<(UnixMs, i64)>,
         limit: u32,
-        url: Option<&str>,
+        filter: DueFilter<'_>,
     ) -> Result<Vec<Due>, JournalError> {
         let (at, id) = after.unwrap_or((UnixMs(i64::MIN), 0));
+        let DueFilter { url, forwards } = filter;
+        let values = params![self.host.now(), at, id, limit, url, forwards];
         self.read(|conn| {
-            conn.prepare_cached(DUE_SQL)?
-                .query_map(params![self.host.now(), at, id, limit, url], |row| {
-                    let (id, attempts) = (row.get(1)?, row.get(2)?);
-                    Ok(Due {
-                        at: row.get(0)?,
-                        version: DeliveryVersion { id, attempts },
-                        url: row.get(3)?,
-                    })
-                })?
+            let mut page = conn.prepare_cached(DUE_SQL)?;
+            page.query_map(values, |row| due(row, false))?.collect()
+        })
+    }
+
+    fn due_in_sequence(&self) -> Result<Vec<Due>, JournalError> {
+        self.read(|conn| {
+            let mut first = conn.prepare_cached(IN_SEQUENCE_SQL)?;
+            first
+                .query_map([self.host.now()], |row| due(row, true))?
                 .collect()
+        })
+    }
+
+    fn pending_forwards(&self, max: usize) -> Result<usize, JournalError> {
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT count(*) FROM (SELECT 1 FROM deliveries
+                 WHERE capture_id IS NOT NULL AND status <> 'delivered' AND status = 'pending'
+                 LIMIT ?1)",
+            )?
+            .query_row([max], |row| row.get(0))
         })
     }
 
@@ -125,6 +152,16 @@ impl Schedule for SqliteJournal {
         let (all, result) = in_slices(&abandoned, change, |_| true);
         result.map(|()| all.changed)
     }
+}
+
+fn due(row: &Row<'_>, in_sequence: bool) -> rusqlite::Result<Due> {
+    let (id, attempts) = (row.get(1)?, row.get(2)?);
+    Ok(Due {
+        at: row.get(0)?,
+        version: DeliveryVersion { id, attempts },
+        url: row.get(3)?,
+        in_sequence,
+    })
 }
 
 /// Moves a delivery to the failed list and, if attempts are left, to the schedule, unless its owner has renewed the

@@ -5,12 +5,12 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkfu".
-pub const APPLICATION_ID: i64 = 0x686b_6675;
+/// `application_id` of a journal: "hkfv".
+pub const APPLICATION_ID: i64 = 0x686b_6676;
 
-/// `application_id` of journals of development builds, whose tables were others: "hkfr", "hook", "hkfs", "hkft", and
-/// from "hkfj" to "hkfq".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 12] = [
+/// `application_id` of journals of development builds, whose tables were others: "hook", and from "hkfj" to
+/// "hkfu".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 13] = [
     0x686b_6672,
     0x686f_6f6b,
     0x686b_666a,
@@ -23,6 +23,7 @@ pub const DEVELOPMENT_APPLICATION_IDS: [i64; 12] = [
     0x686b_6671,
     0x686b_6673,
     0x686b_6674,
+    0x686b_6675,
 ];
 
 /// The schema version that this program reads and writes.
@@ -39,6 +40,9 @@ pub const MIGRATIONS: &[&str] = &[V1];
 ///
 /// An event has a `body_format`, any other payload a `content_type`. `type` and `action` are those of the event, or what
 /// names another payload in lists and filters.
+///
+/// A delivery with a `capture_id` forwards that capture, and its own payload is empty. The deliveries of a `sequence` are sent
+/// one after the other, in the order of their ids. A capture whose deliveries are all delivered may be deleted.
 ///
 /// A delivery is leased to the process in `owner` while it is being sent. `last_owner` is the host's name and the id of the
 /// process that last began an attempt. An attempt without `duration_ms` and
@@ -88,6 +92,8 @@ const V1: &str = "
         content_type        TEXT CHECK ((content_type IS NULL) = (body_format IS NOT NULL)),
         ignored_by          TEXT,
         listed_failure_time TEXT,
+        capture_id          INTEGER,
+        sequence            TEXT,
         payload             BLOB NOT NULL
     ) STRICT;
 
@@ -95,7 +101,14 @@ const V1: &str = "
     CREATE INDEX deliveries_failed ON deliveries (created_at, id, finished_at) WHERE status IN ('failed', 'interrupted');
     -- The schedule.
     CREATE INDEX deliveries_due ON deliveries (next_attempt_at, id)
-        WHERE next_attempt_at IS NOT NULL AND owner IS NULL;
+        WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL;
+    -- Also in the order of ids: the first of each sequence.
+    CREATE INDEX deliveries_in_sequence ON deliveries (sequence, id)
+        WHERE sequence IS NOT NULL AND status <> 'delivered';
+    CREATE INDEX deliveries_capture ON deliveries (capture_id) WHERE capture_id IS NOT NULL;
+    -- Captures that must not be deleted.
+    CREATE INDEX deliveries_forwarding ON deliveries (capture_id, status)
+        WHERE capture_id IS NOT NULL AND status <> 'delivered';
     -- Deliveries that a process works on; read by every command that must notice a dead process.
     CREATE INDEX deliveries_in_progress ON deliveries (id)
         WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL);

@@ -36,7 +36,7 @@ pub fn body(bytes: &[u8]) -> Body {
 }
 
 pub fn store(bench: &Bench, keep_per_bin: u32) -> JournalCaptureStore {
-    JournalCaptureStore::start(bench.boxed(1), "inbox", keep_per_bin).unwrap()
+    JournalCaptureStore::start(bench.boxed(1), "inbox", keep_per_bin, None).unwrap()
 }
 
 pub fn give(
@@ -259,7 +259,7 @@ fn each_bin_keeps_its_newest() {
     // With a lower limit, the next capture removes the excess.
     drop(store);
     store_one(
-        &JournalCaptureStore::start(bench.boxed(1), "inbox", 1).unwrap(),
+        &JournalCaptureStore::start(bench.boxed(1), "inbox", 1, None).unwrap(),
         "/last",
     );
     assert_eq!(
@@ -370,7 +370,7 @@ fn no_id_is_given_out_twice_whatever_was_deleted_and_by_whom() {
     journal.dynamic().clear_bin("inbox", i64::MAX).unwrap();
     drop(store);
     let [one, other] =
-        [1, 3].map(|who| JournalCaptureStore::start(bench.boxed(who), "inbox", 10).unwrap());
+        [1, 3].map(|who| JournalCaptureStore::start(bench.boxed(who), "inbox", 10, None).unwrap());
     assert_eq!(
         [&one, &other, &other, &one].map(id),
         [4, 5, 6, 7],

@@ -55,7 +55,8 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
                 id: first,
                 attempts: 1
             },
-            url
+            url,
+            in_sequence: false,
         }
     );
     let page = journal.due(at(30), None, 1, None).unwrap();

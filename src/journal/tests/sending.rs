@@ -74,6 +74,8 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
         endpoint: Some("prod".to_owned()),
         target: kept,
         payload_kind: PayloadKind::Event(BodyFormat::Form),
+        capture: None,
+        sequence: None,
         method: "PUT".to_owned(),
         retry_policy,
         status: Status::Pending,

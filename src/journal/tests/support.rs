@@ -291,7 +291,8 @@ pub trait Steps: Journal {
         url: Option<&str>,
     ) -> Result<Vec<Due>, JournalError> {
         NOW.set(now);
-        let due = self.due_page(after, limit, url);
+        let forwards = false;
+        let due = self.due_page(after, limit, DueFilter { url, forwards });
         NOW.set(T0);
         due
     }

@@ -158,7 +158,7 @@ fn capture(journal: &SqliteJournal) -> i64 {
     let capture = Capture::new(T0, ([127, 0, 0, 1], 80).into(), head);
     let body = Body::default();
     let new = Arc::new(StoredCapture::new(0, "", None, capture, body));
-    match journal.commit(&[Write::Capture(new)]).unwrap().remove(0) {
+    match journal.commit(&[Write::capture(new)]).unwrap().remove(0) {
         WriteResult::Captured { id, .. } => id,
         other => panic!("{other:?}"),
     }

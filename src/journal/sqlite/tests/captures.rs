@@ -9,7 +9,7 @@ use std::time::Instant;
 #[test]
 fn what_waits_shares_a_commit() {
     let bench = Bench::new();
-    let store = JournalCaptureStore::start(Box::new(bench.open(1)), "inbox", 1000).unwrap();
+    let store = JournalCaptureStore::start(Box::new(bench.open(1)), "inbox", 1000, None).unwrap();
     store_one(&store, "/first");
     let other = bench.raw();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -113,13 +113,14 @@ fn a_much_lower_limit_deletes_few_captures_at_once() {
         .tune_for_captures(CaptureRules {
             default_bin,
             keep_per_bin: 1,
+            ..CaptureRules::default()
         })
         .unwrap();
     // The captures left after another one, during a pause or after it.
     let left = |journal: &TestJournal, paused_until| {
         journal.captures.borrow_mut().paused_until = paused_until;
         let new = StoredCapture::new(0, "", None, request("/"), body(EVENT));
-        journal.commit(&[Write::Capture(Arc::new(new))]).unwrap();
+        journal.commit(&[Write::capture(Arc::new(new))]).unwrap();
         journal.bin("inbox").unwrap().unwrap().request_count
     };
     let long = Some(Instant::now() + Duration::from_secs(3600));

@@ -20,6 +20,8 @@ mod upkeep;
 // What every journal does.
 #[path = "../../tests/captures.rs"]
 mod captures_suite;
+#[path = "../../tests/forwards.rs"]
+mod forwards_suite;
 #[path = "../../tests/import.rs"]
 mod import_suite;
 #[path = "../../tests/leases.rs"]

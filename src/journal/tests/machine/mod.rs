@@ -608,6 +608,7 @@ impl World {
                 at: kept.scheduled(attempts)?,
                 version: DeliveryVersion { id, attempts },
                 url,
+                in_sequence: false,
             })
         });
         let (mut due, later): (Vec<Due>, Vec<Due>) = scheduled.partition(|due| due.at <= self.now);
