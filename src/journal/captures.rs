@@ -84,6 +84,18 @@ impl CaptureStore for Sender<(Capture, Body)> {
     }
 }
 
+/// How far a reader of a bin has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowCursor {
+    /// When the bin was created. Another time means another bin of the same name, or another journal.
+    pub bin_created_at: UnixMs,
+    /// All captures up to this id were read.
+    pub last_id: i64,
+    /// The captures of the bin up to that id, and all that were deleted from it. If it has grown when the bin is read
+    /// again, that many captures were deleted before they were read.
+    pub seen: i64,
+}
+
 /// Which captures, and in which order. Conditions that are `None` match all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptureQuery {

@@ -29,7 +29,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use capture_writer::{Forwarding, JournalCaptureStore};
-pub use captures::{CaptureQuery, CaptureStore, Order, StoreReply, StoredCapture};
+pub use captures::{CaptureQuery, CaptureStore, FollowCursor, Order, StoreReply, StoredCapture};
 pub use error::JournalError;
 pub use group_writer::{CommitRetry, GroupWriter, Reply};
 pub use host::Host;
@@ -212,6 +212,10 @@ pub trait Captures {
     fn bins(&self) -> Result<Vec<Bin>, JournalError>;
     /// The bin with this name.
     fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError>;
+    /// Where a reader of the bin is that has read its captures up to the id `last_id`; none if there is no such bin.
+    fn bin_position(&self, name: &str, last_id: i64) -> Result<Option<FollowCursor>, JournalError>;
+    /// The cursor that [`Write::MoveCursor`] stored under this name.
+    fn cursor(&self, name: &str) -> Result<Option<FollowCursor>, JournalError>;
     /// Creates a bin unless it exists; returns it.
     fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError>;
     /// Replaces the response of a bin; returns false if the bin does not exist.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{JournalError, StoredCapture};
+use super::{FollowCursor, JournalError, StoredCapture};
 use crate::capture::{BinResponse, CapturedResponse, INBOX, Run, SignatureCheck};
 use crate::delivery::filter::Filter;
 use crate::delivery::payload::Payload;
@@ -48,6 +48,8 @@ pub enum Write {
     BeginRun(i64, Run),
     /// Records the result of a run.
     EndRun(i64, Run),
+    /// Stores how far the reader with this name has read.
+    MoveCursor { name: String, to: FollowCursor },
 }
 
 #[cfg(test)]

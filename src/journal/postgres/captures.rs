@@ -1,13 +1,18 @@
 //! Reading and deleting captures and bins.
 
+use postgres::Row;
+
 use super::error::PostgresError;
-use super::new_captures::{IS_FORWARDED, insert_bin};
+use super::new_captures::{IS_FORWARDED, insert_bin, lock};
 use super::rows::{self, BIN_COLUMNS, CAPTURE_COLUMNS, DELIVERY_COLUMNS};
+use super::session::Session;
 use super::values::{BoundSql, SqlValue};
 use super::{PostgresJournal, SLICE, runs};
 use crate::capture::{Bin, BinResponse, Body, CaptureRecord, Run};
 use crate::delivery::Delivery;
-use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture};
+use crate::journal::{
+    CaptureQuery, Captures, FollowCursor, JournalError, Order, Slice, StoredCapture,
+};
 use crate::time::UnixMs;
 
 impl Captures for PostgresJournal {
@@ -81,12 +86,22 @@ impl Captures for PostgresJournal {
     fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError> {
         let slice = &ids[..ids.len().min(SLICE)];
         let changed = self.connection.write(|session| {
+            // Transactions with captures change the rows of bins too, in another order.
+            lock(session)?;
             let sql = format!(
-                "DELETE FROM hookfire.captures WHERE id IN (
-                     SELECT c.id FROM hookfire.captures c WHERE c.id = ANY($1) AND NOT {IS_FORWARDED}
-                     ORDER BY c.id FOR UPDATE)"
+                "WITH gone AS (
+                     DELETE FROM hookfire.captures WHERE id IN (
+                         SELECT c.id FROM hookfire.captures c WHERE c.id = ANY($1) AND NOT {IS_FORWARDED}
+                         ORDER BY c.id FOR UPDATE)
+                     RETURNING bin_id),
+                 counted AS (
+                     UPDATE hookfire.bins b SET deleted = b.deleted + of_bin.count
+                     FROM (SELECT bin_id, count(*) FROM gone GROUP BY bin_id) of_bin WHERE b.id = of_bin.bin_id)
+                 SELECT count(*) FROM gone"
             );
-            Ok(session.execute(&sql, &[SqlValue::ints(slice.iter().copied())])?)
+            let row = session.row(&sql, &[SqlValue::ints(slice.iter().copied())])?;
+            let count = row.map(|row| rows::number(&row, 0)).transpose()?.flatten();
+            Ok(count.unwrap_or(0))
         })?;
         Ok(Slice {
             done: slice.len(),
@@ -108,6 +123,24 @@ impl Captures for PostgresJournal {
         self.connection.read(|session| {
             let row = session.row(&bin_sql(), &[name.into()])?;
             row.as_ref().map(rows::bin).transpose()
+        })
+    }
+
+    fn bin_position(&self, name: &str, last_id: i64) -> Result<Option<FollowCursor>, JournalError> {
+        let sql = "SELECT b.created_at, $2::bigint, b.deleted +
+                 (SELECT count(*) FROM hookfire.captures c WHERE c.bin_id = b.id AND c.id <= $2)
+             FROM hookfire.bins b WHERE b.name = $1";
+        self.connection.read(|session| {
+            let row = session.row(sql, &[name.into(), last_id.into()])?;
+            row.as_ref().map(follow_cursor).transpose()
+        })
+    }
+
+    fn cursor(&self, name: &str) -> Result<Option<FollowCursor>, JournalError> {
+        let sql = "SELECT bin_created_at, last_id, seen FROM hookfire.cursors WHERE name = $1";
+        self.connection.read(|session| {
+            let row = session.row(sql, &[name.into()])?;
+            row.as_ref().map(follow_cursor).transpose()
         })
     }
 
@@ -139,6 +172,32 @@ impl Captures for PostgresJournal {
             &[name.into()],
         )
     }
+}
+
+fn follow_cursor(row: &Row) -> Result<FollowCursor, PostgresError> {
+    Ok(FollowCursor {
+        bin_created_at: row.try_get(0)?,
+        last_id: row.try_get(1)?,
+        seen: row.try_get(2)?,
+    })
+}
+
+pub fn move_cursor(
+    session: &mut Session,
+    name: &str,
+    to: &FollowCursor,
+) -> Result<(), PostgresError> {
+    session.execute(
+        "INSERT INTO hookfire.cursors (name, bin_created_at, last_id, seen) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (name) DO UPDATE SET bin_created_at = $2, last_id = $3, seen = $4",
+        &[
+            name.into(),
+            to.bin_created_at.into(),
+            to.last_id.into(),
+            to.seen.into(),
+        ],
+    )?;
+    Ok(())
 }
 
 fn bin_sql() -> String {

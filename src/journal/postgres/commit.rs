@@ -6,6 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::attempts::AttemptWriter;
+use super::captures::move_cursor;
 use super::connection::is_value_error;
 use super::error::PostgresError;
 use super::session::Session;
@@ -164,7 +165,8 @@ impl PostgresJournal {
             Write::AmendCapture { .. }
             | Write::SetSignature { .. }
             | Write::BeginRun(..)
-            | Write::EndRun(..) => {
+            | Write::EndRun(..)
+            | Write::MoveCursor { .. } => {
                 for (at, write) in group {
                     match write {
                         Write::AmendCapture { id, response } => {
@@ -177,6 +179,7 @@ impl PostgresJournal {
                             results[*at] = runs::begin(session, *id, run)?;
                         }
                         Write::EndRun(id, run) => runs::end(session, *id, run)?,
+                        Write::MoveCursor { name, to } => move_cursor(session, name, to)?,
                         _ => {}
                     }
                 }
@@ -218,6 +221,8 @@ fn changed(write: &Write) -> (usize, Vec<ChangedRow>) {
         Write::SetSignature { id, .. } => (8, vec![ChangedRow::Capture(*id)]),
         Write::BeginRun(id, _) => (9, vec![ChangedRow::Capture(*id)]),
         Write::EndRun(id, _) => (10, vec![ChangedRow::Capture(*id)]),
+        // Applied in their order.
+        Write::MoveCursor { .. } => (11, Vec::new()),
     }
 }
 

@@ -120,6 +120,10 @@ pub fn prune(
             ),
             &[(*bin_id).into(), keep.into(), limit.into()],
         )?;
+        session.execute(
+            "UPDATE hookfire.bins SET deleted = deleted + $2 WHERE id = $1 AND $2 > 0",
+            &[(*bin_id).into(), (deleted as i64).into()],
+        )?;
         // If it reached the limit, there may be more.
         if (deleted as i64) < limit {
             *since_pruned = 0;

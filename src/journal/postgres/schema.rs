@@ -104,7 +104,8 @@ const V1: &str = "
         name       text NOT NULL UNIQUE,
         private    boolean NOT NULL,
         created_at bigint NOT NULL,
-        response   text
+        response   text,
+        deleted    bigint NOT NULL DEFAULT 0
     );
 
     CREATE TABLE hookfire.captures (
@@ -141,6 +142,13 @@ const V1: &str = "
         error       text,
         stderr      text NOT NULL,
         PRIMARY KEY (capture_id, number)
+    );
+
+    CREATE TABLE hookfire.cursors (
+        name           text PRIMARY KEY,
+        bin_created_at bigint NOT NULL,
+        last_id        bigint NOT NULL,
+        seen           bigint NOT NULL
     );
     ";
 

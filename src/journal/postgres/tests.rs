@@ -65,8 +65,8 @@ impl Bench {
             host: TestHost::default(),
         };
         bench.execute(
-            "TRUNCATE hookfire.writers, hookfire.deliveries, hookfire.attempts, hookfire.bins, hookfire.captures, hookfire.runs
-             RESTART IDENTITY",
+            "TRUNCATE hookfire.writers, hookfire.deliveries, hookfire.attempts, hookfire.bins, hookfire.captures, hookfire.runs,
+                 hookfire.cursors RESTART IDENTITY",
         );
         bench
     }
@@ -128,7 +128,14 @@ fn the_tables_have_the_columns_of_a_file() {
     let path = bench.path();
     drop(crate::journal::open(&path).unwrap());
     let file = rusqlite::Connection::open(&path).unwrap();
-    for table in ["deliveries", "attempts", "bins", "captures", "runs"] {
+    for table in [
+        "deliveries",
+        "attempts",
+        "bins",
+        "captures",
+        "runs",
+        "cursors",
+    ] {
         let mut sql = file
             .prepare("SELECT name FROM pragma_table_info(?1) ORDER BY name COLLATE BINARY")
             .unwrap();

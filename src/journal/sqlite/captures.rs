@@ -9,7 +9,10 @@ use crate::capture::{
     Bin, BinResponse, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head, Run,
 };
 use crate::delivery::Delivery;
-use crate::journal::{CaptureQuery, Captures, JournalError, Order, Slice, StoredCapture, stored};
+use crate::journal::{
+    CaptureQuery, Captures, FollowCursor, JournalError, Order, Slice, StoredCapture, WriteResult,
+    stored,
+};
 use crate::time::UnixMs;
 
 const CAPTURE_COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
@@ -112,6 +115,27 @@ impl Captures for SqliteJournal {
 
     fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError> {
         self.read(|conn| bin_named(conn, name).optional())
+    }
+
+    fn bin_position(&self, name: &str, last_id: i64) -> Result<Option<FollowCursor>, JournalError> {
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT created_at, ?2, deleted + (SELECT count(*) FROM captures WHERE bin_id = bins.id AND id <= ?2)
+                 FROM bins WHERE name = ?1",
+            )?
+            .query_row(params![name, last_id], follow_cursor)
+            .optional()
+        })
+    }
+
+    fn cursor(&self, name: &str) -> Result<Option<FollowCursor>, JournalError> {
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT bin_created_at, last_id, seen FROM cursors WHERE name = ?1",
+            )?
+            .query_row([name], follow_cursor)
+            .optional()
+        })
     }
 
     fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError> {
@@ -241,6 +265,27 @@ fn bin(row: &Row<'_>) -> rusqlite::Result<Bin> {
         last_capture_at: row.get(4)?,
         response: stored::bin_response(row.get(5)?),
     })
+}
+
+fn follow_cursor(row: &Row<'_>) -> rusqlite::Result<FollowCursor> {
+    Ok(FollowCursor {
+        bin_created_at: row.get(0)?,
+        last_id: row.get(1)?,
+        seen: row.get(2)?,
+    })
+}
+
+pub fn move_cursor(
+    tx: &Transaction<'_>,
+    name: &str,
+    to: &FollowCursor,
+) -> rusqlite::Result<WriteResult> {
+    tx.prepare_cached(
+        "INSERT INTO cursors (name, bin_created_at, last_id, seen) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (name) DO UPDATE SET bin_created_at = ?2, last_id = ?3, seen = ?4",
+    )?
+    .execute(params![name, to.bin_created_at, to.last_id, to.seen])?;
+    Ok(WriteResult::Done)
 }
 
 /// The response of the bin with this id.

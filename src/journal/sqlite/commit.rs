@@ -6,6 +6,7 @@ use rusqlite::Transaction;
 
 use super::SqliteJournal;
 use super::attempts::WriteTransaction;
+use super::captures::move_cursor;
 use super::error::is_value_error;
 use super::new_captures::{CaptureCache, amend, set_signature};
 use super::runs;
@@ -130,6 +131,7 @@ fn apply(
         }
         Write::BeginRun(id, run) => runs::begin(transaction.tx, *id, run),
         Write::EndRun(id, run) => runs::end(transaction.tx, *id, run),
+        Write::MoveCursor { name, to } => move_cursor(transaction.tx, name, to),
         Write::SetSignature { id, check } => {
             set_signature(transaction.tx, *id, check)?;
             Ok(WriteResult::Done)

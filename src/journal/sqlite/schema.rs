@@ -5,12 +5,12 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkfv".
-pub const APPLICATION_ID: i64 = 0x686b_6676;
+/// `application_id` of a journal: "hkfw".
+pub const APPLICATION_ID: i64 = 0x686b_6677;
 
 /// `application_id` of journals of development builds, whose tables were others: "hook", and from "hkfj" to
-/// "hkfu".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 13] = [
+/// "hkfv".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 14] = [
     0x686b_6672,
     0x686f_6f6b,
     0x686b_666a,
@@ -24,6 +24,7 @@ pub const DEVELOPMENT_APPLICATION_IDS: [i64; 13] = [
     0x686b_6673,
     0x686b_6674,
     0x686b_6675,
+    0x686b_6676,
 ];
 
 /// The schema version that this program reads and writes.
@@ -58,6 +59,9 @@ pub const MIGRATIONS: &[&str] = &[V1];
 ///
 /// The `response` of a bin is a `BinResponse` as JSON, or NULL if the listener's options choose it. `note` is what the user
 /// wrote about a capture, and `signature` a `SignatureCheck` as JSON.
+///
+/// `deleted` counts the captures that were deleted from a bin, so that a reader finds out how many it has missed. A row of
+/// `cursors` says how far a reader of a bin, here or on another machine, has read: see `FollowCursor`.
 ///
 /// Ids are never reused: `deleted_ids` keeps the highest deleted ones.
 const V1: &str = "
@@ -135,7 +139,8 @@ const V1: &str = "
         name       TEXT NOT NULL UNIQUE,
         private    INTEGER NOT NULL,
         created_at INTEGER NOT NULL,
-        response   TEXT
+        response   TEXT,
+        deleted    INTEGER NOT NULL DEFAULT 0
     ) STRICT;
 
     CREATE TABLE captures (
@@ -176,6 +181,17 @@ const V1: &str = "
         stderr      TEXT NOT NULL,
         PRIMARY KEY (capture_id, number)
     ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE cursors (
+        name           TEXT PRIMARY KEY,
+        bin_created_at INTEGER NOT NULL,
+        last_id        INTEGER NOT NULL,
+        seen           INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TRIGGER capture_deleted AFTER DELETE ON captures BEGIN
+        UPDATE bins SET deleted = deleted + 1 WHERE id = OLD.bin_id;
+    END;
 
     CREATE TABLE deleted_ids (newest_delivery INTEGER NOT NULL, newest_capture INTEGER NOT NULL) STRICT;
     INSERT INTO deleted_ids VALUES (0, 0);

@@ -4,7 +4,9 @@ use super::*;
 use crate::capture::{
     Body, Capture, CaptureRecord, CapturedResponse, EventName, Head, Run, SignatureCheck,
 };
-use crate::journal::{CaptureQuery, CaptureStore, JournalError, Order, StoredCapture};
+use crate::journal::{
+    CaptureQuery, CaptureStore, FollowCursor, JournalError, Order, StoredCapture, Write,
+};
 use crate::signature::{InvalidKind, InvalidSignature};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -538,4 +540,71 @@ fn dropping_the_capture_writer_commits_what_was_submitted() {
             .into_iter()
             .all(|stored| stored.try_recv().unwrap().is_ok())
     );
+}
+
+#[test]
+fn reader_of_a_bin_learns_how_many_captures_it_missed() {
+    let bench = Bench::new();
+    let journal = bench.boxed(2);
+    journal.create_bin("other", false, T0).unwrap();
+    let store = store(&bench, 10);
+    let seen = |last_id| {
+        let position = journal.bin_position("inbox", last_id).unwrap().unwrap();
+        assert_eq!(position.last_id, last_id);
+        position.seen
+    };
+    let ids: Vec<i64> = (0..10).map(|_| store_one(&store, "/hook").id).collect();
+    let read_until = ids[3];
+    assert_eq!(seen(read_until), 4);
+    store_one(&store, "/other");
+    journal.delete_captures(&ids[..2]).unwrap();
+    assert_eq!(seen(read_until), 4, "deleted after they were read");
+    journal.delete_captures(&ids[5..7]).unwrap();
+    assert_eq!(
+        seen(read_until),
+        6,
+        "two were deleted before they were read"
+    );
+    // Full bins lose their oldest captures.
+    let newest = (0..40)
+        .map(|_| store_one(&store, "/hook").id)
+        .max()
+        .unwrap();
+    let query = CaptureQuery {
+        bin: Some("inbox".to_owned()),
+        ..CaptureQuery::default()
+    };
+    let kept = journal.captures(&query).unwrap().len() as i64;
+    assert_eq!(seen(newest), 50, "all that the bin ever had");
+    assert_eq!(
+        seen(read_until),
+        50 - kept,
+        "all but those that can still be read"
+    );
+    assert_eq!(journal.bin_position("none", 0).unwrap(), None);
+    let bin = journal.bin("inbox").unwrap().unwrap();
+    let position = journal.bin_position("inbox", 0).unwrap().unwrap();
+    assert_eq!(position.bin_created_at, bin.created_at);
+}
+
+#[test]
+fn cursors_are_stored_by_name() {
+    let bench = Bench::new();
+    let journal = bench.boxed(1);
+    let at = |last_id| FollowCursor {
+        bin_created_at: T0,
+        last_id,
+        seen: last_id + 1,
+    };
+    let go = |name: &str, last_id| Write::MoveCursor {
+        name: name.to_owned(),
+        to: at(last_id),
+    };
+    assert_eq!(journal.cursor("a").unwrap(), None);
+    journal.commit(&[go("a", 3), go("b", 4)]).unwrap();
+    journal.commit(&[go("a", 5)]).unwrap();
+    journal.commit(&[go("a", 6), go("a", 7)]).unwrap();
+    let again = bench.boxed(2);
+    assert_eq!(again.cursor("a").unwrap(), Some(at(7)));
+    assert_eq!(again.cursor("b").unwrap(), Some(at(4)));
 }
