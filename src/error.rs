@@ -10,10 +10,11 @@ use crate::engine::Halted;
 use crate::engine::plan::PlanError;
 use crate::event::EventError;
 use crate::exit::Exit;
-use crate::http::ClientError;
+use crate::http::{ClientError, tls_hint};
 use crate::journal::{JournalError, LocationError};
 use crate::output::{ErrorReport, OutputError, Ui};
 use crate::portal::{PortalError, PortalErrorKind};
+use crate::remote::{AddressError, RemoteError, RemoteErrorKind};
 use crate::secret::SecretError;
 
 /// The kind of a failure. It decides the exit code, and JSON errors contain it.
@@ -388,6 +389,75 @@ impl From<PortalError> for Failure {
             .iter()
             .fold(failure, |failure, hint| failure.hint(*hint))
     }
+}
+
+impl From<AddressError> for Failure {
+    fn from(error: AddressError) -> Failure {
+        let hint = match &error {
+            AddressError::Url(_) | AddressError::Query => REMOTE_ADDRESS_HINT,
+            AddressError::Token => {
+                "pass the token as `--token @env:VARIABLE` or `--token @file:PATH`, or in `HOOKFIRE_TOKEN`"
+            }
+        };
+        Failure::from_error(Kind::Usage, error).hint(hint)
+    }
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Failure {
+        let kind = match &error.kind {
+            RemoteErrorKind::NoResponse(none) => match none.kind {
+                ErrorKind::Interrupted => Kind::Interrupted,
+                _ => Kind::Unreachable,
+            },
+            RemoteErrorKind::NoBin(_) => Kind::Usage,
+            _ => Kind::Error,
+        };
+        let hint = remote_hint(&error.kind);
+        let failure = Failure::from_error(kind, error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+const REMOTE_ADDRESS_HINT: &str =
+    "the address of a listener looks like https://hooks.example.com/_hookfire/";
+
+fn remote_hint(kind: &RemoteErrorKind) -> Option<String> {
+    let hint = match kind {
+        RemoteErrorKind::NoResponse(none) => match none.kind {
+            ErrorKind::Interrupted => return None,
+            ErrorKind::Tls => return tls_hint(&none.message),
+            ErrorKind::Timeout => "allow more time with `--timeout 5m`",
+            _ => "check the address, and that `hookfire listen --expose` runs there",
+        },
+        RemoteErrorKind::Unauthorized { has_token: false } => {
+            "pass it as `--token @env:VARIABLE`; one of `hookfire listen --read-token` is enough"
+        }
+        RemoteErrorKind::Unauthorized { has_token: true } => {
+            "`hookfire listen` prints another token at each start; one that you choose with `--read-token` stays valid"
+        }
+        RemoteErrorKind::Forbidden(_) => {
+            "a listener on a loopback address accepts other host names only with `--read-token`"
+        }
+        RemoteErrorKind::TooOld { .. } => "install this version of hookfire there",
+        RemoteErrorKind::TooNew { .. } => "install the newer hookfire here",
+        RemoteErrorKind::Redirect(_) => {
+            "if you trust that address, pass it to `--from`; tokens are never sent to where a listener redirects"
+        }
+        RemoteErrorKind::NotHookfire(_) => REMOTE_ADDRESS_HINT,
+        RemoteErrorKind::LargeBody { .. } => "run the command on the machine of the listener",
+        RemoteErrorKind::OlderJournal => {
+            "say where to go on, with `--since TIME` or `--from-start`"
+        }
+        RemoteErrorKind::NoBin(_)
+        | RemoteErrorKind::Status { .. }
+        | RemoteErrorKind::TooLong(_)
+        | RemoteErrorKind::Invalid(_) => return None,
+    };
+    Some(hint.to_owned())
 }
 
 const PORTAL_URL_HINT: &str =

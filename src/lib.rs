@@ -13,6 +13,7 @@
 //! | `engine` | runs deliveries: accept, commit, send, evaluate, commit, retry |
 //! | `listener` | the HTTP server that captures requests |
 //! | `portal` | client for 3scale's Account Management API |
+//! | `remote` | client that reads the captures of a listener on another machine |
 //! | `env` | the process's environment: variables, terminals, signals, directories |
 //! | `journal` | the SQLite file or PostgreSQL database that holds deliveries, attempts and captures |
 //! | `http` | the HTTP client: TLS, proxies, deadlines, error classification |
@@ -48,6 +49,7 @@ mod listener;
 mod output;
 mod portal;
 mod recovery;
+mod remote;
 mod sanitize;
 mod secret;
 mod signature;

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::capture::{Body, Capture, CaptureRecord, CapturedResponse};
+use crate::error::Failure;
 use crate::journal::{
     CaptureQuery, CaptureStore, Journal, JournalError, StoreReply, StoredCapture,
 };
@@ -38,7 +39,7 @@ pub enum FeedItem {
 
 pub trait CaptureFeed {
     /// The next item, in order of arrival; waits for at most `timeout`.
-    fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, JournalError>;
+    fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, Failure>;
 
     /// Whether more has arrived than the queue holds, so that the last item was read from the journal.
     fn is_behind(&self) -> bool {
@@ -235,10 +236,10 @@ impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
 }
 
 impl CaptureFeed for ListenerFeed<'_> {
-    fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, JournalError> {
+    fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, Failure> {
         if let Some(ids) = &mut self.ids {
             if let Some(id) = ids.next() {
-                return self.read(id).map(Some);
+                return Ok(Some(self.read(id)?));
             }
             self.ids = None;
         }
@@ -328,12 +329,12 @@ impl<'a> BinFeed<'a> {
 }
 
 impl CaptureFeed for BinFeed<'_> {
-    fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, JournalError> {
+    fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, Failure> {
         if let Some(item) = self.read_next()? {
             return Ok(Some(item));
         }
         thread::sleep(timeout.min(BIN_POLL_INTERVAL));
-        self.read_next()
+        Ok(self.read_next()?)
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::capture_feed::{CaptureFeed, FeedItem};
 use crate::capture::SignatureCheck;
-use crate::journal::{GroupWriter, JournalError, StoredCapture, Write};
+use crate::error::Failure;
+use crate::journal::{GroupWriter, StoredCapture, Write};
 use crate::listener::Notifier;
 use crate::signature::Verifier;
 
@@ -36,7 +37,7 @@ impl<F: CaptureFeed> SignatureFeed<F> {
 }
 
 impl<F: CaptureFeed> CaptureFeed for SignatureFeed<F> {
-    fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, JournalError> {
+    fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, Failure> {
         let item = self.feed.next(timeout)?;
         Ok(match (item, &self.explainer) {
             (Some(FeedItem::Captured(capture)), Some(explainer)) if !self.feed.is_behind() => {

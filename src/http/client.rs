@@ -32,6 +32,8 @@ struct Inner {
     direct: Direct,
     proxies: Proxies,
     timeout: Duration,
+    /// Whether `timeout` limits the wait for the head, and then for each part of the body, instead of the whole request.
+    is_streaming: bool,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -55,6 +57,24 @@ impl Client {
         idle_connections: usize,
         interrupted: Arc<AtomicBool>,
     ) -> Result<Client, ClientError> {
+        Client::build(options, base, (idle_connections, false), interrupted)
+    }
+
+    /// A client for responses without an end: the timeout limits the wait for the head, and then for each part of the body.
+    pub fn streaming(
+        options: &TransportOptions,
+        base: &BaseUrl,
+        interrupted: Arc<AtomicBool>,
+    ) -> Result<Client, ClientError> {
+        Client::build(options, base, (0, true), interrupted)
+    }
+
+    fn build(
+        options: &TransportOptions,
+        base: &BaseUrl,
+        (idle_connections, is_streaming): (usize, bool),
+        interrupted: Arc<AtomicBool>,
+    ) -> Result<Client, ClientError> {
         let connect_timeout = options.connect_timeout.min(options.timeout);
         let addresses = options.addresses(base);
         let resolver = Resolver {
@@ -70,6 +90,7 @@ impl Client {
         let http = options::builder(resolver.clone(), proxies.clone())
             .pool_max_idle_per_host(idle_connections)
             .connect_timeout(connect_timeout)
+            .timeout(is_streaming.then_some(options.timeout))
             .tls_backend_preconfigured(tls.clone())
             .build()
             .map_err(|e| ClientError::Setup(super::errors::innermost(&e.without_url())))?;
@@ -82,6 +103,7 @@ impl Client {
             },
             proxies,
             timeout: options.timeout,
+            is_streaming,
             interrupted,
         }))))
     }
@@ -98,19 +120,21 @@ impl Client {
     ) -> Result<Response, SendError> {
         let (limit, memory) = (request.body_limit, request.memory.clone());
         let mut unread = self.receive_head(request)?;
-        let headers = unread.headers.iter();
-        let mut response = Response {
-            status: unread.status,
-            headers: headers
-                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-                .collect(),
-            body: Vec::new(),
-            cut: None,
-        };
+        let mut response = unread.head();
         on_head(&response);
         let read = self.read_body(&mut unread, &mut response.body, limit, memory.as_deref());
         response.cut = read.err();
         Ok(response)
+    }
+
+    /// Sends the request on this thread and waits for the head of its response; for a client that is
+    /// [streaming](Client::streaming).
+    pub fn open(self, request: Request) -> Result<Stream, SendError> {
+        let unread = self.receive_head(request)?;
+        Ok(Stream {
+            client: self,
+            unread,
+        })
     }
 
     /// Sends the request and waits for the head of its response.
@@ -137,7 +161,7 @@ impl Client {
             *outgoing.headers_mut() = headers;
             *outgoing.body_mut() = request.body.map(Into::into);
             // Covers the body too, unlike a timeout of the client, which starts anew with each read.
-            *outgoing.timeout_mut() = Some(deadline);
+            *outgoing.timeout_mut() = (!inner.is_streaming).then_some(deadline);
             let sent = inner.http.execute(outgoing).map_err(TransportError::from);
             sent.map(UnreadResponse::from)
         } else if has_proxy {
@@ -193,6 +217,47 @@ impl Client {
                 return Err(Cut::Limit(limit));
             }
         }
+    }
+}
+
+/// A response whose body is read as it arrives.
+pub struct Stream {
+    client: Client,
+    unread: UnreadResponse,
+}
+
+impl Stream {
+    pub fn status(&self) -> u16 {
+        self.unread.status
+    }
+
+    pub fn header(&self, name: &str) -> String {
+        let value = self.unread.headers.get(name);
+        value.map_or(String::new(), |value| {
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        })
+    }
+
+    /// Waits for the next bytes of the body. The error is why there are none, as in "the response body …".
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, String> {
+        match self.unread.body.read(buffer) {
+            Ok(0) => Err("was closed".to_owned()),
+            Ok(read) => Ok(read),
+            Err(e) if is_timeout(&e) => {
+                let timeout = compact(self.client.0.timeout);
+                Err(format!("was silent for {timeout}"))
+            }
+            Err(_) => Err("was cut".to_owned()),
+        }
+    }
+
+    /// The whole response, with at most `limit` bytes of its body.
+    pub fn into_response(self, limit: usize) -> Response {
+        let Stream { client, mut unread } = self;
+        let mut response = unread.head();
+        let read = client.read_body(&mut unread, &mut response.body, limit, None);
+        response.cut = read.err();
+        response
     }
 }
 

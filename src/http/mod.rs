@@ -33,7 +33,7 @@ mod proxy;
 pub mod replay;
 mod tls;
 
-pub use client::Client;
+pub use client::{Client, Stream};
 pub use errors::{is_refused, tls_hint};
 pub use options::{ClientError, TransportOptions};
 pub use outcome::{MAX_STORED_BODY, outcome, retry_after};
@@ -149,6 +149,21 @@ struct UnreadResponse {
     /// The length of the body, if it is known.
     length: Option<u64>,
     body: Box<dyn Read>,
+}
+
+impl UnreadResponse {
+    /// The response without its body.
+    fn head(&self) -> Response {
+        let headers = self.headers.iter();
+        Response {
+            status: self.status,
+            headers: headers
+                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+                .collect(),
+            body: Vec::new(),
+            cut: None,
+        }
+    }
 }
 
 /// Why a response's body is incomplete. Its text follows "the response body".

@@ -96,6 +96,51 @@ pub struct FollowCursor {
     pub seen: i64,
 }
 
+/// What has happened to a bin since a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CursorChange {
+    /// Nothing that concerns the reader.
+    None,
+    /// This many captures were deleted before they were read.
+    Missed(u64),
+    /// It is another bin of the same name.
+    NewBin,
+    /// It is in an earlier state, as after its journal was replaced by an older copy.
+    Older,
+}
+
+impl FollowCursor {
+    /// Compares it with the position of the same id, now.
+    pub fn change_to(&self, now: &FollowCursor) -> CursorChange {
+        if self.bin_created_at != now.bin_created_at {
+            return CursorChange::NewBin;
+        }
+        match u64::try_from(now.seen.saturating_sub(self.seen)) {
+            Ok(0) => CursorChange::None,
+            Ok(missed) => CursorChange::Missed(missed),
+            Err(_) => CursorChange::Older,
+        }
+    }
+
+    /// Before the first capture of a bin in which nothing was deleted.
+    pub fn before_first(&self) -> FollowCursor {
+        FollowCursor {
+            last_id: 0,
+            seen: 0,
+            ..*self
+        }
+    }
+
+    /// After the next capture of the bin, which has this id.
+    pub fn after(&self, id: i64) -> FollowCursor {
+        FollowCursor {
+            last_id: id,
+            seen: self.seen.saturating_add(1),
+            ..*self
+        }
+    }
+}
+
 /// Which captures, and in which order. Conditions that are `None` match all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptureQuery {

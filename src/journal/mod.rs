@@ -29,7 +29,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use capture_writer::{Forwarding, JournalCaptureStore};
-pub use captures::{CaptureQuery, CaptureStore, FollowCursor, Order, StoreReply, StoredCapture};
+pub use captures::{
+    CaptureQuery, CaptureStore, CursorChange, FollowCursor, Order, StoreReply, StoredCapture,
+};
 pub use error::JournalError;
 pub use group_writer::{CommitRetry, GroupWriter, Reply};
 pub use host::Host;

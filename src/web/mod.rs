@@ -17,6 +17,7 @@ mod requestbin;
 mod sending;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,6 +106,7 @@ pub fn web_ui(options: WebOptions) -> WebUi {
         .merge(bins::routes())
         .merge(captures::routes())
         .merge(deliveries::routes())
+        .merge(transfer::routes())
         .fallback(no_such_call);
     let routes = Router::new()
         .route(paths::PAGE, get(page::show))

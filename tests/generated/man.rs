@@ -16,7 +16,7 @@ use hookfire::EXIT_CODES;
 use crate::markdown::add_markdown;
 
 /// Name and section of each chapter in `man/`.
-const CHAPTERS: [(&str, char); 14] = [
+const CHAPTERS: [(&str, char); 15] = [
     ("hookfire-install", '7'),
     ("hookfire-events", '7'),
     ("hookfire-secrets", '7'),
@@ -27,6 +27,7 @@ const CHAPTERS: [(&str, char); 14] = [
     ("hookfire-recovery", '7'),
     ("hookfire-output", '7'),
     ("hookfire-journal", '7'),
+    ("hookfire-follow", '7'),
     ("hookfire-team", '7'),
     ("hookfire-forward", '7'),
     ("hookfire-guarantees", '7'),

@@ -14,6 +14,7 @@
 //! | hostile text has no effect | `malicious_endpoint`, `page_security` |
 //! | a journal in PostgreSQL keeps the same guarantees | `team` |
 //! | `listen` stores before it responds | `listen`, `load` |
+//! | a followed bin is read in order, and each capture once | `follow` |
 //!
 //! Two variables make runs longer or repeatable: `HOOKFIRE_ACKNOWLEDGED=200000` (number of responses before
 //! `killed_under_long_load` kills the listener) and `HOOKFIRE_KILL_SEED` (the moments in `batch_killed`).
@@ -43,6 +44,7 @@ mod failed;
 mod failing_disk;
 mod faults;
 mod filesystem;
+mod follow;
 mod forward_later;
 mod handshakes;
 mod killed;
@@ -63,6 +65,7 @@ mod portal;
 mod proxies;
 mod read_tokens;
 mod recovery;
+mod remote;
 mod request;
 mod requestbin;
 mod resolve;

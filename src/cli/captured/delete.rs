@@ -54,7 +54,7 @@ pub struct CapturedDeleteArgs {
 
 pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let journal = ctx.readable_journal()?;
-    let query = args.filter.query(ctx, &*journal)?;
+    let query = args.filter.query(ctx, &journal)?;
     let is_filtered = query != CaptureQuery::default();
     let named = selection::resolve(
         &args.ids,
@@ -65,8 +65,8 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
         "--type account",
     )?;
     let each = |visit: &mut dyn FnMut(CaptureRecord) -> Result<(), Failure>| match &named {
-        Some(ids) => ids.iter().try_for_each(|&id| visit(head(&*journal, id)?)),
-        None => newest_first(&*journal, &query, |record| {
+        Some(ids) => ids.iter().try_for_each(|&id| visit(head(&journal, id)?)),
+        None => newest_first(&journal, &query, |record| {
             visit(record)?;
             Ok(ControlFlow::Continue(()))
         }),

@@ -4,6 +4,7 @@ use clap::{Args, ValueHint};
 use indexmap::IndexMap;
 
 use super::selection::whole;
+use super::source::{CaptureSource, SourceArgs};
 use crate::capture::diff::{BodyKind, Comparison, Difference, compare};
 use crate::capture::{Mask, is_hop_by_hop};
 use crate::cli::args::{Format, ReportOutput, parse_id};
@@ -24,7 +25,9 @@ Examples:
   Check whether a delivery arrived as it was sent:
     $ hookfire captured diff delivery:42 17
   Print the paths of the differences, for a script:
-    $ hookfire captured diff 17 18 -o json | jq -r '.differences[].path'";
+    $ hookfire captured diff 17 18 -o json | jq -r '.differences[].path'
+  Check whether a delivery arrived on another machine as it was sent here:
+    $ hookfire captured diff delivery:42 17 --from https://hooks.example.com/_hookfire/ --token @env:READ_TOKEN";
 
 const MAX_TEXT_DIFFERENCES: usize = 50;
 
@@ -37,7 +40,8 @@ const HEADER: &str = "header ";
 /// does. Other bodies are compared byte by byte. At most 1000 differences are listed.
 ///
 /// The exit code is like that of `diff`: 0 if the bodies are equal or equivalent, 1 if not. Differences in method, path, query
-/// and headers are shown but do not count: two deliveries never have the same webhook-id.
+/// and headers are shown but do not count: two deliveries never have the same webhook-id. With --from, captures are those of
+/// another machine, and deliveries those of the journal here.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct CapturedDiffArgs {
@@ -47,6 +51,8 @@ pub struct CapturedDiffArgs {
     /// The other capture or delivery
     #[arg(value_name = "B", value_hint = ValueHint::Other)]
     b: SideId,
+    #[command(flatten)]
+    source: SourceArgs,
     #[command(flatten)]
     output: ReportOutput,
 }
@@ -103,10 +109,10 @@ struct FieldValue {
 
 pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mask = ctx.mask(false)?;
-    let journal = ctx.readable_journal()?;
+    let source = args.source.open(ctx)?;
     let read = |side| match side {
-        SideId::Capture(id) => ComparedRequest::capture(&*journal, id, &mask),
-        SideId::Delivery(id) => ComparedRequest::delivery(&*journal, id),
+        SideId::Capture(id) => ComparedRequest::capture(&*source, id, &mask),
+        SideId::Delivery(id) => ComparedRequest::delivery(&*ctx.readable_journal()?, id),
     };
     let (mut a, mut b) = (read(args.a)?, read(args.b)?);
     if a.is_event || b.is_event {
@@ -155,8 +161,12 @@ impl ComparedRequest {
         }
     }
 
-    fn capture(journal: &dyn Journal, id: i64, mask: &Mask) -> Result<ComparedRequest, Failure> {
-        let StoredCapture { record, body, .. } = whole(journal, id)?;
+    fn capture(
+        source: &dyn CaptureSource,
+        id: i64,
+        mask: &Mask,
+    ) -> Result<ComparedRequest, Failure> {
+        let StoredCapture { record, body, .. } = whole(source, id)?;
         let capture = &record.capture;
         let revealed = Mask::revealing();
         let mut request = ComparedRequest::new(

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use clap::Args;
 
 use super::selection::{CaptureFilterArgs, newest_first};
+use super::source::{CaptureSource, SourceArgs};
 use crate::capture::expect::Expectation;
 use crate::capture::{Body, CaptureRecord};
 use crate::cli::args::{Format, ListOutput, whole_number};
@@ -12,7 +13,7 @@ use crate::cli::content::ContentArgs;
 use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::journal::{CaptureQuery, Journal};
+use crate::journal::CaptureQuery;
 use crate::output::capture_json::capture_view;
 use crate::output::{RowWriter, capture};
 
@@ -29,7 +30,9 @@ Examples:
     $ hookfire captured list --match customer/email=jo@example.com --path '/orders*'
     $ hookfire captured list --contains refund
   Print the ids of the captures of a bin, for a script:
-    $ hookfire captured list --bin orders -o ndjson | jq .id";
+    $ hookfire captured list --bin orders -o ndjson | jq .id
+  List the captures of a listener on another machine:
+    $ hookfire captured list --from https://hooks.example.com/_hookfire/ --token @env:READ_TOKEN";
 
 /// List captured requests, newest first
 ///
@@ -45,6 +48,8 @@ pub struct CapturedListArgs {
     filter: CaptureFilterArgs,
     #[command(flatten)]
     content: ContentArgs,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Show secret values
     #[arg(long, help_heading = None)]
     reveal: bool,
@@ -57,8 +62,8 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let is_text = format == Format::Text;
     let limit = args.limit.or(is_text.then_some(DEFAULT_LIMIT));
     let mask = ctx.mask(args.reveal)?;
-    let journal = ctx.readable_journal()?;
-    let filter = args.filter.query(ctx, &*journal)?;
+    let source = args.source.open(ctx)?;
+    let filter = args.filter.query(ctx, &*source)?;
     let query = CaptureQuery {
         // One more shows whether the limit leaves any out.
         limit: limit
@@ -71,8 +76,8 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let view = |record: &CaptureRecord| capture_view(record, &mask, None);
     let mut list = RowWriter::new(ctx.ui, format, columns, view)?;
     let mut found = 0;
-    newest_first(&*journal, &query, |record| {
-        if !matches(&*journal, &record, &conditions)? {
+    newest_first(&*source, &query, |record| {
+        if !matches(&*source, &record, &conditions)? {
             return Ok(ControlFlow::Continue(()));
         }
         found += 1;
@@ -105,14 +110,14 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
 
 /// Reads the body only if a condition is about it, and one body at a time.
 fn matches(
-    journal: &dyn Journal,
+    source: &dyn CaptureSource,
     record: &CaptureRecord,
     conditions: &Expectation,
 ) -> Result<bool, Failure> {
     let body = match conditions.needs_body() {
         false => Body::default(),
-        true => match journal.capture(record.id)? {
-            Some(capture) => capture.body,
+        true => match source.find(record.id)? {
+            Some((capture, _)) => capture.body,
             // Deleted meanwhile.
             None => return Ok(false),
         },

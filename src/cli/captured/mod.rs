@@ -3,10 +3,12 @@
 mod bins;
 mod delete;
 mod diff;
+mod follow;
 mod list;
 mod replay;
 mod selection;
 mod show;
+mod source;
 mod verify;
 
 use clap::Subcommand;
@@ -15,19 +17,20 @@ use super::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 
-/// List, show, replay, compare, verify and delete captured requests
+/// List, show, follow, replay, compare, verify and delete captured requests
 ///
 /// A capture is a request that hookfire received, stored byte for byte. The values of secret parameters and of headers such
 /// as Authorization and Cookie are shown as *** without --reveal. Bodies are shown unchanged.
 #[derive(Debug, Subcommand)]
 #[command(
-    after_help = "Examples:\n  $ hookfire captured list\n  $ hookfire captured show 17\n  \
+    after_help = "Examples:\n  $ hookfire captured list\n  $ hookfire captured show 17\n  $ hookfire captured follow --bin inbox\n  \
                   $ hookfire captured replay 17 --to http://127.0.0.1:3000\n  $ hookfire captured diff 17 18\n  \
                   $ hookfire captured verify 17 --signing-secret @env:GITHUB_SECRET"
 )]
 pub enum CapturedCommand {
     List(list::CapturedListArgs),
     Show(show::CapturedShowArgs),
+    Follow(follow::CapturedFollowArgs),
     Bins(bins::CapturedBinsArgs),
     Delete(delete::CapturedDeleteArgs),
     Replay(replay::CapturedReplayArgs),
@@ -40,6 +43,7 @@ impl CapturedCommand {
         match self {
             CapturedCommand::List(args) => list::run(&args, ctx),
             CapturedCommand::Show(args) => show::run(&args, ctx),
+            CapturedCommand::Follow(args) => follow::run(&args, ctx),
             CapturedCommand::Bins(args) => bins::run(&args, ctx),
             CapturedCommand::Delete(args) => delete::run(&args, ctx),
             CapturedCommand::Replay(args) => replay::run(&args, ctx),

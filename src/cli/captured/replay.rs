@@ -117,7 +117,7 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
     // All are prepared before the first is sent, so that a refusal sends nothing.
     let mut prepared = Vec::new();
     for id in &args.ids {
-        let StoredCapture { record, body, .. } = whole(&*journal, *id)?;
+        let StoredCapture { record, body, .. } = whole(&journal, *id)?;
         destination.replay_of = Some(*id);
         let mut one =
             prepare(&record.capture, &body, &destination, &ctx.env).map_err(|e| refused(e, *id))?;
@@ -154,7 +154,7 @@ fn run_command(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, Fai
     let Some(runner) = Runner::new(&args.command, writer, redactor, ctx)? else {
         return Ok(Exit::Done);
     };
-    let captures = args.ids.iter().map(|id| whole(&*journal, *id));
+    let captures = args.ids.iter().map(|id| whole(&journal, *id));
     let captures = captures.collect::<Result<Vec<_>, _>>()?;
     if let Some(partial) = captures.iter().find(|one| one.record.capture.malformed) {
         return Err(refused(ReplayError::Partial, partial.record.id));

@@ -4,11 +4,12 @@ use std::ops::ControlFlow;
 
 use clap::{Args, ValueHint};
 
-use crate::capture::CaptureRecord;
+use super::source::CaptureSource;
+use crate::capture::{CaptureRecord, Run};
 use crate::cli::context::Context;
 use crate::cli::selection;
 use crate::error::{Failure, Kind};
-use crate::journal::{CaptureQuery, Journal, Order, StoredCapture};
+use crate::journal::{CaptureQuery, Order, StoredCapture};
 use crate::time::{Edge, parse_time};
 
 const PAGE_SIZE: u32 = 500;
@@ -36,12 +37,16 @@ pub struct CaptureFilterArgs {
 
 impl CaptureFilterArgs {
     /// The filter, in no order and without a limit. An unknown bin is an error.
-    pub fn query(&self, ctx: &Context<'_>, journal: &dyn Journal) -> Result<CaptureQuery, Failure> {
+    pub fn query(
+        &self,
+        ctx: &Context<'_>,
+        source: &dyn CaptureSource,
+    ) -> Result<CaptureQuery, Failure> {
         let since = self.since.as_deref();
         let since = since.map(|text| parse_time(text, ctx.now(), Edge::From));
         let since = since.transpose();
         if let Some(bin) = &self.bin {
-            selection::require_bin(journal, bin)?;
+            source.require_bin(bin)?;
         }
         Ok(CaptureQuery {
             bin: self.bin.clone(),
@@ -61,7 +66,7 @@ impl CaptureFilterArgs {
 
 /// Visits the selected captures page by page, newest first, until it is told to stop.
 pub fn newest_first(
-    journal: &dyn Journal,
+    source: &dyn CaptureSource,
     query: &CaptureQuery,
     mut visit: impl FnMut(CaptureRecord) -> Result<ControlFlow<()>, Failure>,
 ) -> Result<(), Failure> {
@@ -73,7 +78,7 @@ pub fn newest_first(
     while left > 0 {
         let asked = left.min(PAGE_SIZE);
         part.limit = Some(asked);
-        let captures = journal.captures(&part)?;
+        let captures = source.list(&part)?;
         let found = u32::try_from(captures.len()).unwrap_or(asked);
         part.before = captures.last().map(|record| record.id);
         for capture in captures {
@@ -90,17 +95,26 @@ pub fn newest_first(
 }
 
 /// The capture without its body.
-pub fn head(journal: &dyn Journal, id: i64) -> Result<CaptureRecord, Failure> {
+pub fn head(source: &dyn CaptureSource, id: i64) -> Result<CaptureRecord, Failure> {
     let query = CaptureQuery {
         after: Some(id.saturating_sub(1)),
         before: id.checked_add(1),
         ..CaptureQuery::default()
     };
-    let found = journal.captures(&query)?.into_iter().next();
-    found.ok_or_else(|| Failure::no_capture(id))
+    let found = source.list(&query)?.into_iter().next();
+    found.ok_or_else(|| source.no_capture(id))
 }
 
 /// Like [`head`], with the body.
-pub fn whole(journal: &dyn Journal, id: i64) -> Result<StoredCapture, Failure> {
-    journal.capture(id)?.ok_or_else(|| Failure::no_capture(id))
+pub fn whole(source: &dyn CaptureSource, id: i64) -> Result<StoredCapture, Failure> {
+    let (stored, _) = with_runs(source, id)?;
+    Ok(stored)
+}
+
+/// Like [`whole`], with the runs of commands for it.
+pub fn with_runs(
+    source: &dyn CaptureSource,
+    id: i64,
+) -> Result<(StoredCapture, Vec<Run>), Failure> {
+    source.find(id)?.ok_or_else(|| source.no_capture(id))
 }

@@ -2,7 +2,8 @@
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::selection::whole;
+use super::selection::with_runs;
+use super::source::SourceArgs;
 use crate::capture::{Mask, export};
 use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
@@ -21,7 +22,9 @@ Examples:
   Decompress a compressed body:
     $ hookfire captured show 17 --body | gunzip
   Print the request as a curl command, with secrets:
-    $ hookfire captured show 17 --as curl --reveal";
+    $ hookfire captured show 17 --as curl --reveal
+  Show a capture of a listener on another machine:
+    $ hookfire captured show 17 --from https://hooks.example.com/_hookfire/ --token @env:READ_TOKEN";
 
 /// Show a captured request: head, formatted body, and response
 ///
@@ -43,6 +46,8 @@ pub struct CapturedShowArgs {
     /// Print the request for another tool
     #[arg(long = "as", value_name = "FORM", value_enum, help_heading = None, conflicts_with_all = ["raw", "body"])]
     form: Option<Form>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Show secret values
     #[arg(long, help_heading = None)]
     reveal: bool,
@@ -74,11 +79,10 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     } else {
         ctx.mask(args.reveal)?
     };
-    let journal = ctx.readable_journal()?;
-    let StoredCapture { record, body, .. } = whole(&*journal, args.id)?;
+    let source = args.source.open(ctx)?;
+    let (StoredCapture { record, body, .. }, runs) = with_runs(&*source, args.id)?;
     let program = ctx.program();
-    let runs = journal.runs(args.id)?;
-    let forwards = journal.forwards(args.id)?;
+    let forwards = source.forwards(args.id)?;
     let view = || {
         let forwards = forwards.iter().map(json::delivery_view).collect();
         whole_capture_view(&record, &mask, &body, &runs, forwards)

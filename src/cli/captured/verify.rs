@@ -68,7 +68,7 @@ pub(super) fn run(args: &CapturedVerifyArgs, ctx: &Context<'_>) -> Result<Exit, 
     };
     let secrets = signing::secrets(&args.signing_secret, named.as_ref(), ctx)?;
     let journal = ctx.readable_journal()?;
-    let StoredCapture { record, body, .. } = whole(&*journal, args.id)?;
+    let StoredCapture { record, body, .. } = whole(&journal, args.id)?;
     let capture = &record.capture;
     let headers = capture.head.headers();
     let named = named.map(|signing| signing.scheme);

@@ -21,10 +21,13 @@ use self::criteria::Criteria;
 use self::junit::JunitFile;
 use self::report::WaitReport;
 use self::watch::{Arrivals, End, PolledCode, Watch};
-use super::args::{Format, HandshakeArgs, ReportOutput, VerifyArgs, whole_number};
-use super::capture_feed::{BinFeed, CaptureFeed, FeedingStore, ListenerFeed, WhenFull};
+use super::args::{Format, HandshakeArgs, ReportOutput, TransportArgs, VerifyArgs, whole_number};
+use super::capture_feed::{BinFeed, CaptureFeed, FeedItem, FeedingStore, ListenerFeed, WhenFull};
 use super::context::Context;
+use super::follow_feed::{FollowFeed as _, RemoteFeed};
+use super::follow_start;
 use super::listen_addr::{ListenAddr, bind_failure};
+use super::remote::RemoteArgs;
 use super::selection;
 use super::settings;
 use super::signature_feed::{Explainer, SignatureFeed};
@@ -35,6 +38,8 @@ use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{CaptureQuery, CaptureStore, JournalCaptureStore, StoreReply, StoredCapture};
 use crate::listener::{Handshakes, Listener, Notifier, Route, Script, Setup};
+use crate::output::Ui;
+use crate::remote::{Followed, Remote};
 use crate::time::{Clock as _, Edge, parse_duration, parse_time};
 
 /// The bin of requests to `expect`'s own listener.
@@ -59,6 +64,8 @@ Examples:
     $ hookfire expect --listen 9000 --type user --secret token=@env:HOOK_TOKEN
   Test that your sender signs its webhooks:
     $ hookfire expect --verify standard --signing-secret @env:WHSEC -- ./signup
+  Wait in CI for a webhook that a service sends to a listener on another machine:
+    $ hookfire expect --from https://hooks.example.com/_hookfire/ --token @env:READ_TOKEN --bin ci --type account -- ./signup
   Check what a running `hookfire listen` captured in the last five minutes:
     $ hookfire expect --bin inbox --since 5m --within 0s --type account";
 
@@ -109,9 +116,13 @@ pub struct ExpectArgs {
     /// (repeatable; the first that matches)
     #[arg(long, value_name = "METHOD PATH=SCRIPT", value_hint = ValueHint::Other, conflicts_with = "bin", help_heading = WAITING)]
     route: Vec<String>,
-    /// Do not listen, but watch this bin of a running `hookfire listen`
+    /// Do not listen, but watch this bin of a running `hookfire listen`, on this machine or with --from on another
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "respond", help_heading = WAITING)]
     bin: Option<String>,
+    #[command(flatten)]
+    remote: RemoteArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
     /// With --bin: include captures since this time: RFC 3339, 2026-11-20, or an age such as 5m [default: now]
     #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, requires = "bin", allow_hyphen_values = true, help_heading = WAITING)]
     since: Option<String>,
@@ -144,13 +155,21 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
                 .hint("`--bin` watches the captures of another listener"),
         );
     }
+    if args.bin.is_none() && args.remote.from.is_some() {
+        return Err(Failure::usage("`--from` requires `--bin`")
+            .hint("a remote listener's captures are those of a bin, such as `--bin inbox`"));
+    }
+    let remote = args.remote.connect(&args.transport, ctx)?;
     let command = RunningCommand::default();
     let ended_with_us = command.clone();
     ctx.clock.catch_all_signals(move || ended_with_us.kill())?;
     let started = ctx.clock.elapsed();
-    let ended = match &args.bin {
-        Some(bin) => watch_bin(args, bin, ctx, &watch, &command, &mut report),
-        None => listen(
+    let ended = match (&args.bin, remote) {
+        (Some(bin), Some(remote)) => {
+            watch_remote(args, bin, remote, ctx, &watch, &command, &mut report)
+        }
+        (Some(bin), None) => watch_bin(args, bin, ctx, &watch, &command, &mut report),
+        (None, _) => listen(
             args,
             (handshakes, routes),
             ctx,
@@ -286,6 +305,52 @@ fn watch_bin(
     let (waited, stopped) = wait(watch, &mut feed, child, report);
     let (end, seen) = waited?;
     report.conclude(end, &seen, stopped)
+}
+
+/// Waits for captures of a bin on another machine.
+fn watch_remote(
+    args: &ExpectArgs,
+    bin: &str,
+    remote: Remote,
+    ctx: &Context<'_>,
+    watch: &Watch<'_>,
+    command: &RunningCommand,
+    report: &mut WaitReport<'_>,
+) -> Result<Exit, Failure> {
+    let start = follow_start::since(&remote, bin, args.since.as_deref(), ctx)?;
+    report.waiting(&format!("in bin `{bin}` of {}", remote.address().shown()));
+    let child = Child::start(&args.command, None, command)?;
+    let mut feed = RemoteCaptures {
+        feed: RemoteFeed::start(ctx, &args.transport, remote, bin, start)?,
+        ui: ctx.ui,
+    };
+    let (waited, stopped) = wait(watch, &mut feed, child, report);
+    let (end, seen) = waited?;
+    report.conclude(end, &seen, stopped)
+}
+
+/// The captures of a remote bin. A lost connection is reported, and opened again.
+struct RemoteCaptures<'a> {
+    feed: RemoteFeed,
+    ui: &'a Ui,
+}
+
+impl CaptureFeed for RemoteCaptures<'_> {
+    fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, Failure> {
+        Ok(match self.feed.next(timeout)? {
+            Some(Followed::Capture { stored, .. }) => Some(FeedItem::Captured(stored)),
+            Some(Followed::Missed { .. }) => Some(FeedItem::Deleted),
+            Some(Followed::Lost(reason)) => {
+                self.ui.warning(&format!("{reason}; trying again"));
+                None
+            }
+            Some(Followed::Back) => {
+                self.ui.status("connected again");
+                None
+            }
+            Some(Followed::NewBin | Followed::Failed(_)) | None => None,
+        })
+    }
 }
 
 /// Waits, and then stops a command that is still running. Returns whether it had to.

@@ -204,7 +204,7 @@ mod tests {
     }
 
     impl CaptureFeed for PlannedFeed<'_> {
-        fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, JournalError> {
+        fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, Failure> {
             let until = self.now.ms.get() + duration_ms(timeout);
             if self.left.front().is_none_or(|(at, _)| *at > until) {
                 self.now.ms.set(until);

@@ -1,0 +1,282 @@
+//! `hookfire captured follow`
+
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueHint};
+use serde_json::json;
+
+use super::source::SourceArgs;
+use crate::capture::Mask;
+use crate::cli::args::{Format, ReportOutput, whole_number};
+use crate::cli::context::Context;
+use crate::cli::follow_feed::{FollowFeed, JournalFeed, RemoteFeed};
+use crate::cli::follow_start::{self, FollowedBin};
+use crate::error::{Failure, Kind};
+use crate::exit::Exit;
+use crate::journal::{FollowCursor, Journal, StoredCapture, Write};
+use crate::output::capture_json::capture_view;
+use crate::output::{RowWriter, Tone, capture, json};
+use crate::remote::Followed;
+use crate::text;
+use crate::time::{Clock as _, local_clock, parse_timeout};
+
+/// How often the end of the run is checked for while nothing arrives.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+const MAX_NAME_CHARS: usize = 200;
+
+const EXAMPLES: &str = "\
+Examples:
+  Print the captures of a listener on another machine as they arrive:
+    $ hookfire captured follow --bin team --from https://hooks.example.com/_hookfire/ --token @env:READ_TOKEN
+  The same as JSON, one object per line, from the beginning:
+    $ hookfire captured follow --bin team --from https://hooks.example.com --token @env:READ_TOKEN --from-start -o ndjson | jq .body
+  From this journal, also one that several hosts share in PostgreSQL:
+    $ hookfire captured follow --bin inbox
+  Wait for three captures, as a reader of its own:
+    $ hookfire captured follow --bin inbox --as nightly-test --exit-after 3";
+
+/// Print the captures of a bin as they arrive, here or on another machine, each once
+///
+/// Begins with the next capture. Where it ends is stored in the journal under a name, and the next run with this name goes on
+/// there: nothing is skipped, and nothing is printed twice, unless the process is killed while it prints. Readers with different
+/// names each get everything. If the connection to another machine is lost, it is opened again, and captures that arrived
+/// meanwhile follow. Captures that were pruned before they could be read are counted in a warning.
+///
+/// With -o ndjson, the first line says where it begins, with `"event":"ready"`.
+///
+/// The values of secret parameters and of headers such as Authorization and Cookie are shown as *** without --reveal. Ctrl-C ends
+/// it with exit code 0.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct CapturedFollowArgs {
+    /// The bin to follow
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    bin: String,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// The name under which the journal stores how far it was read [default: the address and the bin]
+    #[arg(long = "as", value_name = "NAME", value_parser = parse_name, value_hint = ValueHint::Other, help_heading = START)]
+    name: Option<String>,
+    /// Begin with the captures since this time: RFC 3339, 2026-11-20, or an age such as 5m
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true, help_heading = START)]
+    since: Option<String>,
+    /// Begin with the oldest capture that is kept
+    #[arg(long, conflicts_with = "since", help_heading = START)]
+    from_start: bool,
+    /// Exit after N captures
+    #[arg(long, value_name = "N", value_parser = whole_number::<u64>(1..=u64::MAX), help_heading = END)]
+    exit_after: Option<u64>,
+    /// Exit after this time; with --exit-after, the exit code is 7 if fewer arrived
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_timeout, help_heading = END)]
+    for_: Option<Duration>,
+    /// Show secret values
+    #[arg(long, help_heading = None)]
+    reveal: bool,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+const START: &str = "Start";
+const END: &str = "In scripts";
+
+fn parse_name(text: &str) -> Result<String, String> {
+    let is_valid = !text.is_empty() && text.chars().count() <= MAX_NAME_CHARS;
+    match is_valid && !text.chars().any(char::is_control) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "a name has 1 to {MAX_NAME_CHARS} characters, without control characters"
+        )),
+    }
+}
+
+pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let mask = ctx.mask(args.reveal)?;
+    let remote = args.source.connect(ctx)?;
+    let journal = ctx.journal()?;
+    let place = match &remote {
+        Some(remote) => remote.address().shown().to_owned(),
+        None => "this journal".to_owned(),
+    };
+    let from_url = remote.as_ref().map(|_| place.clone());
+    let name = args.name.clone();
+    let name = name.unwrap_or_else(|| format!("{place} {}", args.bin));
+    let stored = journal.cursor(&name)?;
+    let bin: &dyn FollowedBin = match &remote {
+        Some(remote) => remote,
+        None => &journal,
+    };
+    let start = match (args.from_start, &args.since, stored) {
+        (true, ..) => follow_start::oldest(bin, &args.bin)?,
+        (false, None, Some(stored)) => {
+            bin.newest(&args.bin)?;
+            stored
+        }
+        (false, since, _) => follow_start::since(bin, &args.bin, since.as_deref(), ctx)?,
+    };
+    ctx.catch_interrupts()?;
+    let from = match stored == Some(start) {
+        true => format!("after #{}, where `{name}` ended", start.last_id),
+        false => format!("after #{}", start.last_id),
+    };
+    ctx.ui.status(&format!(
+        "following bin `{}` of {place} {from} (Ctrl-C stops)",
+        args.bin
+    ));
+    if args.output.format() == Format::Ndjson {
+        let ready =
+            json!({ "event": "ready", "bin": args.bin, "from": from_url, "after": start.last_id });
+        ctx.ui.line(&json::compact(&ready))?;
+        ctx.ui.flush()?;
+    }
+    let mut feed: Box<dyn FollowFeed> = match remote {
+        Some(remote) => Box::new(RemoteFeed::start(
+            ctx,
+            args.source.transport(),
+            remote,
+            &args.bin,
+            start,
+        )?),
+        None => Box::new(JournalFeed::new(&*journal, &args.bin, start)),
+    };
+    let mut follower = Follower {
+        ctx,
+        place,
+        name,
+        journal: &*journal,
+        printer: Printer::new(ctx, &mask, args.output.format())?,
+        printed: 0,
+    };
+    // Where a reader that has seen nothing yet goes on.
+    follower.store(start)?;
+    let ended = follower.run(&mut *feed, args);
+    let printed = follower.printed;
+    let finished = follower.printer.finish();
+    ended?;
+    finished?;
+    match (args.exit_after, args.for_) {
+        (Some(wanted), Some(_)) if printed < wanted && !ctx.clock.interrupted() => {
+            Err(Failure::new(
+                Kind::Unmet,
+                format!("{printed} of {wanted} captures arrived in time"),
+            ))
+        }
+        _ => Ok(Exit::Done),
+    }
+}
+
+struct Follower<'a> {
+    ctx: &'a Context<'a>,
+    /// Where the captures come from, for messages.
+    place: String,
+    name: String,
+    /// Stores the cursor.
+    journal: &'a dyn Journal,
+    printer: Printer<'a>,
+    printed: u64,
+}
+
+impl Follower<'_> {
+    /// Prints until Ctrl-C, the wanted number of captures, or the time limit.
+    fn run(&mut self, feed: &mut dyn FollowFeed, args: &CapturedFollowArgs) -> Result<(), Failure> {
+        let deadline = args.for_.map(|duration| Instant::now() + duration);
+        loop {
+            let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let is_complete = args.exit_after.is_some_and(|wanted| self.printed >= wanted);
+            if is_over || is_complete || self.ctx.clock.interrupted() {
+                return Ok(());
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let wait = left.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL);
+            if let Some(item) = feed.next(wait)? {
+                self.take(item)?;
+            }
+        }
+    }
+
+    fn take(&mut self, item: Followed) -> Result<(), Failure> {
+        let ui = self.ctx.ui;
+        match item {
+            Followed::Capture {
+                stored,
+                lacks_body,
+                cursor,
+            } => {
+                if lacks_body {
+                    let (id, size) = (stored.record.id, text::size(stored.record.body_size));
+                    ui.warning(&format!(
+                        "the body of capture #{id} has {size}, which is too large to transfer; it is left out"
+                    ));
+                }
+                self.printer.print(&stored)?;
+                self.printed += 1;
+                self.store(cursor)?;
+            }
+            Followed::Missed { count, cursor } => {
+                let captures = text::count(
+                    usize::try_from(count).unwrap_or(usize::MAX),
+                    "capture was",
+                    "captures were",
+                );
+                ui.warning(&format!(
+                    "{captures} pruned or deleted before being read; `hookfire listen --keep N` keeps more"
+                ));
+                self.store(cursor)?;
+            }
+            Followed::NewBin => ui.warning(
+                "the bin was created anew, or is in another journal; its captures follow from the first",
+            ),
+            Followed::Lost(reason) => ui.warning(&format!("{reason}; trying again")),
+            Followed::Back => ui.status(&format!("connected to {} again", self.place)),
+            Followed::Failed(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn store(&self, cursor: FollowCursor) -> Result<(), Failure> {
+        let name = self.name.clone();
+        self.journal
+            .commit(&[Write::MoveCursor { name, to: cursor }])?;
+        Ok(())
+    }
+}
+
+/// Prints captures as `listen` does.
+struct Printer<'a> {
+    ctx: &'a Context<'a>,
+    mask: &'a Mask,
+    /// None for text.
+    rows: Option<RowWriter<'a, StoredCapture>>,
+}
+
+impl<'a> Printer<'a> {
+    fn new(ctx: &'a Context<'a>, mask: &'a Mask, format: Format) -> Result<Printer<'a>, Failure> {
+        let view = |stored: &StoredCapture| capture_view(&stored.record, mask, Some(&stored.body));
+        let rows = match format {
+            Format::Text => None,
+            format => Some(RowWriter::new(ctx.ui, format, Vec::new(), view)?),
+        };
+        Ok(Printer { ctx, mask, rows })
+    }
+
+    fn print(&mut self, stored: &StoredCapture) -> Result<(), Failure> {
+        let ui = self.ctx.ui;
+        match &mut self.rows {
+            Some(rows) => rows.push(stored)?,
+            None => {
+                let time = local_clock(stored.record.capture.received_at);
+                let time = ui.toned(Tone::Faint, &time);
+                let line = capture::line(ui, &stored.record, self.mask);
+                ui.line(&format!("{time} {line}"))?;
+            }
+        }
+        Ok(ui.flush()?)
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        if let Some(rows) = self.rows {
+            rows.finish()?;
+        }
+        Ok(())
+    }
+}
