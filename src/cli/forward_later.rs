@@ -222,7 +222,7 @@ impl RunObserver for ForwardRun {
                             "; attempt {} of {} in {}",
                             attempt.made + 1,
                             attempt.allowed,
-                            compact(Duration::from_secs(wait.as_secs_f64().ceil() as u64))
+                            rounded(wait)
                         )
                     }
                     (Status::Failed, _) => {
@@ -251,6 +251,14 @@ impl RunObserver for ForwardRun {
 
     fn idle(&self, _: Idle<'_>) -> Option<Duration> {
         None
+    }
+}
+
+/// Longer than a second, in whole seconds.
+fn rounded(wait: Duration) -> String {
+    match wait.as_secs() {
+        0 => compact(wait),
+        seconds => compact(Duration::from_secs(seconds)),
     }
 }
 

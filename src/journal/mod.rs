@@ -196,8 +196,8 @@ pub trait Captures {
     fn capture(&self, id: i64) -> Result<Option<StoredCapture>, JournalError>;
     /// The runs of commands for a capture, in order.
     fn runs(&self, capture: i64) -> Result<Vec<Run>, JournalError>;
-    /// The deliveries that forward a capture, in order.
-    fn forwards(&self, capture: i64) -> Result<Vec<Delivery>, JournalError>;
+    /// The deliveries that forward these captures, in order.
+    fn forwards(&self, captures: &[i64]) -> Result<Vec<Delivery>, JournalError>;
     /// The id of the newest capture, 0 without captures.
     fn newest_capture(&self) -> Result<i64, JournalError>;
     /// The ids of a bin's captures that are at most `until`.

@@ -1,6 +1,7 @@
 //! The page's API for captures: list, search, show, compare, annotate, export as curl, download, delete and replay.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::iter;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use super::sending::error_view;
 use super::{ApiResult, Web, WebState, blocking, json_response};
 use crate::capture::diff::BodyKind;
 use crate::capture::{Body, CaptureRecord, Mask, credentials, diff, export};
+use crate::delivery::Status;
 use crate::error::Failure;
 use crate::journal::{CaptureQuery, Journal, Order, StoredCapture};
 use crate::output::capture::head;
@@ -75,7 +77,7 @@ async fn list(State(state): Web, Query(list): Query<CapturesQuery>) -> ApiResult
                 ..CaptureQuery::default()
             };
             let newest = journal.newest_capture()?;
-            let page = Page::fill(
+            let mut page = Page::fill(
                 captures(journal, query),
                 (limit, MAX_LIST_BYTES),
                 |record| record.id,
@@ -85,9 +87,38 @@ async fn list(State(state): Web, Query(list): Query<CapturesQuery>) -> ApiResult
                     Ok((is_match.then(view), read))
                 },
             )?;
+            add_forwards(journal, &mut page.entries)?;
             Ok(json!({ "captures": page.entries, "more": page.more, "newest": newest }))
         })
         .await
+}
+
+/// Adds the status of the deliveries that forward a capture: the first of these that one of them has.
+fn add_forwards(journal: &dyn Journal, captures: &mut [Value]) -> Result<(), Failure> {
+    const ORDER: [Status; 4] = [
+        Status::Failed,
+        Status::Interrupted,
+        Status::Pending,
+        Status::Delivered,
+    ];
+    let ids: Vec<i64> = captures
+        .iter()
+        .filter_map(|capture| capture["id"].as_i64())
+        .collect();
+    let mut statuses: HashMap<i64, Vec<Status>> = HashMap::new();
+    for delivery in journal.forwards(&ids)? {
+        let capture = delivery.capture.unwrap_or_default();
+        statuses.entry(capture).or_default().push(delivery.status);
+    }
+    for capture in captures {
+        let id = capture["id"].as_i64().unwrap_or_default();
+        let Some(found) = statuses.get(&id) else {
+            continue;
+        };
+        let first = ORDER.iter().find(|status| found.contains(status));
+        capture["forwarded"] = first.map(|status| status.as_str()).into();
+    }
+    Ok(())
 }
 
 /// Captures from the newest, read in pages of the query's limit.
@@ -194,7 +225,7 @@ async fn show(State(state): Web, Path(id): Path<i64>, Query(query): Query<ShowQu
     state
         .respond(move |options, journal| {
             let StoredCapture { record, body, .. } = find(journal, id)?;
-            let (runs, forwards) = (journal.runs(id)?, journal.forwards(id)?);
+            let (runs, forwards) = (journal.runs(id)?, journal.forwards(&[id])?);
             let mut view = detail(&record, &body, &query.mask(&options.mask));
             view["runs"] = runs.iter().map(run_view).collect();
             view["forwards"] = forwards.iter().map(delivery_view).collect();

@@ -1211,3 +1211,27 @@ fn signatures_handshakes_and_runs_are_shown() {
     );
     listener.stop();
 }
+
+#[test]
+fn a_forwarded_capture_shows_its_deliveries_and_sends_them_again() {
+    let env = TestEnv::new();
+    let upstream = Server::script(vec![respond(500), respond(200)]);
+    let url = upstream.url();
+    let args = ["--forward-to", &url, "--forward-later", "--retries", "0"];
+    let listener = Listener::start(&env, &args);
+    let Some(browser) = Browser::start() else {
+        drop(upstream.lenient());
+        return;
+    };
+    listener.post("/", "body");
+    open(&browser, &listener, "#/captures/1");
+    browser.wait_for_text("#list", "not forwarded");
+    browser.wait_for_text("#detail .forward", "500 Internal Server Error");
+    browser.click(".forward button");
+    browser.wait_for_text("#detail .forward", "delivered");
+    browser.wait_for(
+        "document.querySelector('#list [role=option]').innerText.includes('\\nforwarded')",
+    );
+    browser.click(".forward a");
+    browser.wait_for_text("#delivery", "forwards capture #1");
+}

@@ -126,14 +126,14 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
 fn report_kept(ctx: &Context<'_>, journal: &dyn Journal, ids: &[i64]) -> Result<(), Failure> {
     let mut kept = 0;
     for id in ids {
-        let forwards = journal.forwards(*id)?;
+        let forwards = journal.forwards(&[*id])?;
         let waits = |delivery: &Delivery| delivery.status != Status::Delivered;
         kept += usize::from(forwards.iter().any(waits));
     }
     if kept > 0 {
         let captures = count(kept, "capture is kept", "captures are kept");
         ctx.ui.warning(&format!(
-            "{captures} until their deliveries are delivered, or deleted with `hookfire failed delete`"
+            "{captures} because a delivery forwards it and is not delivered; `hookfire failed delete` deletes failed ones"
         ));
     }
     Ok(())

@@ -65,7 +65,7 @@ impl CaptureSource for Box<dyn Journal> {
     }
 
     fn forwards(&self, id: i64) -> Result<Vec<Delivery>, Failure> {
-        Ok(Captures::forwards(&**self, id)?)
+        Ok(Captures::forwards(&**self, &[id])?)
     }
 
     fn require_bin(&self, name: &str) -> Result<(), Failure> {

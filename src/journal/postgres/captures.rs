@@ -46,12 +46,13 @@ impl Captures for PostgresJournal {
         self.connection.read(|session| runs::list(session, capture))
     }
 
-    fn forwards(&self, capture: i64) -> Result<Vec<Delivery>, JournalError> {
+    fn forwards(&self, captures: &[i64]) -> Result<Vec<Delivery>, JournalError> {
         let sql = format!(
-            "SELECT {DELIVERY_COLUMNS} FROM hookfire.deliveries WHERE capture_id = $1 ORDER BY id"
+            "SELECT {DELIVERY_COLUMNS} FROM hookfire.deliveries WHERE capture_id = ANY($1) ORDER BY id"
         );
         self.connection.read(|session| {
-            let rows = session.rows(&sql, &[capture.into()])?;
+            let ids = SqlValue::ints(captures.iter().copied());
+            let rows = session.rows(&sql, &[ids])?;
             rows.iter().map(rows::delivery).collect()
         })
     }

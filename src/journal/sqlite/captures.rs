@@ -53,12 +53,14 @@ impl Captures for SqliteJournal {
         self.read(|conn| runs::list(conn, capture))
     }
 
-    fn forwards(&self, capture: i64) -> Result<Vec<Delivery>, JournalError> {
+    fn forwards(&self, captures: &[i64]) -> Result<Vec<Delivery>, JournalError> {
+        let ids = serde_json::json!(captures).to_string();
         self.read(|conn| {
             conn.prepare_cached(&format!(
-                "SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE capture_id = ?1 ORDER BY id"
+                "SELECT {DELIVERY_COLUMNS} FROM deliveries
+                 WHERE capture_id IN (SELECT value FROM json_each(?1)) ORDER BY id"
             ))?
-            .query_map([capture], |row| self.row(row))?
+            .query_map([&ids], |row| self.row(row))?
             .collect()
         })
     }

@@ -40,7 +40,7 @@ fn captured(journal: &impl AsJournal, path: &str, forwards: &[Forward]) -> i64 {
 }
 
 fn only_delivery(journal: &impl AsJournal, capture: i64) -> Delivery {
-    let mut forwards = journal.as_journal().forwards(capture).unwrap();
+    let mut forwards = journal.as_journal().forwards(&[capture]).unwrap();
     assert_eq!(forwards.len(), 1);
     forwards.remove(0)
 }
@@ -93,7 +93,7 @@ fn a_capture_and_its_deliveries_are_one_commit() {
         forward("https://erp.example/", true),
     ];
     let capture = captured(&journal, "/inbox?x=1", &targets);
-    let [first, second] = &journal.forwards(capture).unwrap()[..] else {
+    let [first, second] = &journal.forwards(&[capture]).unwrap()[..] else {
         panic!("not two deliveries");
     };
     assert_eq!(

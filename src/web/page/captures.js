@@ -38,6 +38,12 @@ const queryOf = ({ query }) => (query.length === 0 ? "" : "?" + query.map(([name
 
 const responseStatus = (response) => (response.status === null || response.status === undefined ? "no response" : String(response.status));
 
+/** How far a capture was forwarded, by the status of its deliveries. */
+const FORWARD_WORDS = { delivered: "forwarded", pending: "to be forwarded", failed: "not forwarded", interrupted: "not forwarded" };
+const FORWARD_TONE = { delivered: "good", pending: "warn", failed: "bad", interrupted: "bad" };
+
+const forwardedOf = (forwards) => ["failed", "interrupted", "pending", "delivered"].find((status) => forwards.some((delivery) => delivery.status === status));
+
 const captureList = new Picker($("list"), {
   row: (capture) => [
     h("span", { class: "first" }, h("span", { class: "method" }, ...shown(capture.method || "?")), " ", ...shown(capture.path || "(unreadable)"), h("span", { class: "query" }, ...shown(queryOf(capture)))),
@@ -56,6 +62,7 @@ const captureList = new Picker($("list"), {
               : null,
       capture.malformed || capture.secret_ok === false || capture.signature ? " " : null,
       capture.handshake ? [h("span", { class: "badge" }, capture.handshake === "cors" ? "preflight" : "handshake"), " "] : null,
+      capture.forwarded ? [h("span", { class: `badge ${FORWARD_TONE[capture.forwarded]}` }, FORWARD_WORDS[capture.forwarded]), " "] : null,
       capture.pinned ? [h("span", { class: "badge pinned" }, "pinned"), " "] : null,
       capture.note ? [h("span", { class: "noted" }, ...shown(capture.note)), " "] : null,
       capture.type
@@ -263,9 +270,29 @@ function renderCapture() {
       : null,
     ...(capture.query.length ? [part("Query", capture.query.length, revealing, pairs(capture.query))] : []),
     part("Headers", capture.headers.length, capture.query.length ? [] : revealing, capture.headers.length ? pairs(capture.headers) : h("p", { class: "none" }, "No readable headers.")),
+    captures.view.forwards?.length ? forwardsPart(captures.view.forwards) : null,
     captures.view.runs?.length ? runsPart(captures.view.runs) : null,
     bodyPart(),
   ].filter(Boolean));
+}
+
+/** The deliveries that forward the capture. */
+function forwardsPart(forwards) {
+  const row = (delivery) => {
+    const next = delivery.next_attempt_at ? `, next attempt ${clock(delivery.next_attempt_at)}` : "";
+    const error = delivery.status !== "delivered" && delivery.last_error ? [": ", ...shown(delivery.last_error.message)] : [];
+    const sends = delivery.status !== "delivered" && delivery.status !== "ignored";
+    const again = async () => {
+      await retryOne(delivery.id, delivery.status === "pending");
+      await showCapture(captures.capture);
+    };
+    return h("p", { class: "forward" },
+      h("span", { class: `badge ${FORWARD_TONE[delivery.status] ?? ""}` }, delivery.status), " ",
+      h("a", { href: `#/deliveries/${delivery.id}` }, `#${delivery.id}`), " to ", ...shown(delivery.url), ", ",
+      plural(delivery.attempt_count, "attempt", "attempts"), ...error, next, " ",
+      sends ? h("button", { class: "button quiet", type: "button", "data-changes": true, onclick: pressed(again) }, "Send now") : null);
+  };
+  return part("Forwarded", forwards.length, [], h("div", {}, ...forwards.map(row)));
 }
 
 /** The commands that `listen --exec` ran for the capture. */

@@ -135,6 +135,9 @@ function renderDelivery() {
           { class: "facts" },
           h("span", {}, `#${id}`),
           delivery.endpoint ? h("span", {}, "to ", ...shown(delivery.endpoint)) : null,
+          delivery.capture_id
+            ? h("span", {}, "forwards ", h("a", { href: `#/captures/${delivery.capture_id}` }, `capture #${delivery.capture_id}`), delivery.in_order ? " in order" : "")
+            : null,
           h("span", {}, plural(delivery.attempt_count, "attempt", "attempts")),
           h("span", {}, `accepted ${clock(delivery.created_at)}`),
           delivery.next_attempt_at ? h("span", {}, `next attempt ${clock(delivery.next_attempt_at)}`) : null,

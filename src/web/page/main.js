@@ -258,9 +258,10 @@ async function refreshShown() {
   if (capture === null || captures.deleting) return;
   const row = captureList.items.find(({ id }) => id === capture);
   const known = view?.capture.id === capture ? view.capture : null;
-  const isOpen = known === null || known.response.status === null || awaitsRun(view);
+  const isForwarding = known !== null && view.forwards.some(({ status }) => status === "pending");
+  const isOpen = known === null || known.response.status === null || isForwarding || awaitsRun(view);
   const differs = (key) => JSON.stringify(row[key]) !== JSON.stringify(known[key]);
-  if (isOpen || !row || differs("response") || differs("signature")) await showCapture(capture);
+  if (isOpen || !row || differs("response") || differs("signature") || row.forwarded !== forwardedOf(view.forwards)) await showCapture(capture);
 }
 
 $("list").parentElement.addEventListener("scroll", () => {
