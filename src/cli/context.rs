@@ -205,7 +205,7 @@ impl<'a> Context<'a> {
         };
         self.clock.set_ahead(ahead);
         if ahead.abs() > MAX_CLOCK_DIFFERENCE_MS && self.warned_of_clock.set(()).is_ok() {
-            let by = compact(Duration::from_millis(ahead.unsigned_abs()));
+            let by = compact(Duration::from_secs((ahead.unsigned_abs() + 500) / 1000));
             let direction = if ahead > 0 { "ahead of" } else { "behind" };
             self.ui.warning(&format!(
                 "this system's clock is {by} {direction} the clock of the journal's server, which decides when deliveries are \

@@ -10,6 +10,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::lookahead::{Lookahead, Next};
 use super::plan::{RetryMode, SendPlan};
 use super::rate::Bucket;
 use super::window::{ClaimWindow, MAX_AHEAD};
@@ -22,8 +23,8 @@ use crate::delivery::switches::Switch;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
 use crate::http::{Completed, is_refused, outcome as outcome_of, retry_after};
 use crate::journal::{
-    AttemptResult, Claim, ClaimCondition, DeliveryVersion, JournalError, NewAttempt, NewDelivery,
-    NextStep, Reply, ScheduleSlot, StoredCapture, Write, WriteResult,
+    AttemptResult, Claim, ClaimCondition, JournalError, NewAttempt, NewDelivery, NextStep, Reply,
+    ScheduleSlot, StoredCapture, Write, WriteResult,
 };
 use crate::secret::Redactor;
 use crate::time::UnixMs;
@@ -133,6 +134,7 @@ pub struct EventLoop<'r> {
     engine: &'r Engine<'r>,
     waker: Waker,
     source: &'r mut dyn Source,
+    lookahead: Lookahead,
     observer: &'r dyn RunObserver,
     summary: Summary,
     claiming: usize,
@@ -175,6 +177,7 @@ impl<'r> EventLoop<'r> {
             engine,
             waker: Waker(sender),
             source,
+            lookahead: Lookahead::default(),
             observer,
             summary: Summary::default(),
             claiming: 0,
@@ -331,45 +334,31 @@ impl<'r> EventLoop<'r> {
     /// Claims deliveries as long as there is room: first those whose next attempt is due, then new ones. Returns whether
     /// to come back at once: deliveries that cannot be sent take no room, and must not delay the others.
     fn take_deliveries(&mut self) -> bool {
+        if self.ahead() > self.window.refill_at() {
+            return false;
+        }
         let mut unsent = 0;
         while self.has_room() {
             if unsent >= MAX_UNSENT_PER_ROUND {
                 return true;
             }
             let claimed = match self.pop_due() {
-                Some((id, waiting)) => self.claim(id, ClaimCondition::Owned, waiting.made),
+                Some((id, waiting)) => self.claim_again(id, waiting.made),
                 None if !self.may_take_more() => return false,
                 None => match self.next_item() {
-                    SourceItem::New {
-                        delivery,
-                        plan,
-                        line,
-                    } => self.accept(delivery, plan, line),
-                    SourceItem::Ignore { delivery, by, line } => {
-                        self.ignore(delivery, by, line);
-                        true
+                    Ok(Next::Row(condition, row)) => self.claim_row(condition, row),
+                    Ok(Next::Gone(condition, id)) => {
+                        self.lose_claim(id, condition);
+                        false
                     }
-                    SourceItem::Failed(DeliveryVersion { id, attempts }) => {
-                        self.claim(id, ClaimCondition::Failed { attempts }, 0)
-                    }
-                    SourceItem::Due(DeliveryVersion { id, attempts }) => {
-                        self.claim(id, ClaimCondition::Scheduled { attempts }, attempts)
-                    }
-                    SourceItem::Later(wait) => {
+                    Ok(Next::Other(SourceItem::Later(wait))) => {
                         self.ask_source_at = wait.map(|wait| self.elapsed().saturating_add(wait));
                         return false;
                     }
-                    SourceItem::Invalid => {
-                        self.summary.invalid += 1;
+                    Ok(Next::Other(item)) => self.take_item(item),
+                    Err(e) => {
+                        self.halt(Arc::new(e));
                         false
-                    }
-                    SourceItem::NotSendable => {
-                        self.summary.not_sent += 1;
-                        false
-                    }
-                    SourceItem::End => {
-                        self.has_more = false;
-                        true
                     }
                 },
             };
@@ -378,16 +367,46 @@ impl<'r> EventLoop<'r> {
         false
     }
 
-    fn next_item(&mut self) -> SourceItem {
+    fn next_item(&mut self) -> Result<Next, JournalError> {
         self.ask_source_at = None;
-        self.source.next()
+        let room = self.window.ahead().saturating_sub(self.ahead());
+        let max_bytes = MAX_BYTES.saturating_sub(self.bytes);
+        let journal = self.engine.journal;
+        self.lookahead.next(self.source, journal, room, max_bytes)
+    }
+
+    /// Takes an item that is not a row of the journal; returns false if there is nothing to send.
+    fn take_item(&mut self, item: SourceItem) -> bool {
+        match item {
+            SourceItem::New {
+                delivery,
+                plan,
+                line,
+            } => return self.accept(delivery, plan, line),
+            SourceItem::Ignore { delivery, by, line } => {
+                self.ignore(delivery, by, line);
+                return true;
+            }
+            SourceItem::Invalid => self.summary.invalid += 1,
+            SourceItem::NotSendable => self.summary.not_sent += 1,
+            SourceItem::End => {
+                self.has_more = false;
+                return true;
+            }
+            SourceItem::Failed(_) | SourceItem::Due(_) | SourceItem::Later(_) => {}
+        }
+        false
+    }
+
+    /// Claims that no worker has taken yet.
+    fn ahead(&self) -> usize {
+        self.claiming + self.ready.len()
     }
 
     fn has_room(&self) -> bool {
-        let ahead = self.claiming + self.ready.len();
         let max = self.engine.limits.jobs + 2 * MAX_AHEAD;
         !self.stopping
-            && ahead < self.window.ahead()
+            && self.ahead() < self.window.ahead()
             && self.under_way() + self.other_writes < max
             && self.bytes < MAX_BYTES
     }
@@ -475,9 +494,35 @@ impl<'r> EventLoop<'r> {
         self.bytes -= bytes;
     }
 
+    /// Claims the next attempt of a delivery that waited for it.
+    fn claim_again(&mut self, id: i64, made: u32) -> bool {
+        let stored = self.read(id);
+        self.claim_stored(id, ClaimCondition::Owned, stored, made)
+    }
+
+    fn claim_row(
+        &mut self,
+        condition: ClaimCondition,
+        (delivery, payload): (Delivery, Vec<u8>),
+    ) -> bool {
+        let made = match condition {
+            ClaimCondition::Scheduled { attempts } => attempts,
+            ClaimCondition::Owned | ClaimCondition::Failed { .. } => 0,
+        };
+        let id = delivery.id;
+        let stored = self.with_capture(delivery, payload);
+        self.claim_stored(id, condition, stored, made)
+    }
+
     /// Claims a delivery in the journal; returns false if it cannot be sent.
-    fn claim(&mut self, id: i64, condition: ClaimCondition, made: u32) -> bool {
-        let (delivery, payload, captured) = match self.read(id, condition) {
+    fn claim_stored(
+        &mut self,
+        id: i64,
+        condition: ClaimCondition,
+        stored: Result<Option<StoredPayload>, JournalError>,
+        made: u32,
+    ) -> bool {
+        let (delivery, payload, captured) = match stored {
             Ok(Some((delivery, payload, captured))) => {
                 (delivery, Arc::<[u8]>::from(payload), captured.map(Arc::new))
             }
@@ -521,38 +566,34 @@ impl<'r> EventLoop<'r> {
         true
     }
 
-    /// The delivery; none if it was deleted or changed since it was listed.
-    fn read(
-        &self,
-        id: i64,
-        condition: ClaimCondition,
-    ) -> Result<Option<StoredPayload>, JournalError> {
+    /// The delivery; none if it or its capture was deleted.
+    fn read(&self, id: i64) -> Result<Option<StoredPayload>, JournalError> {
         let journal = self.engine.journal;
         let Some(delivery) = journal.delivery(id)? else {
             return Ok(None);
         };
-        let unchanged = match condition {
-            ClaimCondition::Owned => true,
-            ClaimCondition::Failed { attempts } => {
-                delivery.status.in_failed_list() && delivery.attempt_count == attempts
-            }
-            // Whether it is still on the schedule is checked when it is claimed.
-            ClaimCondition::Scheduled { attempts } => delivery.attempt_count == attempts,
-        };
-        if !unchanged {
-            return Ok(None);
-        }
-        if let Some(capture) = delivery.capture {
-            let stored = journal.capture(capture)?;
-            return Ok(stored.map(|StoredCapture { record, body, .. }| {
-                (delivery, body.bytes, Some(record.capture))
-            }));
+        if delivery.capture.is_some() {
+            return self.with_capture(delivery, Vec::new());
         }
         match journal.payload(id) {
             Ok(payload) => Ok(Some((delivery, payload, None))),
             Err(_) if journal.delivery(id)?.is_none() => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// The delivery with its payload, or with the capture that it forwards; none if that was deleted.
+    fn with_capture(
+        &self,
+        delivery: Delivery,
+        payload: Vec<u8>,
+    ) -> Result<Option<StoredPayload>, JournalError> {
+        let Some(capture) = delivery.capture else {
+            return Ok(Some((delivery, payload, None)));
+        };
+        let stored = self.engine.journal.capture(capture)?;
+        Ok(stored
+            .map(|StoredCapture { record, body, .. }| (delivery, body.bytes, Some(record.capture))))
     }
 
     fn claim_committed(&mut self, mut attempt: ClaimedAttempt, result: Written) {

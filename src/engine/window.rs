@@ -20,6 +20,7 @@ const MAX_CLAIM_AGE: Duration = Duration::from_millis(250);
 pub struct ClaimWindow {
     ahead: usize,
     max: usize,
+    in_groups: bool,
     starved: bool,
 }
 
@@ -32,12 +33,23 @@ impl ClaimWindow {
         ClaimWindow {
             ahead,
             max: jobs.saturating_mul(per_job).min(MAX_AHEAD),
+            in_groups: claims == Claims::Many,
             starved: false,
         }
     }
 
     pub fn ahead(&self) -> usize {
         self.ahead
+    }
+
+    /// The most claims ahead with which the engine takes more. It takes half a window at once, so that few statements
+    /// read and claim many deliveries.
+    pub fn refill_at(&self) -> usize {
+        if self.in_groups {
+            self.ahead / 2
+        } else {
+            self.ahead.saturating_sub(1)
+        }
     }
 
     /// A worker waits for a commit.

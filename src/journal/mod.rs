@@ -39,7 +39,8 @@ pub use location::{Location, LocationError, Server};
 pub use records::{
     AttemptResult, CaptureRules, Claim, ClaimCondition, Copied, Cursor, DeliveryList,
     DeliveryVersion, Due, DueFilter, Forward, Health, Import, Migrated, NewAttempt, NewDelivery,
-    NextStep, Query, ScheduleSlot, ServerHealth, Slice, StatusCounts, Write, WriteResult,
+    NextStep, Query, ScheduleSlot, ServerHealth, Slice, StatusCounts, Unchanged, Write,
+    WriteResult,
 };
 
 use crate::capture::{Bin, BinResponse, CaptureRecord, Run};
@@ -133,6 +134,14 @@ pub trait Deliveries {
     /// The bytes of a delivery's payload, which are those of its capture if it forwards one: none if that was deleted. An
     /// error if the delivery does not exist.
     fn payload(&self, id: i64) -> Result<Vec<u8>, JournalError>;
+    /// Reads the deliveries of `seen` that have begun no attempt since, with their payloads, in this order: at most
+    /// `limit`, and none after the payloads have `max_bytes`. The payload is empty if the delivery forwards a capture.
+    fn unchanged(
+        &self,
+        seen: &[DeliveryVersion],
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Unchanged, JournalError>;
     /// A delivery's attempts, oldest first.
     fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError>;
     /// Id and attempt count of each delivery of a query.

@@ -317,6 +317,15 @@ pub struct Migrated {
     pub to: i64,
 }
 
+/// The result of [`Deliveries::unchanged`](super::Deliveries::unchanged).
+#[derive(Debug, Default)]
+pub struct Unchanged {
+    /// Deliveries with their payloads.
+    pub found: Vec<(Delivery, Vec<u8>)>,
+    /// How many of the given ones, from the first, were looked at.
+    pub done: usize,
+}
+
 /// How far a bulk change got in one transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slice {

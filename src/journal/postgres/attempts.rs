@@ -146,26 +146,32 @@ impl AttemptWriter<'_> {
         wait: &str,
         results: &mut [WriteResult],
     ) -> Result<(), PostgresError> {
-        let each = || claims.iter().map(|(_, claim)| claim);
+        let mut ordered: Vec<&Claim> = claims.iter().map(|(_, claim)| *claim).collect();
+        ordered.sort_by_key(|claim| claim.id);
+        let each = || ordered.iter();
         let attempts = each().map(|claim| match claim.condition {
             ClaimCondition::Owned => None,
             ClaimCondition::Failed { attempts } | ClaimCondition::Scheduled { attempts } => {
                 Some(i64::from(attempts))
             }
         });
+        // Looks up each delivery by its id, in order: the condition would make the server read the whole failed list.
         let sql = format!(
             "WITH claim AS (
-                 SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[], $6::text[])
-                     AS claim (id, attempts, lease_until, insecure, sent_to)
-             ), locked AS (
-                 SELECT d.id FROM hookfire.deliveries d JOIN claim ON claim.id = d.id
-                 WHERE {condition} AND (claim.attempts IS NULL OR d.attempt_count = claim.attempts)
-                 ORDER BY d.id FOR UPDATE OF d {wait}
+                 SELECT claim.* FROM
+                     unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[], $6::text[])
+                         AS claim (id, attempts, lease_until, insecure, sent_to)
+                     CROSS JOIN LATERAL (
+                         SELECT 1 FROM hookfire.deliveries d
+                         WHERE d.id = claim.id AND {condition}
+                             AND (claim.attempts IS NULL OR d.attempt_count = claim.attempts)
+                         FOR UPDATE {wait}
+                     ) locked
              ), begun AS (
                  UPDATE hookfire.deliveries d SET status = 'pending', finished_at = NULL, next_attempt_at = NULL,
                      attempt_count = d.attempt_count + 1, owner = $1, lease_until = claim.lease_until,
                      last_owner = $8
-                 FROM locked JOIN claim ON claim.id = locked.id WHERE d.id = locked.id
+                 FROM claim WHERE d.id = claim.id
                  RETURNING d.id, d.attempt_count, claim.insecure, claim.sent_to
              ), attempt AS (
                  INSERT INTO hookfire.attempts (delivery_id, number, started_at, insecure, sent_to)

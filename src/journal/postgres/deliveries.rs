@@ -7,7 +7,7 @@ use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
 use crate::journal::postgres::error::PostgresError;
 use crate::journal::{
     Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Query, Slice,
-    StatusCounts,
+    StatusCounts, Unchanged,
 };
 use crate::time::UnixMs;
 
@@ -44,6 +44,47 @@ impl Deliveries for PostgresJournal {
         self.connection.read(|session| {
             let rows = session.rows(&sql, &[id.into()])?;
             rows.iter().map(rows::attempt).collect()
+        })
+    }
+
+    fn unchanged(
+        &self,
+        seen: &[DeliveryVersion],
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Unchanged, JournalError> {
+        // OFFSET 0 keeps the order of `seen`, so that the statement ends at the limit.
+        let sql = format!(
+            "SELECT {DELIVERY_COLUMNS}, payload, place FROM (
+                 SELECT d.*, seen.place,
+                     sum(octet_length(d.payload)) OVER (ORDER BY seen.place ROWS UNBOUNDED PRECEDING) AS bytes
+                 FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS seen (id, attempts, place)
+                     CROSS JOIN LATERAL (
+                         SELECT * FROM hookfire.deliveries
+                         WHERE deliveries.id = seen.id AND attempt_count = seen.attempts OFFSET 0
+                     ) d
+                 ORDER BY seen.place LIMIT $3
+             ) unchanged
+             WHERE bytes - octet_length(payload) < $4 ORDER BY place"
+        );
+        let [ids, attempts] = version_arrays(seen);
+        let number = |size: usize| SqlValue::from(i64::try_from(size).unwrap_or(i64::MAX));
+        let values = [ids, attempts, number(limit), number(max_bytes)];
+        self.connection.read(|session| {
+            let rows = session.rows(&sql, &values)?;
+            let (mut unchanged, mut bytes, mut last) = (Unchanged::default(), 0, 0_i64);
+            for row in &rows {
+                let payload: Vec<u8> = row.try_get("payload")?;
+                bytes += payload.len();
+                last = row.try_get("place")?;
+                unchanged.found.push((rows::delivery(row)?, payload));
+            }
+            let is_cut = unchanged.found.len() >= limit || bytes >= max_bytes;
+            unchanged.done = match is_cut {
+                true => usize::try_from(last).unwrap_or_default(),
+                false => seen.len(),
+            };
+            Ok(unchanged)
         })
     }
 

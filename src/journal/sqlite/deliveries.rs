@@ -7,7 +7,7 @@ use super::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS};
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::journal::{
     Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Query, Slice,
-    StatusCounts,
+    StatusCounts, Unchanged,
 };
 use crate::time::UnixMs;
 
@@ -178,6 +178,36 @@ impl Deliveries for SqliteJournal {
             ))?
             .query_map([id], rows::attempt)?
             .collect()
+        })
+    }
+
+    fn unchanged(
+        &self,
+        seen: &[DeliveryVersion],
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Unchanged, JournalError> {
+        let sql = format!(
+            "SELECT {DELIVERY_COLUMNS}, payload FROM deliveries WHERE id = ?1 AND attempt_count = ?2"
+        );
+        self.read(|conn| {
+            let mut read = conn.prepare_cached(&sql)?;
+            let payload_column = read.column_count() - 1;
+            let (mut unchanged, mut bytes) = (Unchanged::default(), 0);
+            for DeliveryVersion { id, attempts } in seen {
+                if unchanged.found.len() >= limit || bytes >= max_bytes {
+                    break;
+                }
+                unchanged.done += 1;
+                let found = read
+                    .query_row([*id, i64::from(*attempts)], |row| {
+                        Ok((self.row(row)?, row.get::<_, Vec<u8>>(payload_column)?))
+                    })
+                    .optional()?;
+                bytes += found.as_ref().map_or(0, |(_, payload)| payload.len());
+                unchanged.found.extend(found);
+            }
+            Ok(unchanged)
         })
     }
 

@@ -116,3 +116,41 @@ fn the_version_tells_of_ones_own_changes_and_of_those_of_others() {
     accept(&journal, T0);
     assert_ne!(journal.change_counters().unwrap(), after_other);
 }
+
+#[test]
+fn unchanged_deliveries_are_read_in_groups() {
+    let bench = Bench::new();
+    let journal = bench.open_fast(1);
+    let made = five(&journal);
+    let retried = ClaimCondition::Failed { attempts: 1 };
+    journal
+        .begin_attempt(made[1], retried, &attempt(at(2_000)))
+        .unwrap();
+    journal.delete_ids(&[made[3]], &[Status::Failed]).unwrap();
+    let seen = [4, 3, 1, 0, 2].map(|n: usize| DeliveryVersion {
+        id: made[n],
+        attempts: 1,
+    });
+    let read = |limit, max_bytes| {
+        let unchanged = journal.unchanged(&seen, limit, max_bytes).unwrap();
+        let found = unchanged.found.into_iter();
+        let ids: Vec<i64> = found
+            .map(|(delivery, payload)| {
+                assert_eq!(payload, b"<event/>");
+                let id = delivery.id;
+                assert_eq!(journal.delivery(id).unwrap(), Some(delivery));
+                id
+            })
+            .collect();
+        (ids, unchanged.done)
+    };
+    assert_eq!(read(9, 999), (vec![made[4], made[0], made[2]], 5));
+    for (limit, max_bytes) in [(1, 999), (9, 1), (9, 8)] {
+        assert_eq!(read(limit, max_bytes), (vec![made[4]], 1));
+    }
+    for (limit, max_bytes) in [(2, 999), (9, 9), (9, 16)] {
+        assert_eq!(read(limit, max_bytes), (vec![made[4], made[0]], 4));
+    }
+    let nothing = journal.unchanged(&[], 9, 999).unwrap();
+    assert!(nothing.found.is_empty() && nothing.done == 0);
+}
