@@ -1,11 +1,11 @@
 //! A journal in PostgreSQL: all commands, directly and through PgBouncer in transaction mode, and what goes wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -20,6 +20,11 @@ const FAILURES: &str = r#"<?xml version="1.0"?>
 <error>503 Service Unavailable</error><url>http://127.0.0.1:1/hook</url>
 <event><type>account</type><action>created</action><object><account/></object></event>
 </webhooks-failure></webhooks-failures>"#;
+
+const HOSTS: [&str; 4] = ["ci-1", "ci-2", "ci-3", "ci-4"];
+
+/// Limit for thousands of deliveries.
+const LONG: Duration = Duration::from_secs(180);
 
 /// An environment whose journal is a new database with tables.
 fn on(url: &str) -> TestEnv {
@@ -292,6 +297,177 @@ fn deliveries_are_listed_by_the_host_that_last_sent_them() {
             .assert_code(0);
         assert_eq!(statuses(env), ["failed"]);
     });
+}
+
+/// Adds deliveries to the failed list.
+fn import_failures(env: &TestEnv, number: usize) {
+    let failure = |n| {
+        format!(
+            "<webhooks-failure><id>0b1a2c3d-0000-4000-8000-{n:012}</id><time>2026-11-20 10:00:00 UTC</time>\
+             <error>503 Service Unavailable</error><url>http://127.0.0.1:1/hook</url>\
+             <event><type>account</type><action>created</action><object><account/></object></event></webhooks-failure>"
+        )
+    };
+    let failures: String = (0..number).map(failure).collect();
+    env.hookfire(["failed", "import", "-"])
+        .stdin(format!("<webhooks-failures>{failures}</webhooks-failures>"))
+        .run()
+        .assert_code(0);
+}
+
+/// How hosts send a failed list.
+struct Retries<'a> {
+    hosts: &'a [&'a str],
+    jobs: usize,
+    deliveries: usize,
+    /// How long the endpoint takes.
+    response_time: Duration,
+}
+
+impl Retries<'_> {
+    /// Returns the time from the first request to the last. All hosts begin before one goes on.
+    fn run(&self, env: &TestEnv) -> Duration {
+        import_failures(env, self.deliveries);
+        let first = self.hosts.len() * self.jobs;
+        let (start, response_time) = (Barrier::new(first), self.response_time);
+        let receiver = Receiver::start(move |request, _| {
+            if request <= first {
+                start.wait();
+            }
+            Reply::After(response_time, 200)
+        });
+        let (url, jobs) = (receiver.url(), self.jobs.to_string());
+        let retries = self.hosts.iter().map(|host| {
+            let args = ["retry", "--all", "--url", &url, "--jobs", &jobs];
+            env.hookfire_on(host, args).deadline(LONG).spawn()
+        });
+        for retry in retries.collect::<Vec<_>>() {
+            retry.wait().assert_code(0);
+        }
+        let times = receiver.times();
+        assert_eq!(times.len(), self.deliveries);
+        assert!(times.values().all(|times| times.len() == 1));
+        let times: BTreeSet<Instant> = times.into_values().flatten().collect();
+        *times.last().unwrap() - *times.first().unwrap()
+    }
+}
+
+/// How many deliveries each host delivered.
+fn delivered_by(env: &TestEnv) -> BTreeMap<String, usize> {
+    let list = json(env, &["journal", "list", "--status", "delivered"]);
+    let mut hosts = BTreeMap::new();
+    for delivery in list.as_array().unwrap() {
+        let owner = delivery["owner"].as_str().unwrap();
+        let host = owner.split_once('/').unwrap().0;
+        *hosts.entry(host.to_owned()).or_default() += 1;
+    }
+    hosts
+}
+
+/// Four hosts send a failed list; each delivery arrives once, and each host sends some.
+fn four_hosts_send_each_once(env: &TestEnv, jobs: usize, deliveries: usize) {
+    Retries {
+        hosts: &HOSTS,
+        jobs,
+        deliveries,
+        response_time: Duration::from_millis(5),
+    }
+    .run(env);
+    let hosts = delivered_by(env);
+    assert_eq!(hosts.len(), HOSTS.len(), "{hosts:?}");
+    assert_eq!(hosts.values().sum::<usize>(), deliveries);
+}
+
+#[test]
+fn four_hosts_retry_one_list_and_send_each_once() {
+    if can_fake_hosts() {
+        directly_and_pooled(|env| four_hosts_send_each_once(env, 2, 1_000));
+    }
+}
+
+#[test]
+#[ignore = "long: runs in CI"]
+fn four_hosts_retry_ten_thousand_and_send_each_once() {
+    if can_fake_hosts() {
+        directly_and_pooled(|env| four_hosts_send_each_once(env, 8, 10_000));
+    }
+}
+
+/// The endpoint is so slow that a debug build on a busy machine keeps up with it. A benchmark measures a faster one.
+#[test]
+#[ignore = "long: runs in CI"]
+fn four_hosts_are_three_times_as_fast_as_one() {
+    let (Some(server), true) = (postgres_server(), can_fake_hosts()) else {
+        return;
+    };
+    let [one, four] = [&HOSTS[..1], &HOSTS].map(|hosts| {
+        let retries = Retries {
+            hosts,
+            jobs: 4,
+            deliveries: 2_000,
+            response_time: Duration::from_millis(50),
+        };
+        retries.run(&on(&server.url(&server.new_database())))
+    });
+    assert!(four * 3 <= one, "one host {one:?}, four hosts {four:?}");
+}
+
+/// Two hosts, whose clocks are five minutes ahead and behind, make the attempts that are due.
+#[test]
+fn the_servers_clock_decides_when_deliveries_are_sent() {
+    const INTERVAL: Duration = Duration::from_secs(2);
+    /// How often a host looks for deliveries that are due, and what a busy machine adds.
+    const MAX_LATE: Duration = Duration::from_millis(1_000 + 2_000);
+    let (Some(server), true) = (postgres_server(), can_fake_hosts()) else {
+        return;
+    };
+    let env = on(&server.url(&server.new_database()));
+    let Some(clock) = env.movable_clock() else {
+        return;
+    };
+    // The second response takes so long that each host looks for leases that have expired in the meantime.
+    let receiver = Receiver::start(|_, times| match times {
+        1 => Reply::Status(503),
+        _ => Reply::After(Duration::from_secs(3), 200),
+    });
+    let hosts = [("ahead", "300"), ("behind", "-300")];
+    let run = |(host, offset): (&str, &str), args: &[&str]| {
+        env.hookfire_on(host, args)
+            .env("LD_PRELOAD", &clock)
+            .env("CLOCK_OFFSET", offset)
+    };
+    let watches = hosts.map(|host| run(host, &["retry", "--due", "--watch", "-j", "20"]).spawn());
+    let url = receiver.url();
+    for _ in 0..3 {
+        for host in hosts {
+            let args = ["--background", "--retries", "1", "--retry-interval", "2s"];
+            let fired = run(host, &fire(&url, &args)).run().assert_code(0);
+            let warning = format!("this system's clock is 5m {}", host.0);
+            assert!(fired.stderr().contains(&warning), "{fired}");
+        }
+    }
+    receiver.wait_for(12);
+    let began = Instant::now();
+    while statuses(&env) != ["delivered"; 6] {
+        assert!(began.elapsed() < LONG, "{:?}", statuses(&env));
+    }
+    for mut watch in watches {
+        watch.kill9();
+    }
+    let times = receiver.times();
+    assert_eq!(times.len(), 6);
+    for times in times.values() {
+        let [first, second] = times[..] else {
+            panic!("sent {} times", times.len());
+        };
+        let waited = second - first;
+        assert!(waited >= INTERVAL, "{waited:?}");
+        assert!(waited <= INTERVAL + MAX_LATE, "{waited:?}");
+    }
+    let list = json(&env, &["journal", "list"]);
+    for delivery in list.as_array().unwrap() {
+        assert_eq!(delivery["attempt_count"], 2);
+    }
 }
 
 /// Sends a batch of 400 events; `disturb` is called when the first ones have arrived.

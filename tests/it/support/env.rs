@@ -116,6 +116,22 @@ impl TestEnv {
             .args(args)
     }
 
+    /// What to set in `LD_PRELOAD`, so that `CLOCK_OFFSET` moves the clock by that many seconds. None without a C compiler.
+    pub fn movable_clock(&self) -> Option<PathBuf> {
+        let library = self.root.join("clock.so");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/clock.c");
+        let mut compile = std::process::Command::new("cc");
+        compile
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(&library)
+            .arg(source);
+        let compiled = compile.status().is_ok_and(|status| status.success());
+        if !compiled {
+            super::skipped("there is no C compiler");
+        }
+        compiled.then_some(library)
+    }
+
     /// Another program from `PATH`, in this environment.
     pub fn program(&self, name: &str) -> Invocation {
         Invocation::new(name.as_ref(), &self.work_dir(), &self.variables)
