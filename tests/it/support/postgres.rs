@@ -1,4 +1,4 @@
-//! A PostgreSQL server for tests, started once per process in a temporary folder. None if it is not installed.
+//! A PostgreSQL server for tests, started once per process in a temporary folder. None if that is not possible here.
 //!
 //! The server ends with the process: `setpriv` makes the kernel send it a signal then.
 
@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -24,17 +24,25 @@ pub struct PostgresServer {
     pub programs: PathBuf,
 }
 
-/// The server, if PostgreSQL is installed.
+/// The server, if it can be started here; otherwise reports the test as skipped.
 pub fn postgres_server() -> Option<&'static PostgresServer> {
-    static SERVER: OnceLock<Option<PostgresServer>> = OnceLock::new();
+    static SERVER: OnceLock<Result<PostgresServer, &str>> = OnceLock::new();
     let server = SERVER.get_or_init(|| {
-        let programs = programs()?;
-        Some(PostgresServer::start(&programs))
+        let programs = programs().ok_or("PostgreSQL is not installed")?;
+        check_user()?;
+        Ok(PostgresServer::start(&programs))
     });
-    if server.is_none() {
-        skipped("PostgreSQL is not installed");
+    server.as_ref().map_err(|reason| skipped(reason)).ok()
+}
+
+/// Fails with the reason if [`as_postgres`] cannot run a program.
+fn check_user() -> Result<(), &'static str> {
+    match as_postgres(Path::new("true")).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(_) if is_root() => Err("`setpriv` cannot run a program as the user `postgres`"),
+        Ok(_) => Err("`setpriv` is older than util-linux 2.33"),
+        Err(_) => Err("`setpriv` is not installed"),
     }
-    server.as_ref()
 }
 
 /// Reports a skipped test on the real stderr, where `tests/run` counts these lines.
@@ -139,6 +147,25 @@ impl PostgresServer {
         assert!(stopped.status.success(), "{stopped:?}");
     }
 
+    /// Lets the server use TLS with this certificate and key (PEM), also instead of earlier ones.
+    pub fn use_tls(&self, certificate: &str, key: &str) {
+        for (name, pem) in [("server.crt", certificate), ("server.key", key)] {
+            let file = self.folder.join("data").join(name);
+            fs::write(&file, pem).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            give_to_postgres(&file);
+        }
+        let loaded = || self.sql("postgres", "SELECT pg_conf_load_time()");
+        let before = loaded();
+        self.sql("postgres", "ALTER SYSTEM SET ssl = on");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        let began = Instant::now();
+        while loaded() == before {
+            assert!(began.elapsed() < START_TIMEOUT, "no reload");
+            std::thread::yield_now();
+        }
+    }
+
     /// Creates a database without tables; returns its name.
     pub fn new_database(&self) -> String {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
@@ -195,11 +222,16 @@ fn new_folder() -> PathBuf {
     let (pid, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let folder = parent.join(format!("{FOLDER_PREFIX}{pid}-{number}"));
     fs::create_dir(&folder).unwrap();
+    give_to_postgres(&folder);
+    folder
+}
+
+/// Makes the user of [`as_postgres`] the owner.
+fn give_to_postgres(path: &Path) {
     if is_root() {
-        let owned = Command::new("chown").arg("postgres").arg(&folder).status();
+        let owned = Command::new("chown").arg("postgres").arg(path).status();
         assert!(owned.unwrap().success());
     }
-    folder
 }
 
 /// A PgBouncer in transaction mode with two connections to a server. It ends with the thread that started it.
