@@ -288,6 +288,9 @@ fn journal_hint(error: &JournalError) -> &'static str {
         JournalError::Denied { .. } => {
             "check the user, the password (`PGPASSWORD`, `~/.pgpass`, or `[journal] password` in the configuration) and its rights; see hookfire-team(7)"
         }
+        JournalError::Untrusted { .. } => {
+            "name a file with the certificate of the server's authority with `?sslrootcert=FILE` in the URL, and the host as in the server's certificate; see hookfire-team(7)"
+        }
         JournalError::NoTables { .. } => "create them with `hookfire journal migrate`",
         JournalError::Older { .. } => "upgrade them with `hookfire journal migrate`",
         JournalError::Backlog { .. } => {

@@ -137,6 +137,9 @@ const NOT_YET_VALID: &str = "the certificate is not valid yet";
 fn certificate_error(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => UNKNOWN_ISSUER.to_owned(),
+        CertificateError::BadSignature => {
+            format!("{UNKNOWN_ISSUER}: a trusted one has the same name, but another key")
+        }
         CertificateError::NotValidForName => WRONG_HOST.to_owned(),
         CertificateError::NotValidForNameContext { presented, .. } => {
             // `DnsName("hooks.example.com")`
@@ -154,6 +157,14 @@ fn certificate_error(error: &CertificateError) -> String {
             format!("{UNKNOWN_ISSUER}: it is not a certificate for a server")
         }
         other => format!("the certificate is not valid: {other}"),
+    }
+}
+
+/// Why a TLS handshake failed; none if the cause is something else.
+pub fn tls_error(error: &(dyn Error + 'static)) -> Option<String> {
+    match find(error)? {
+        rustls::Error::InvalidCertificate(reason) => Some(certificate_error(reason)),
+        other => Some(other.to_string()),
     }
 }
 

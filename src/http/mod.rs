@@ -34,7 +34,7 @@ pub mod replay;
 mod tls;
 
 pub use client::{Client, Stream};
-pub use errors::{is_refused, tls_hint};
+pub use errors::{is_refused, tls_error, tls_hint};
 pub use options::{ClientError, TransportOptions};
 pub use outcome::{MAX_STORED_BODY, outcome, retry_after};
 pub use pool::{Done, Pool};

@@ -52,6 +52,9 @@ pub enum JournalError {
     /// A database server does not accept this user, or does not let it read or write.
     #[error("the journal `{path}` cannot be used: {problem}")]
     Denied { path: PathBuf, problem: String },
+    /// There is no TLS connection to a database server, or its certificate is not valid.
+    #[error("the journal `{path}` cannot be used: {problem}")]
+    Untrusted { path: PathBuf, problem: String },
     #[error("the journal `{path}` has no tables of hookfire yet")]
     NoTables { path: PathBuf },
     #[error(

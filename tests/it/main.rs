@@ -12,7 +12,7 @@
 //! | endpoints cannot exceed time and memory limits | `faults`, `network_errors`, `tls` |
 //! | secrets never leak | `secrets`, `secrets_retry`, `secrets_echoed`, `listen_secrets`, `read_tokens` |
 //! | hostile text has no effect | `malicious_endpoint`, `page_security` |
-//! | a journal in PostgreSQL keeps the same guarantees | `team` |
+//! | a journal in PostgreSQL keeps the same guarantees | `team`, `team_faults`, `team_tls` |
 //! | `listen` stores before it responds | `listen`, `load` |
 //! | a followed bin is read in order, and each capture once | `follow` |
 //!
@@ -79,6 +79,8 @@ mod signing;
 mod support;
 mod system_calls;
 mod team;
+mod team_faults;
+mod team_tls;
 mod tenant_import;
 mod terminal;
 mod tls;

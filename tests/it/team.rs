@@ -27,7 +27,7 @@ const HOSTS: [&str; 4] = ["ci-1", "ci-2", "ci-3", "ci-4"];
 const LONG: Duration = Duration::from_secs(180);
 
 /// An environment whose journal is a new database with tables.
-fn on(url: &str) -> TestEnv {
+pub fn on(url: &str) -> TestEnv {
     let mut env = TestEnv::new();
     env.set("HOOKFIRE_JOURNAL", url);
     env.hookfire(["journal", "migrate"]).run().assert_code(0);
@@ -45,7 +45,7 @@ fn directly_and_pooled(story: impl Fn(&TestEnv)) {
     }
 }
 
-fn json(env: &TestEnv, args: &[&str]) -> Value {
+pub fn json(env: &TestEnv, args: &[&str]) -> Value {
     env.hookfire(args)
         .args(["-o", "json"])
         .run()
@@ -53,14 +53,14 @@ fn json(env: &TestEnv, args: &[&str]) -> Value {
         .json()
 }
 
-fn statuses(env: &TestEnv) -> Vec<String> {
+pub fn statuses(env: &TestEnv) -> Vec<String> {
     let list = json(env, &["journal", "list"]);
     let list = list.as_array().unwrap().iter();
     list.map(|delivery| delivery["status"].as_str().unwrap().to_owned())
         .collect()
 }
 
-fn fire<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub fn fire<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut args = vec!["fire", "account", "created", "--url", url];
     args.extend(more);
     args
@@ -823,7 +823,7 @@ fn nothing_is_sent_while_the_server_is_gone() {
     let outcome = env.hookfire(fire(&url, &[])).run().assert_code(6);
     let text = outcome.stderr().replace(&port.to_string(), "[PORT]");
     insta::assert_snapshot!(text, @"
-    error: the journal `postgresql://ci@127.0.0.1:[PORT]/hooks` cannot be reached: error connecting to server: Connection refused
+    error: the journal `postgresql://ci@127.0.0.1:[PORT]/hooks` cannot be reached: connection refused
     hint: check that the server runs and can be reached from here; `hookfire journal check` tries it
     ");
     assert_eq!(server.connections(), 0);

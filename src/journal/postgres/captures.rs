@@ -1,6 +1,6 @@
 //! Reading and deleting captures and bins.
 
-use postgres::Row;
+use tokio_postgres::Row;
 
 use super::error::PostgresError;
 use super::new_captures::{IS_FORWARDED, insert_bin, lock};

@@ -80,7 +80,7 @@ impl PostgresJournal {
             }
             applied => applied?,
         }
-        Ok(session.batch("RELEASE one_write")?)
+        session.batch("RELEASE one_write")
     }
 
     pub(super) fn writer<'s>(&'s self, session: &'s mut Session) -> AttemptWriter<'s> {

@@ -11,28 +11,23 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use postgres::error::SqlState;
-use postgres::{Client, Config, NoTls};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
+use super::connect::connect;
 use super::error::{self, PostgresError};
 use super::schema;
 use super::session::Session;
-use crate::http::tls_config;
-use crate::journal::location::{Server, TlsMode};
+use crate::journal::location::Server;
 use crate::journal::{Host, JournalError};
 use crate::time::{UnixMs, duration_ms};
 
-/// The longest time to wait for a connection to be established.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the server may be silent while it runs a statement of a commit, which others wait for. Then the connection
+/// counts as lost.
+const COMMIT_SILENCE: Duration = Duration::from_secs(5);
 
-/// A connection counts as lost when the server has not confirmed data for this long.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How often, and how many times, a silent server is asked whether it is still there.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
-const KEEPALIVES: u32 = 3;
+/// As [`COMMIT_SILENCE`], for statements that may have much to read or delete.
+const MAX_SILENCE: Duration = Duration::from_secs(60);
 
 /// The first and the longest pause between two tries to connect.
 const CONNECT_PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
@@ -46,7 +41,11 @@ const MAX_MEASUREMENTS: usize = 3;
 /// A lease counts as expired this long after its end.
 const LEASE_GRACE: Duration = Duration::from_secs(60);
 
-/// The first statement of each transaction. Its row is missing if the transaction has already committed.
+/// If this client can no longer be heard, the server ends the transaction and releases its locks after 30 seconds. The setting
+/// ends with the transaction.
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 30000";
+
+/// The first statement after [`BEGIN`]. Its row is missing if the transaction has already committed.
 const BEGIN_SQL: &str = "INSERT INTO hookfire.writers AS w (id, commit_id, at)
      VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
      ON CONFLICT (id) DO UPDATE SET commit_id = excluded.commit_id, at = excluded.at
@@ -110,12 +109,13 @@ impl Connection {
         };
         let sql = format!("{NOW_SQL}, (SELECT version FROM hookfire.meta)");
         let measure = || {
-            connection.read(|session| {
+            let measured = connection.repeat_faults(COMMIT_SILENCE, |session| {
                 let began = connection.host.lease_clock();
                 let row = session.row(&sql, &[])?;
                 let row = row.ok_or_else(|| PostgresError::internal(connection.shown()))?;
                 Ok((connection.measure(began, row.try_get(0)?), row.try_get(1)?))
-            })
+            });
+            measured.map_err(|fault| connection.error(fault))
         };
         let (mut is_quick, version) = measure()?;
         for _ in 1..MAX_MEASUREMENTS {
@@ -196,7 +196,8 @@ impl Connection {
         &self,
         run: impl Fn(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, JournalError> {
-        self.repeat(|session| run(session))
+        self.repeat_faults(MAX_SILENCE, |session| run(session))
+            .map_err(|fault| self.error(fault))
     }
 
     /// Runs a transaction. Repeats it if the connection is lost, unless it has committed.
@@ -204,25 +205,37 @@ impl Connection {
         &self,
         run: impl Fn(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, JournalError> {
-        self.write_as(Uuid::new_v4(), &mut None, run)
+        self.transact(MAX_SILENCE, Uuid::new_v4(), &mut None, run)
             .map_err(|fault| self.error(fault))
     }
 
-    /// As [`Connection::write`]. A transaction that was begun with the same `id`, but not confirmed, is not applied again
-    /// if it has committed; `done` has its result, and keeps it until it is confirmed.
+    /// As [`Connection::write`], for small changes that others wait for. A transaction that was begun with the same `id`,
+    /// but not confirmed, is not applied again if it has committed; `done` has its result, and keeps it until it is confirmed.
     pub fn write_as<T>(
         &self,
         id: Uuid,
         done: &mut Option<T>,
         run: impl Fn(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, PostgresError> {
+        let max_silence = COMMIT_SILENCE.min(self.timeout.get());
+        self.transact(max_silence, id, done, run)
+    }
+
+    fn transact<T>(
+        &self,
+        max_silence: Duration,
+        id: Uuid,
+        done: &mut Option<T>,
+        run: impl Fn(&mut Session) -> Result<T, PostgresError>,
+    ) -> Result<T, PostgresError> {
         let id = id.to_string();
-        self.repeat_faults(|session| {
-            session.batch("BEGIN")?;
+        self.repeat_faults(max_silence, |session| {
+            session.batch(BEGIN)?;
             let applied = self.apply(session, &id, done, &run);
             if let Err(fault) = applied {
-                // On a connection that was lost this fails, too.
-                let _ = session.batch("ROLLBACK");
+                if !fault.is_lost() {
+                    session.batch("ROLLBACK")?;
+                }
                 return Err(fault);
             }
             session.batch("COMMIT")?;
@@ -252,21 +265,15 @@ impl Connection {
         Ok(())
     }
 
-    fn repeat<T>(
-        &self,
-        run: impl FnMut(&mut Session) -> Result<T, PostgresError>,
-    ) -> Result<T, JournalError> {
-        self.repeat_faults(run).map_err(|fault| self.error(fault))
-    }
-
     /// Runs `run` until it succeeds, fails for another reason than the connection, or the timeout has passed.
     fn repeat_faults<T>(
         &self,
+        max_silence: Duration,
         mut run: impl FnMut(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, PostgresError> {
         let (began, mut pause) = (Instant::now(), CONNECT_PAUSE[0]);
         loop {
-            let fault = match self.run_once(&mut run) {
+            let fault = match self.run_once(max_silence, &mut run) {
                 Ok(value) => return Ok(value),
                 Err(fault) => fault,
             };
@@ -282,60 +289,21 @@ impl Connection {
 
     fn run_once<T>(
         &self,
+        max_silence: Duration,
         run: &mut impl FnMut(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, PostgresError> {
         // Not put back after a panic, when a transaction may be open.
         let open = self.client.take().filter(|open| !open.is_closed());
         let mut session = match open {
             Some(session) => session,
-            None => Session::new(self.connect()?),
+            None => connect(&self.server)?,
         };
+        session.max_silence = max_silence;
         let result = run(&mut session);
         if !result.as_ref().is_err_and(PostgresError::is_lost) {
             self.client.replace(Some(session));
         }
         result
-    }
-
-    fn connect(&self) -> Result<Client, PostgresError> {
-        let Server {
-            host,
-            port,
-            user,
-            database,
-            tls,
-            authorities,
-            password,
-            ..
-        } = &self.server;
-        let mut config = Config::new();
-        config
-            .host(host.as_str())
-            .port(*port)
-            .user(user.as_str())
-            .dbname(database.as_str())
-            .application_name("hookfire")
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_user_timeout(SILENCE_TIMEOUT)
-            .keepalives_idle(SILENCE_TIMEOUT)
-            .keepalives_interval(KEEPALIVE_INTERVAL)
-            .keepalives_retries(KEEPALIVES);
-        if let Some(password) = password {
-            config.password(password.expose());
-        }
-        if *tls == TlsMode::Disable {
-            config.ssl_mode(postgres::config::SslMode::Disable);
-            return Ok(config.connect(NoTls)?);
-        }
-        config.ssl_mode(postgres::config::SslMode::Require);
-        let is_insecure = *tls == TlsMode::Require;
-        let tls = tls_config(authorities.as_deref(), is_insecure).map_err(|e| {
-            PostgresError::Other(JournalError::Denied {
-                path: self.shown().to_owned(),
-                problem: e.to_string(),
-            })
-        })?;
-        Ok(config.connect(MakeRustlsConnect::new(tls))?)
     }
 
     pub fn error(&self, fault: PostgresError) -> JournalError {
@@ -355,8 +323,10 @@ impl Drop for Connection {
         let (id, has_written) = (self.id.clone(), self.has_written.get());
         let end = move || {
             if has_written && !session.is_closed() {
+                session.max_silence = COMMIT_SILENCE;
                 let _ = session.execute(CLOSE_SQL, &[(&*id).into()]);
             }
+            session.close();
         };
         let _ = std::thread::spawn(end).join();
     }

@@ -1,21 +1,28 @@
 //! The server's errors as [`JournalError`]s.
 
 use std::error::Error as _;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::http::tls_error;
 use crate::journal::JournalError;
+use crate::time::compact;
 
 #[derive(Debug)]
 pub enum PostgresError {
-    Sql(postgres::Error),
+    Sql(tokio_postgres::Error),
+    /// The server cannot be reached.
+    Connect(io::Error),
+    /// The server has been silent for this long during a statement.
+    Silent(Duration),
     Other(JournalError),
     /// The column with this name contains what this version cannot read.
     Unreadable(String),
 }
 
-impl From<postgres::Error> for PostgresError {
-    fn from(error: postgres::Error) -> PostgresError {
+impl From<tokio_postgres::Error> for PostgresError {
+    fn from(error: tokio_postgres::Error) -> PostgresError {
         PostgresError::Sql(error)
     }
 }
@@ -40,23 +47,28 @@ impl PostgresError {
         PostgresError::Unreadable(column.to_owned())
     }
 
-    fn sql(&self) -> Option<&postgres::Error> {
+    fn sql(&self) -> Option<&tokio_postgres::Error> {
         match self {
             PostgresError::Sql(error) => Some(error),
-            PostgresError::Other(_) | PostgresError::Unreadable(_) => None,
+            _ => None,
         }
     }
 
     fn has_code(&self, test: impl Fn(&str) -> bool) -> bool {
-        let code = self.sql().and_then(postgres::Error::code);
+        let code = self.sql().and_then(tokio_postgres::Error::code);
         code.is_some_and(|code| test(code.code()))
     }
 
     /// Whether the connection cannot be used any more, or was not established.
     pub fn is_lost(&self) -> bool {
-        let Some(error) = self.sql() else {
-            return false;
+        let error = match self {
+            PostgresError::Connect(_) | PostgresError::Silent(_) => return true,
+            PostgresError::Sql(error) => error,
+            PostgresError::Other(_) | PostgresError::Unreadable(_) => return false,
         };
+        if tls_problem(error).is_some() {
+            return false;
+        }
         let has_io_cause = || {
             let mut cause = error.source();
             while let Some(error) = cause {
@@ -67,10 +79,13 @@ impl PostgresError {
             }
             false
         };
-        // Class 08: connection exceptions. 57P01 to 57P05: the server ends the connection, or does not accept one.
+        // Class 08: connection exceptions. 57P01 to 57P05: the server ends the connection, or does not accept one. 25P03:
+        // this client was silent in a transaction for too long.
         error.is_closed()
             || has_io_cause()
-            || self.has_code(|code| code.starts_with("08") || code.starts_with("57P"))
+            || self.has_code(|code| {
+                code == "25P03" || code.starts_with("08") || code.starts_with("57P")
+            })
     }
 
     /// Whether two transactions would have waited for each other.
@@ -94,8 +109,23 @@ pub fn journal_error(path: &Path, waited: Duration, fault: PostgresError) -> Jou
             let problem = format!("is damaged: its column `{column}` cannot be read");
             return JournalError::Unusable { path, problem };
         }
+        PostgresError::Connect(error) => {
+            let problem = match error.kind() {
+                io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+                io::ErrorKind::TimedOut => "no connection in time".to_owned(),
+                _ => error.to_string(),
+            };
+            return JournalError::Unreachable { path, problem };
+        }
+        PostgresError::Silent(limit) => {
+            let problem = format!("the server has not responded for {}", compact(limit));
+            return JournalError::Unreachable { path, problem };
+        }
         PostgresError::Sql(error) => error,
     };
+    if let Some(problem) = tls_problem(&error) {
+        return JournalError::Untrusted { path, problem };
+    }
     let problem = words(&error);
     let Some(code) = error.code() else {
         return match is_lost {
@@ -122,8 +152,19 @@ pub fn journal_error(path: &Path, waited: Duration, fault: PostgresError) -> Jou
     }
 }
 
+/// Why there is no TLS connection.
+fn tls_problem(error: &tokio_postgres::Error) -> Option<String> {
+    const NO_TLS: &str = "server does not support TLS";
+    let is_without_tls = || {
+        error
+            .source()
+            .is_some_and(|cause| cause.to_string() == NO_TLS)
+    };
+    tls_error(error).or_else(|| is_without_tls().then(|| format!("the {NO_TLS}")))
+}
+
 /// The server's message, or the messages of all causes. Neither contains a password or a parameter.
-fn words(error: &postgres::Error) -> String {
+fn words(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return error.message().to_owned();
     }

@@ -1,6 +1,6 @@
 //! The journal in a PostgreSQL database, which many hosts share.
 //!
-//! `connection` runs transactions, `session` statements; `values` has their parameters, `schema` the tables. `commit` applies a group of writes with the statements of `attempts` and `new_captures`. `deliveries`,
+//! `connect` opens connections, whose bytes `stream` moves; `connection` runs transactions, `session` statements; `values` has their parameters, `schema` the tables. `commit` applies a group of writes with the statements of `attempts` and `new_captures`. `deliveries`,
 //! `captures` and `schedule` implement the traits of these names; `rows` converts records to rows and rows to records. `transfer` copies rows from
 //! and to a file.
 //!
@@ -9,6 +9,7 @@
 mod attempts;
 mod captures;
 mod commit;
+mod connect;
 mod connection;
 mod deliveries;
 mod error;
@@ -18,6 +19,7 @@ mod runs;
 mod schedule;
 mod schema;
 mod session;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod transfer;

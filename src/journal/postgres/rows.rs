@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use postgres::Row;
-use postgres::types::FromSql;
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
 
 use super::values::NewRow;
 use crate::capture::{Bin, Capture, CaptureRecord, CapturedResponse, EventName, Head};
@@ -42,13 +42,13 @@ pub const BIN_COLUMNS: &str = "b.name, b.private, b.created_at, \
 
 impl<'a> FromSql<'a> for UnixMs {
     fn from_sql(
-        ty: &postgres::types::Type,
+        ty: &tokio_postgres::types::Type,
         raw: &'a [u8],
     ) -> Result<UnixMs, Box<dyn std::error::Error + Sync + Send>> {
         i64::from_sql(ty, raw).map(UnixMs)
     }
 
-    fn accepts(ty: &postgres::types::Type) -> bool {
+    fn accepts(ty: &tokio_postgres::types::Type) -> bool {
         <i64 as FromSql>::accepts(ty)
     }
 }

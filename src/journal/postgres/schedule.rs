@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use postgres::Row;
+use tokio_postgres::Row;
 
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_errors};
 use super::deliveries::version_arrays;
@@ -129,7 +129,7 @@ impl Schedule for PostgresJournal {
             "NULL::bigint",
         );
         self.change_slice(seen, |session, seen| {
-            Ok(session.execute(&sql, &version_arrays(seen))?)
+            session.execute(&sql, &version_arrays(seen))
         })
     }
 

@@ -1,56 +1,105 @@
 //! An open connection, and statements that insert many rows at once.
 
-use postgres::{Client, Row};
+use std::pin::pin;
+use std::time::Duration;
 
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::{Client, Row};
+
+use super::error::PostgresError;
+use super::stream::Activity;
 use super::values::{BoundSql, NewRow, SqlValue};
 
-pub struct Session(Client);
+/// How long to wait for the end of a connection that is closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+pub struct Session {
+    runtime: Runtime,
+    client: Client,
+    /// Moves the bytes.
+    connection: JoinHandle<()>,
+    activity: Activity,
+    /// How long the server may be silent during a statement.
+    pub max_silence: Duration,
+}
 
 impl Session {
-    pub fn new(client: Client) -> Session {
-        Session(client)
+    pub fn new(
+        runtime: Runtime,
+        client: Client,
+        connection: JoinHandle<()>,
+        activity: Activity,
+    ) -> Session {
+        Session {
+            runtime,
+            client,
+            connection,
+            activity,
+            max_silence: Duration::MAX,
+        }
     }
 
     pub fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.client.is_closed()
     }
 
-    pub fn rows(
-        &mut self,
-        sql: &str,
-        values: &[SqlValue<'_>],
-    ) -> Result<Vec<Row>, postgres::Error> {
+    /// Tells the server.
+    pub fn close(self) {
+        drop(self.client);
+        let ended = async { timeout(CLOSE_TIMEOUT, self.connection).await };
+        let _ = self.runtime.block_on(ended);
+    }
+
+    pub fn rows(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<Vec<Row>, PostgresError> {
         let values: Vec<_> = values.iter().map(SqlValue::with_type).collect();
-        self.0.query_typed(sql, &values)
+        self.wait(self.client.query_typed(sql, &values))
     }
 
     pub fn row(
         &mut self,
         sql: &str,
         values: &[SqlValue<'_>],
-    ) -> Result<Option<Row>, postgres::Error> {
+    ) -> Result<Option<Row>, PostgresError> {
         Ok(self.rows(sql, values)?.into_iter().next())
     }
 
     /// Returns how many rows the statement changed.
-    pub fn execute(
-        &mut self,
-        sql: &str,
-        values: &[SqlValue<'_>],
-    ) -> Result<usize, postgres::Error> {
+    pub fn execute(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<usize, PostgresError> {
         let values: Vec<_> = values.iter().map(SqlValue::with_type).collect();
-        let rows = self.0.execute_typed(sql, &values)?;
+        let rows = self.wait(self.client.execute_typed(sql, &values))?;
         Ok(usize::try_from(rows).unwrap_or(usize::MAX))
     }
 
     /// The rows of a statement with its parameters.
-    pub fn select(&mut self, statement: &BoundSql<'_>) -> Result<Vec<Row>, postgres::Error> {
+    pub fn select(&mut self, statement: &BoundSql<'_>) -> Result<Vec<Row>, PostgresError> {
         self.rows(&statement.sql, &statement.values)
     }
 
     /// Runs statements without parameters.
-    pub fn batch(&mut self, sql: &str) -> Result<(), postgres::Error> {
-        self.0.batch_execute(sql)
+    pub fn batch(&mut self, sql: &str) -> Result<(), PostgresError> {
+        self.wait(self.client.batch_execute(sql))
+    }
+
+    /// Waits for a response, unless the server is silent for too long. Bytes that still move are not silence.
+    fn wait<T>(
+        &self,
+        response: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, PostgresError> {
+        self.activity.touch();
+        self.runtime.block_on(async {
+            let mut response = pin!(response);
+            loop {
+                let rest = self.max_silence.saturating_sub(self.activity.silent_for());
+                if rest.is_zero() {
+                    return Err(PostgresError::Silent(self.max_silence));
+                }
+                if let Ok(response) = timeout(rest, &mut response).await {
+                    return Ok(response?);
+                }
+            }
+        })
     }
 }
 
@@ -60,7 +109,7 @@ pub fn insert_all(
     table: &str,
     rows: Vec<NewRow<'_>>,
     rest: &str,
-) -> Result<Vec<Row>, postgres::Error> {
+) -> Result<Vec<Row>, PostgresError> {
     let mut rows = rows.into_iter();
     let Some(first) = rows.next() else {
         return Ok(Vec::new());

@@ -75,7 +75,7 @@ impl Bench {
     fn execute(&self, sql: &str) -> Option<Connection> {
         let (server, _) = self.database.as_ref()?;
         let connection = Connection::open_any(server, self.host.process(0));
-        let run = connection.read(|session| Ok(session.batch(sql)?));
+        let run = connection.read(|session| session.batch(sql));
         run.unwrap();
         Some(connection)
     }

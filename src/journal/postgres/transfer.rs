@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use postgres::Row;
-use postgres::types::Type;
 use rusqlite::types::Value as Cell;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 
 use super::PostgresJournal;
 use super::error::PostgresError;

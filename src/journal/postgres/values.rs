@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use postgres::types::{ToSql, Type};
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::time::UnixMs;
 

@@ -16,6 +16,7 @@ mod listener;
 mod outcome;
 pub mod postgres;
 mod process;
+pub mod proxy;
 mod received;
 mod receiver;
 mod redact;

@@ -1,0 +1,102 @@
+//! A journal in PostgreSQL whose server does not respond.
+
+use serde_json::Value;
+
+use crate::support::postgres::{PostgresServer, postgres_server};
+use crate::support::proxy::Proxy;
+use crate::support::{Server, TestEnv, respond};
+use crate::team::{fire, json, on, statuses};
+
+const COMMIT: &[u8] = b"COMMIT\0";
+
+/// An environment with a new database, and another one that reaches it through a proxy.
+fn through_proxy(server: &PostgresServer) -> (TestEnv, TestEnv, Proxy) {
+    let name = server.new_database();
+    let (direct, mut env, proxy) = (
+        on(&server.url(&name)),
+        TestEnv::new(),
+        Proxy::to(server.port),
+    );
+    let port = proxy.port;
+    env.set(
+        "HOOKFIRE_JOURNAL",
+        format!("postgresql://postgres@127.0.0.1:{port}/{name}"),
+    );
+    (direct, env, proxy)
+}
+
+#[test]
+fn nothing_is_sent_while_the_server_is_frozen() {
+    let Some(server) = postgres_server() else {
+        return;
+    };
+    let (direct, env, proxy) = through_proxy(server);
+    proxy.freeze_at(COMMIT, 1, false);
+    let endpoint = Server::script(vec![]);
+    let fired = env
+        .hookfire(fire(&endpoint.url(), &[]))
+        .run()
+        .assert_code(6);
+    let text = fired.stderr();
+    assert!(
+        text.contains("cannot be reached: the server has not responded for 5s"),
+        "{text}"
+    );
+    assert_eq!(endpoint.connections(), 0);
+    assert!(statuses(&direct).is_empty());
+    // A command that begins now does not wait for long, either.
+    env.hookfire(["failed", "list"]).run().assert_code(6);
+}
+
+/// The commit that is lost first is that of the delivery, then that of its outcome.
+#[test]
+fn a_commit_goes_on_when_the_server_thaws() {
+    let Some(server) = postgres_server() else {
+        return;
+    };
+    for (commit, passes) in [(1, false), (2, true)] {
+        let (direct, env, proxy) = through_proxy(server);
+        proxy.freeze_at(COMMIT, commit, passes);
+        let endpoint = Server::script(vec![respond(200)]);
+        let firing = env.hookfire(fire(&endpoint.url(), &[])).spawn();
+        // The command has given up the first connection.
+        proxy.wait_for_connections(2);
+        proxy.thaw();
+        firing.wait().assert_code(0);
+        assert_eq!(statuses(&direct), ["delivered"], "{commit}");
+        let attempts = &json(&direct, &["journal", "list"])[0]["attempt_count"];
+        assert_eq!(attempts, 1, "{commit}");
+    }
+}
+
+#[test]
+#[ignore = "long: runs in CI"]
+fn what_was_sent_before_the_server_froze_is_not_forgotten() {
+    let Some(server) = postgres_server() else {
+        return;
+    };
+    for (passes, status) in [(true, "delivered"), (false, "interrupted")] {
+        let (direct, env, proxy) = through_proxy(server);
+        // The commit of the outcome.
+        proxy.freeze_at(COMMIT, 2, passes);
+        let endpoint = Server::script(vec![respond(200)]);
+        let fired = env
+            .hookfire(fire(&endpoint.url(), &[]))
+            .run()
+            .assert_code(6);
+        let text = fired.stderr();
+        let words = "#1 was sent (delivered), but the journal could not record it";
+        assert!(text.contains(words), "{text}");
+        // The server ends the transaction of the frozen connection after 30 seconds.
+        let list = direct
+            .hookfire(["journal", "list", "-o", "json"])
+            .deadline(std::time::Duration::from_secs(90))
+            .run()
+            .assert_code(0)
+            .json();
+        assert_eq!(list[0]["status"], status);
+        let shown = json(&direct, &["journal", "show", "1"]);
+        let maybe_received = Value::from(status == "interrupted");
+        assert_eq!(shown["attempts"][0]["maybe_received"], maybe_received);
+    }
+}
