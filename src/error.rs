@@ -291,6 +291,7 @@ fn journal_hint(error: &JournalError) -> &'static str {
         JournalError::Untrusted { .. } => {
             "name a file with the certificate of the server's authority with `?sslrootcert=FILE` in the URL, and the host as in the server's certificate; see hookfire-team(7)"
         }
+        JournalError::ReadOnly { .. } => "use the URL of the primary server",
         JournalError::NoTables { .. } => "create them with `hookfire journal migrate`",
         JournalError::Older { .. } => "upgrade them with `hookfire journal migrate`",
         JournalError::Backlog { .. } => {

@@ -55,6 +55,10 @@ pub enum JournalError {
     /// There is no TLS connection to a database server, or its certificate is not valid.
     #[error("the journal `{path}` cannot be used: {problem}")]
     Untrusted { path: PathBuf, problem: String },
+    #[error(
+        "the journal `{path}` can only be read: its server is a standby, or the database is read-only"
+    )]
+    ReadOnly { path: PathBuf },
     #[error("the journal `{path}` has no tables of hookfire yet")]
     NoTables { path: PathBuf },
     #[error(

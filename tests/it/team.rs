@@ -605,7 +605,7 @@ fn a_database_that_can_only_be_read_is_reported() {
         .assert_code(6);
     let text = fired.stderr();
     assert!(
-        text.contains("can only be read: the server is a standby"),
+        text.contains("can only be read: its server is a standby"),
         "{text}"
     );
     assert_eq!(endpoint.connections(), 0);

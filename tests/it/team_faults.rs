@@ -1,10 +1,10 @@
-//! A journal in PostgreSQL whose server does not respond.
+//! A journal in PostgreSQL whose server does not respond, or can only be read.
 
 use serde_json::Value;
 
 use crate::support::postgres::{PostgresServer, postgres_server};
 use crate::support::proxy::Proxy;
-use crate::support::{Server, TestEnv, respond};
+use crate::support::{Listener, Server, TestEnv, closed_port, hang, respond};
 use crate::team::{fire, json, on, statuses};
 
 const COMMIT: &[u8] = b"COMMIT\0";
@@ -99,4 +99,103 @@ fn what_was_sent_before_the_server_froze_is_not_forgotten() {
         let maybe_received = Value::from(status == "interrupted");
         assert_eq!(shown["attempts"][0]["maybe_received"], maybe_received);
     }
+}
+
+/// A journal with a failed, a scheduled and an abandoned delivery, and a capture.
+fn filled(url: &str) -> TestEnv {
+    let env = on(url);
+    let endpoint = format!("http://127.0.0.1:{}/", closed_port());
+    env.hookfire(fire(&endpoint, &["--no-retry"]))
+        .run()
+        .assert_code(4);
+    env.hookfire(fire(&endpoint, &["--background"]))
+        .run()
+        .assert_code(0);
+    let silent = Server::script(vec![hang()]).lenient();
+    let mut abandoned = env.hookfire(fire(&silent.url(), &[])).spawn();
+    silent.wait_for_requests(1);
+    abandoned.kill9();
+    let listener = Listener::start(&env, &[]);
+    listener.post("/hook", "body");
+    listener.stop();
+    env
+}
+
+#[test]
+#[ignore = "long: runs in CI"]
+fn a_standby_is_read_and_refuses_to_write() {
+    let Some(primary) = PostgresServer::start_another() else {
+        return;
+    };
+    let name = primary.new_database();
+    let primary_env = filled(&primary.url(&name));
+    let standby = primary.start_standby();
+    let mut env = TestEnv::new();
+    env.set("HOOKFIRE_JOURNAL", standby.url(&name));
+
+    for (args, count) in [
+        (&["failed", "list"][..], 1),
+        (&["journal", "list"], 3),
+        (&["captured", "list"], 1),
+        (&["captured", "bins"], 1),
+    ] {
+        let list = json(&env, args);
+        assert_eq!(list.as_array().unwrap().len(), count, "{args:?}");
+    }
+    assert_eq!(json(&env, &["journal", "check"])["attempts"], 3);
+    for args in [
+        &["failed", "show", "1"][..],
+        &["captured", "show", "1", "--body"],
+        &["journal", "export", "export.db"],
+    ] {
+        env.hookfire(args).run().assert_code(0);
+    }
+
+    let endpoint = Server::script(vec![]);
+    let url = endpoint.url();
+    let file = TestEnv::new();
+    file.hookfire(fire(
+        &format!("http://127.0.0.1:{}/", closed_port()),
+        &["--no-retry"],
+    ))
+    .run()
+    .assert_code(4);
+    let file = file.journal_path();
+    let list = primary_env
+        .hookfire(["failed", "list", "-o", "xml"])
+        .run()
+        .assert_code(0);
+    env.write_file("list.xml", list.stdout().replace("<id>", "<id>0"));
+    for args in [
+        &fire(&url, &[])[..],
+        &fire(&url, &["--background"]),
+        &["fire", "--batch", "-", "--url", &url],
+        &["retry", "1", "--url", &url],
+        &["retry", "--all", "--url", &url],
+        &["failed", "delete", "1"],
+        &["failed", "import", "list.xml"],
+        &["journal", "cancel", "2"],
+        &[
+            "journal",
+            "prune",
+            "--status",
+            "failed",
+            "--older-than",
+            "now",
+            "--yes",
+        ],
+        &["journal", "copy", "--from", file.to_str().unwrap()],
+        &["captured", "delete", "1"],
+        &["listen", "--port", "0"],
+        &["expect", "--within", "20s", "--", "true"],
+    ] {
+        let line = r#"{"type":"account","action":"created"}"#;
+        let refused = env.hookfire(args).stdin(line).run().assert_code(6);
+        let text = refused.stderr();
+        let words = "can only be read: its server is a standby";
+        assert!(text.contains(words), "{args:?}: {text}");
+    }
+    assert_eq!(endpoint.connections(), 0);
+    standby.stop("fast");
+    primary.stop("fast");
 }

@@ -135,11 +135,7 @@ pub fn journal_error(path: &Path, waited: Duration, fault: PostgresError) -> Jou
     };
     match code.code() {
         "3F000" | "42P01" => JournalError::NoTables { path },
-        "25006" => JournalError::Denied {
-            path,
-            problem: "it can only be read: the server is a standby, or the database is read-only"
-                .to_owned(),
-        },
+        "25006" => JournalError::ReadOnly { path },
         "53100" => JournalError::Full { path },
         "42501" | "3D000" => JournalError::Denied { path, problem },
         code if code.starts_with("28") => JournalError::Denied { path, problem },

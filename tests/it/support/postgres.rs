@@ -111,6 +111,26 @@ impl PostgresServer {
         server
     }
 
+    /// Starts a standby with the present content of this server, on another port.
+    pub fn start_standby(&self) -> PostgresServer {
+        let standby = PostgresServer {
+            folder: new_folder(),
+            port: free_port(),
+            programs: self.programs.clone(),
+        };
+        let copied = as_postgres(&self.programs.join("pg_basebackup"))
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+            .args(["-U", "postgres", "-p", &self.port.to_string(), "-h"])
+            .arg(&self.folder)
+            .arg("-D")
+            .arg(standby.folder.join("data"))
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{copied:?}");
+        standby.run();
+        standby
+    }
+
     /// Starts the server, on a thread that lives as long as the process.
     pub fn run(&self) {
         let mut command = as_postgres(&self.programs.join("postgres"));
