@@ -231,8 +231,8 @@ impl<'a> Context<'a> {
         }
         let journal = self.journal()?;
         let released = match journal.interrupt_abandoned() {
-            // A standby shows what it has. A command that writes fails when it does.
-            Err(JournalError::ReadOnly { .. }) => 0,
+            // A standby, or a role that may only read, shows what there is. A command that writes fails when it does.
+            Err(JournalError::ReadOnly { .. } | JournalError::Denied { .. }) => 0,
             released => released?,
         };
         if released > 0 {

@@ -734,7 +734,12 @@ fn a_password_comes_from_variables_files_and_the_configuration() {
     let url = with_password(server, &name);
     env.set("HOOKFIRE_JOURNAL", &url);
     let list = || env.hookfire(["failed", "list"]);
-    list().run().assert_code(6);
+    let missing = list().run().assert_code(6);
+    let text = missing.stderr();
+    assert!(
+        text.contains("requires a password, and none is given"),
+        "{text}"
+    );
     let wrong = list()
         .env("PGPASSWORD", "CANARY-WRONG")
         .run()

@@ -122,6 +122,36 @@ fn filled(url: &str) -> TestEnv {
 }
 
 #[test]
+fn a_role_that_may_only_read_gets_lists() {
+    let Some(server) = postgres_server() else {
+        return;
+    };
+    let name = server.new_database();
+    let mut env = filled(&server.url(&name));
+    server.sql(
+        &name,
+        &format!(
+            "CREATE ROLE reads_{name} LOGIN; GRANT USAGE ON SCHEMA hookfire TO reads_{name};
+             GRANT SELECT ON ALL TABLES IN SCHEMA hookfire TO reads_{name}"
+        ),
+    );
+    let url = server
+        .url(&name)
+        .replace("postgres@", &format!("reads_{name}@"));
+    env.set("HOOKFIRE_JOURNAL", url);
+    assert_eq!(json(&env, &["failed", "list"]).as_array().unwrap().len(), 1);
+    assert_eq!(json(&env, &["journal", "check"])["attempts"], 3);
+    let endpoint = Server::script(vec![]);
+    let url = endpoint.url();
+    for args in [&fire(&url, &[])[..], &["retry", "--all", "--url", &url]] {
+        let refused = env.hookfire(args).run().assert_code(6);
+        let text = refused.stderr();
+        assert!(text.contains("permission denied"), "{args:?}: {text}");
+    }
+    assert_eq!(endpoint.connections(), 0);
+}
+
+#[test]
 #[ignore = "long: runs in CI"]
 fn a_standby_is_read_and_refuses_to_write() {
     let Some(primary) = PostgresServer::start_another() else {

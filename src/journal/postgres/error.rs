@@ -1,6 +1,6 @@
 //! The server's errors as [`JournalError`]s.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -163,6 +163,10 @@ fn tls_problem(error: &tokio_postgres::Error) -> Option<String> {
 fn words(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return error.message().to_owned();
+    }
+    let is_without_password = |cause: &dyn Error| cause.to_string() == "password missing";
+    if error.source().is_some_and(is_without_password) {
+        return "the server requires a password, and none is given".to_owned();
     }
     let mut words = error.to_string();
     let mut cause = error.source();
