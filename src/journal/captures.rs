@@ -9,7 +9,8 @@ use crate::capture::{
 };
 use crate::time::UnixMs;
 
-/// A capture with its record and body. The commit assigns the id and the bin; before it they are 0 and empty.
+/// A capture with its record and body. The commit assigns the id and the bin; before it they are 0 and empty, unless the
+/// capture comes from another journal, where it was in a bin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCapture {
     pub record: CaptureRecord,

@@ -35,8 +35,13 @@ pub enum Write {
     /// Extends the leases that this process still owns.
     Renew { ids: Vec<i64>, lease: Duration },
     /// Adds a captured request, and a scheduled delivery for each of `forwards`, due at once. The commit assigns the id and
-    /// bin of the capture.
+    /// bin of the capture; if the capture names a bin, it is added to that.
     Capture {
+        capture: Arc<StoredCapture>,
+        forwards: Arc<[Forward]>,
+    },
+    /// Adds a scheduled delivery for each of `forwards` of a capture that is stored, due at once.
+    Forward {
         capture: Arc<StoredCapture>,
         forwards: Arc<[Forward]>,
     },
@@ -80,7 +85,7 @@ pub enum WriteResult {
         bin: String,
         response: Option<Arc<BinResponse>>,
     },
-    /// `Finish` and `BeginRun`: the delivery or capture was deleted in the meantime.
+    /// `Finish`, `BeginRun` and `Forward`: the delivery or capture was deleted in the meantime.
     Deleted,
     /// The write cannot be stored, for example because it is too large.
     Rejected(Arc<JournalError>),

@@ -27,7 +27,7 @@ use crate::time::compact;
 pub(super) const MAX_FORWARDS: usize = 256;
 
 /// A request that this many listeners have forwarded is refused.
-pub(super) const MAX_HOPS: u32 = 5;
+pub const MAX_HOPS: u32 = 5;
 
 /// A response of the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -59,7 +59,7 @@ use shutdown::{BLOCKING_CALLS_LIMIT, Shutdown, ShutdownPhase};
 
 use crate::env;
 
-pub use forward::{Upstream, UpstreamResponse};
+pub use forward::{MAX_HOPS, Upstream, UpstreamResponse};
 pub use handshake::{Handshake, Handshakes};
 pub use limits::ListenerLimits;
 pub use notifier::{Notification, Notifier};

@@ -14,7 +14,7 @@
 //! | hostile text has no effect | `malicious_endpoint`, `page_security` |
 //! | a journal in PostgreSQL keeps the same guarantees | `team`, `team_faults`, `team_tls` |
 //! | `listen` stores before it responds | `listen`, `load` |
-//! | a followed bin is read in order, and each capture once | `follow` |
+//! | a followed bin is read in order, each capture once, and delivered | `follow`, `follow_to` |
 //!
 //! Two variables make runs longer or repeatable: `HOOKFIRE_ACKNOWLEDGED=200000` (number of responses before
 //! `killed_under_long_load` kills the listener) and `HOOKFIRE_KILL_SEED` (the moments in `batch_killed`).
@@ -45,6 +45,7 @@ mod failing_disk;
 mod faults;
 mod filesystem;
 mod follow;
+mod follow_to;
 mod forward_later;
 mod handshakes;
 mod killed;

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueHint};
 use serde_json::json;
 
+use super::deliver::{self, DeliverArgs, Deliverer};
 use super::source::SourceArgs;
 use crate::capture::Mask;
 use crate::cli::args::{Format, ReportOutput, whole_number};
 use crate::cli::context::Context;
 use crate::cli::follow_feed::{FollowFeed, JournalFeed, RemoteFeed};
 use crate::cli::follow_start::{self, FollowedBin};
+use crate::cli::listen::forward_later::ForwardTargets;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{FollowCursor, Journal, StoredCapture, Write};
@@ -33,10 +35,12 @@ Examples:
     $ hookfire captured follow --bin team --from https://hooks.example.com --token @env:READ_TOKEN --from-start -o ndjson | jq .body
   From this journal, also one that several hosts share in PostgreSQL:
     $ hookfire captured follow --bin inbox
+  Deliver what a public host captures to a program on this machine:
+    $ hookfire captured follow --bin team --from https://hooks.example.com/_hookfire/ --token @env:READ_TOKEN --to http://127.0.0.1:3000
   Wait for three captures, as a reader of its own:
     $ hookfire captured follow --bin inbox --as nightly-test --exit-after 3";
 
-/// Print the captures of a bin as they arrive, here or on another machine, each once
+/// Print the captures of a bin as they arrive, here or on another machine, each once, or deliver them
 ///
 /// Begins with the next capture. Where it ends is stored in the journal under a name, and the next run with this name goes on
 /// there: nothing is skipped, and nothing is printed twice, unless the process is killed while it prints. Readers with different
@@ -44,6 +48,9 @@ Examples:
 /// meanwhile follow. Captures that were pruned before they could be read are counted in a warning.
 ///
 /// With -o ndjson, the first line says where it begins, with `"event":"ready"`.
+///
+/// With --to, each capture is also sent, until it succeeds. Captures of another machine are stored in the bin of the same name
+/// here, and printed with their number here.
 ///
 /// The values of secret parameters and of headers such as Authorization and Cookie are shown as *** without --reveal. Ctrl-C ends
 /// it with exit code 0.
@@ -64,7 +71,9 @@ pub struct CapturedFollowArgs {
     /// Begin with the oldest capture that is kept
     #[arg(long, conflicts_with = "since", help_heading = START)]
     from_start: bool,
-    /// Exit after N captures
+    #[command(flatten)]
+    deliver: DeliverArgs,
+    /// Exit after N captures; with --to, once nothing waits to be sent
     #[arg(long, value_name = "N", value_parser = whole_number::<u64>(1..=u64::MAX), help_heading = END)]
     exit_after: Option<u64>,
     /// Exit after this time; with --exit-after, the exit code is 7 if fewer arrived
@@ -92,15 +101,28 @@ fn parse_name(text: &str) -> Result<String, String> {
 
 pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mask = ctx.mask(args.reveal)?;
-    let remote = args.source.connect(ctx)?;
-    let journal = ctx.journal()?;
+    let transport = args.source.transport();
+    let targets = args.deliver.targets(ctx, transport)?;
+    let remote = match targets.is_some() && !args.source.is_remote() {
+        // The options of the connection are those of the target.
+        true => None,
+        false => args.source.connect(ctx)?,
+    };
+    let mut journal = ctx.journal()?;
+    if targets.is_some() {
+        journal.tune_for_captures(deliver::rules(&args.bin))?;
+    }
     let place = match &remote {
         Some(remote) => remote.address().shown().to_owned(),
         None => "this journal".to_owned(),
     };
     let from_url = remote.as_ref().map(|_| place.clone());
     let name = args.name.clone();
-    let name = name.unwrap_or_else(|| format!("{place} {}", args.bin));
+    let to = targets
+        .as_ref()
+        .map(|targets| format!(" to {}", targets.described()));
+    let to = to.unwrap_or_default();
+    let name = name.unwrap_or_else(|| format!("{place} {}{to}", args.bin));
     let stored = journal.cursor(&name)?;
     let bin: &dyn FollowedBin = match &remote {
         Some(remote) => remote,
@@ -114,15 +136,19 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
         }
         (false, since, _) => follow_start::since(bin, &args.bin, since.as_deref(), ctx)?,
     };
-    ctx.catch_interrupts()?;
+    match &targets {
+        Some(_) => ctx.catch_interrupts_and_drain()?,
+        None => ctx.catch_interrupts()?,
+    }
     let from = match stored == Some(start) {
         true => format!("after #{}, where `{name}` ended", start.last_id),
         false => format!("after #{}", start.last_id),
     };
     ctx.ui.status(&format!(
-        "following bin `{}` of {place} {from} (Ctrl-C stops)",
+        "following bin `{}` of {place} {from}{to} (Ctrl-C stops)",
         args.bin
     ));
+    let stores = remote.is_some();
     if args.output.format() == Format::Ndjson {
         let ready =
             json!({ "event": "ready", "bin": args.bin, "from": from_url, "after": start.last_id });
@@ -130,16 +156,22 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
         ctx.ui.flush()?;
     }
     let mut feed: Box<dyn FollowFeed> = match remote {
-        Some(remote) => Box::new(RemoteFeed::start(
-            ctx,
-            args.source.transport(),
-            remote,
-            &args.bin,
-            start,
-        )?),
+        Some(remote) => Box::new(RemoteFeed::start(ctx, transport, remote, &args.bin, start)?),
         None => Box::new(JournalFeed::new(&*journal, &args.bin, start)),
     };
+    let start_deliverer = |targets: &ForwardTargets| {
+        Deliverer::start(
+            ctx,
+            &args.deliver,
+            targets,
+            transport,
+            &mask,
+            &*journal,
+            stores,
+        )
+    };
     let mut follower = Follower {
+        deliverer: targets.as_ref().map(start_deliverer).transpose()?,
         ctx,
         place,
         name,
@@ -151,9 +183,11 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
     follower.store(start)?;
     let ended = follower.run(&mut *feed, args);
     let printed = follower.printed;
+    let sent = follower.deliverer.map_or(Ok(()), Deliverer::finish);
     let finished = follower.printer.finish();
     ended?;
     finished?;
+    sent?;
     match (args.exit_after, args.for_) {
         (Some(wanted), Some(_)) if printed < wanted && !ctx.clock.interrupted() => {
             Err(Failure::new(
@@ -167,6 +201,7 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
 
 struct Follower<'a> {
     ctx: &'a Context<'a>,
+    deliverer: Option<Deliverer<'a>>,
     /// Where the captures come from, for messages.
     place: String,
     name: String,
@@ -183,12 +218,21 @@ impl Follower<'_> {
         loop {
             let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let is_complete = args.exit_after.is_some_and(|wanted| self.printed >= wanted);
-            if is_over || is_complete || self.ctx.clock.interrupted() {
+            let waits = match &self.deliverer {
+                Some(deliverer) => {
+                    deliverer.print_reports();
+                    is_complete && !deliverer.is_done()? || deliverer.is_full()
+                }
+                None => false,
+            };
+            if is_over || is_complete && !waits || self.ctx.clock.interrupted() {
                 return Ok(());
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let wait = left.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL);
-            if let Some(item) = feed.next(wait)? {
+            if waits {
+                std::thread::sleep(wait);
+            } else if let Some(item) = feed.next(wait)? {
                 self.take(item)?;
             }
         }
@@ -202,15 +246,24 @@ impl Follower<'_> {
                 lacks_body,
                 cursor,
             } => {
-                if lacks_body {
+                if lacks_body && self.deliverer.is_none() {
                     let (id, size) = (stored.record.id, text::size(stored.record.body_size));
                     ui.warning(&format!(
                         "the body of capture #{id} has {size}, which is too large to transfer; it is left out"
                     ));
                 }
-                self.printer.print(&stored)?;
                 self.printed += 1;
-                self.store(cursor)?;
+                match &self.deliverer {
+                    Some(deliverer) => {
+                        let moved = self.moved(cursor);
+                        let stored = deliverer.deliver(stored, lacks_body, moved)?;
+                        self.printer.print(&stored)?;
+                    }
+                    None => {
+                        self.printer.print(&stored)?;
+                        self.store(cursor)?;
+                    }
+                }
             }
             Followed::Missed { count, cursor } => {
                 let captures = text::count(
@@ -234,10 +287,14 @@ impl Follower<'_> {
     }
 
     fn store(&self, cursor: FollowCursor) -> Result<(), Failure> {
-        let name = self.name.clone();
-        self.journal
-            .commit(&[Write::MoveCursor { name, to: cursor }])?;
-        Ok(())
+        deliver::commit(self.ctx, self.journal, &[self.moved(cursor)]).map(drop)
+    }
+
+    fn moved(&self, cursor: FollowCursor) -> Write {
+        Write::MoveCursor {
+            name: self.name.clone(),
+            to: cursor,
+        }
     }
 }
 

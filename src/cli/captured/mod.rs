@@ -2,6 +2,7 @@
 
 mod bins;
 mod delete;
+mod deliver;
 mod diff;
 mod follow;
 mod list;

@@ -40,6 +40,10 @@ impl SourceArgs {
         self.remote.connect(&self.transport, ctx)
     }
 
+    pub fn is_remote(&self) -> bool {
+        self.remote.from.is_some()
+    }
+
     pub fn transport(&self) -> &TransportArgs {
         &self.transport
     }

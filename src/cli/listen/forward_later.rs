@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::args::ListenArgs;
 use crate::capture::Mask;
 use crate::capture::expect::Expectation;
+use crate::cli::args::{RetryPolicyArgs, TransportArgs};
 use crate::cli::context::Context;
 use crate::cli::forward_later::{ForwardOptions, ForwardThread};
 use crate::cli::settings::{self, Chosen};
@@ -63,18 +64,30 @@ impl ForwardTargets {
             return Err(Failure::usage("`--forward-later` has no target")
                 .hint("name one with `--forward-to URL` or `--endpoint NAME`"));
         }
-        let given = settings::retry_policy(ctx, &later.policy)?;
+        let targets =
+            ForwardTargets::new(ctx, chosen, &later.policy, &args.transport, later.in_order)?;
+        Ok(Some(targets))
+    }
+
+    pub fn new(
+        ctx: &Context<'_>,
+        chosen: Vec<Chosen<'_>>,
+        policy_args: &RetryPolicyArgs,
+        transport: &TransportArgs,
+        in_order: bool,
+    ) -> Result<ForwardTargets, Failure> {
+        let given = settings::retry_policy(ctx, policy_args)?;
         let mut targets = ForwardTargets {
             forwards: Vec::new(),
             urls: Vec::new(),
         };
         for Chosen { endpoint, target } in chosen {
             let settings = settings::with_endpoint(given.clone(), endpoint.map(|(_, e)| e));
-            let transport = settings::with_endpoint(
-                args.transport.settings(),
+            let options = settings::with_endpoint(
+                transport.settings(),
                 endpoint.map(|(_, endpoint)| endpoint),
             );
-            ctx.warn_of_exposure(&target, &settings::transport(&transport));
+            ctx.warn_of_exposure(&target, &settings::transport(&options));
             // A secret that is missing now would be missing for every delivery.
             target.resolve(&ctx.env)?;
             if endpoint.is_none() {
@@ -84,10 +97,10 @@ impl ForwardTargets {
                 endpoint: endpoint.map(|(name, _)| name.to_owned()),
                 target,
                 retry_policy: policy(settings)?,
-                in_order: later.in_order,
+                in_order,
             });
         }
-        Ok(Some(targets))
+        Ok(targets)
     }
 
     pub fn bases(&self) -> impl Iterator<Item = &BaseUrl> {
@@ -147,6 +160,33 @@ pub fn start(
 ) -> Result<(ForwardThread, Forwarding), Failure> {
     let later = &args.forward_later;
     let max_pending = usize::try_from(later.max_pending).unwrap_or(usize::MAX);
+    let (thread, pending) = start_thread(
+        ctx,
+        targets,
+        (&args.transport, later.forward_jobs, max_pending),
+        mask,
+        journal,
+        Some(notifier.clone()),
+    )?;
+    let forwarding = Forwarding {
+        forwards: targets.forwards.clone().into(),
+        filter: filter.clone(),
+        max_pending,
+        pending,
+        added: Box::new(thread.waker()),
+    };
+    Ok((thread, forwarding))
+}
+
+/// The running thread, and how many deliveries wait for it.
+pub fn start_thread(
+    ctx: &Context<'_>,
+    targets: &ForwardTargets,
+    (transport, jobs, max_pending): (&TransportArgs, u32, usize),
+    mask: &Mask,
+    journal: &dyn Journal,
+    notifier: Option<Notifier>,
+) -> Result<(ForwardThread, Arc<AtomicUsize>), Failure> {
     let waiting = journal.pending_forwards(max_pending)?;
     let pending = Arc::new(AtomicUsize::new(waiting));
     let config = match ctx.config_path() {
@@ -158,21 +198,14 @@ pub fn start(
         ForwardOptions {
             journal: journal.location().clone(),
             config,
-            transport: args.transport.settings(),
+            transport: transport.settings(),
             targets: targets.urls.clone(),
             mask: mask.clone(),
-            jobs: later.forward_jobs as usize,
+            jobs: jobs as usize,
             pending: Arc::clone(&pending),
             max_pending,
-            notifier: Some(notifier.clone()),
+            notifier,
         },
     )?;
-    let forwarding = Forwarding {
-        forwards: targets.forwards.clone().into(),
-        filter: filter.clone(),
-        max_pending,
-        pending,
-        added: Box::new(thread.waker()),
-    };
-    Ok((thread, forwarding))
+    Ok((thread, pending))
 }

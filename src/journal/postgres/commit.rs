@@ -162,6 +162,31 @@ impl PostgresJournal {
                 self.writer(session).forward(&captures, results)?;
                 new_captures::prune(session, &mut rules, captures.len())
             }
+            Write::Forward { .. } => {
+                let mut stored = Vec::new();
+                for (at, write) in group {
+                    if let Write::Forward { capture, forwards } = write {
+                        // Until the end of the transaction, it is not deleted.
+                        let found = new_captures::hold(session, capture.record.id)?;
+                        results[*at] = match found {
+                            true => WriteResult::Captured {
+                                id: capture.record.id,
+                                bin: capture.record.bin.clone(),
+                                response: None,
+                            },
+                            false => WriteResult::Deleted,
+                        };
+                        stored.push((*at, &**capture, &**forwards));
+                    }
+                }
+                self.writer(session).forward(&stored, results)?;
+                for (at, ..) in stored {
+                    if matches!(results[at], WriteResult::Captured { .. }) {
+                        results[at] = WriteResult::Done;
+                    }
+                }
+                Ok(())
+            }
             Write::AmendCapture { .. }
             | Write::SetSignature { .. }
             | Write::BeginRun(..)
@@ -217,6 +242,7 @@ fn changed(write: &Write) -> (usize, Vec<ChangedRow>) {
         Write::Renew { ids, .. } => (4, deliveries(ids)),
         Write::Release(ids) => (5, deliveries(ids)),
         Write::Capture { .. } => (6, Vec::new()),
+        Write::Forward { capture, .. } => (12, vec![ChangedRow::Capture(capture.record.id)]),
         Write::AmendCapture { id, .. } => (7, vec![ChangedRow::Capture(*id)]),
         Write::SetSignature { id, .. } => (8, vec![ChangedRow::Capture(*id)]),
         Write::BeginRun(id, _) => (9, vec![ChangedRow::Capture(*id)]),

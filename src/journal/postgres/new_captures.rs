@@ -49,32 +49,39 @@ pub fn add(
 ) -> Result<(), PostgresError> {
     lock(session)?;
     let default = state.rules.default_bin.clone();
-    let mut names: Vec<&str> = captures
-        .iter()
-        .filter_map(|(_, new)| named_bin(&new.record.capture))
-        .collect();
-    names.push(&default);
+    let given = |new: &StoredCapture| Some(new.record.bin.clone()).filter(|bin| !bin.is_empty());
+    let named = |new: &StoredCapture| {
+        given(new).or_else(|| named_bin(&new.record.capture).map(str::to_owned))
+    };
+    let mut names: Vec<String> = captures.iter().filter_map(|(_, new)| named(new)).collect();
+    names.push(default.clone());
     let mut bins = known_bins(session, &names)?;
+    for (_, new) in captures {
+        if let Some(bin) = given(new).filter(|bin| !bins.contains_key(bin)) {
+            insert_bin(session, &bin, false, new.record.capture.received_at)?;
+            bins.extend(known_bins(session, &[bin])?);
+        }
+    }
     let in_default = |new: &StoredCapture, bins: &HashMap<String, KnownBin>| {
-        named_bin(&new.record.capture).is_none_or(|name| !bins.contains_key(name))
+        named(new).is_none_or(|name| !bins.contains_key(&name))
     };
     if let Some((_, new)) = captures.iter().find(|(_, new)| in_default(new, &bins))
         && !bins.contains_key(&default)
     {
         insert_bin(session, &default, false, new.record.capture.received_at)?;
-        bins.extend(known_bins(session, &[&default])?);
+        bins.extend(known_bins(session, std::slice::from_ref(&default))?);
     }
     let (mut new_rows, mut chosen) = (Vec::new(), Vec::new());
     for (_, new) in captures {
         let name = match in_default(new, &bins) {
-            true => &default,
-            false => named_bin(&new.record.capture).unwrap_or(&default),
+            true => default.clone(),
+            false => named(new).unwrap_or_else(|| default.clone()),
         };
         let bin = bins
-            .get(name)
+            .get(&name)
             .ok_or(PostgresError::unreadable("bins.name"))?;
         new_rows.push(rows::new_capture(new, bin.id));
-        chosen.push((name.to_owned(), bin));
+        chosen.push((name, bin));
     }
     let ids = insert_all(session, "captures", new_rows, "RETURNING id")?;
     for (((at, _), (bin, known)), row) in captures.iter().zip(&chosen).zip(&ids) {
@@ -86,6 +93,12 @@ pub fn add(
         *state.added.entry(known.id).or_insert(u32::MAX / 2) += 1;
     }
     Ok(())
+}
+
+/// Until the end of the transaction, others do not delete the capture. Returns whether it exists.
+pub fn hold(session: &mut Session, id: i64) -> Result<bool, PostgresError> {
+    let sql = "SELECT id FROM hookfire.captures WHERE id = $1 FOR UPDATE";
+    Ok(session.row(sql, &[id.into()])?.is_some())
 }
 
 /// Until the end of the transaction, others add no captures.
@@ -134,11 +147,11 @@ pub fn prune(
 
 fn known_bins(
     session: &mut Session,
-    names: &[&str],
+    names: &[String],
 ) -> Result<HashMap<String, KnownBin>, PostgresError> {
     let mut bins = HashMap::new();
     let sql = "SELECT name, id, response FROM hookfire.bins WHERE name = ANY($1)";
-    for row in session.rows(sql, &[SqlValue::texts(names.iter().copied())])? {
+    for row in session.rows(sql, &[SqlValue::texts(names.iter().map(String::as_str))])? {
         let response = stored::bin_response(row.try_get(2)?);
         let known = KnownBin {
             id: row.try_get(1)?,

@@ -277,6 +277,11 @@ fn follow_cursor(row: &Row<'_>) -> rusqlite::Result<FollowCursor> {
     })
 }
 
+pub fn exists(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<bool> {
+    tx.prepare_cached("SELECT 1 FROM captures WHERE id = ?1")?
+        .exists([id])
+}
+
 pub fn move_cursor(
     tx: &Transaction<'_>,
     name: &str,

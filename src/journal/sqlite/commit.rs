@@ -6,7 +6,7 @@ use rusqlite::Transaction;
 
 use super::SqliteJournal;
 use super::attempts::WriteTransaction;
-use super::captures::move_cursor;
+use super::captures::{exists, move_cursor};
 use super::error::is_value_error;
 use super::new_captures::{CaptureCache, amend, set_signature};
 use super::runs;
@@ -124,6 +124,14 @@ fn apply(
                 transaction.forward(capture, (*id, bin), forwards)?;
             }
             Ok(result)
+        }
+        Write::Forward { capture, forwards } => {
+            let (id, bin) = (capture.record.id, &capture.record.bin);
+            if !exists(transaction.tx, id)? {
+                return Ok(WriteResult::Deleted);
+            }
+            transaction.forward(capture, (id, bin), forwards)?;
+            Ok(WriteResult::Done)
         }
         Write::AmendCapture { id, response } => {
             amend(transaction.tx, *id, response)?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::captures::{IS_FORWARDED, bin_response, insert_bin, newest_id};
-use crate::capture::{BinResponse, Capture, CapturedResponse, SignatureCheck};
+use crate::capture::{BinResponse, CapturedResponse, SignatureCheck};
 use crate::journal::stored::{named_bin, signature_json};
 use crate::journal::{CaptureRules, StoredCapture, WriteResult};
 
@@ -82,7 +82,7 @@ impl CaptureCache {
         new: &StoredCapture,
         forwards: usize,
     ) -> rusqlite::Result<WriteResult> {
-        let (bin_id, bin) = self.bin_for(tx, &new.record.capture)?;
+        let (bin_id, bin) = self.bin_for(tx, new)?;
         let id = self.newest_id + 1;
         insert(tx, id, bin_id, new)?;
         self.newest_id = id;
@@ -135,12 +135,23 @@ impl CaptureCache {
         Ok(())
     }
 
-    /// The bin that the path's first segment names, else the default bin.
+    /// The bin that the capture names, which is created if needed; else that which the path's first segment names, else the
+    /// default bin.
     fn bin_for(
         &mut self,
         tx: &Transaction<'_>,
-        capture: &Capture,
+        new: &StoredCapture,
     ) -> rusqlite::Result<(i64, String)> {
+        let (given, capture) = (&new.record.bin, &new.record.capture);
+        if !given.is_empty() {
+            let mut found = self.bin(tx, given)?;
+            if found.is_none() {
+                insert_bin(tx, given, false, capture.received_at)?;
+                found = self.bin(tx, given)?;
+            }
+            let id = found.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+            return Ok((id, given.clone()));
+        }
         if let Some(named) = named_bin(capture)
             && let Some(id) = self.bin(tx, named)?
         {

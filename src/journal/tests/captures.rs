@@ -608,3 +608,59 @@ fn cursors_are_stored_by_name() {
     assert_eq!(again.cursor("a").unwrap(), Some(at(7)));
     assert_eq!(again.cursor("b").unwrap(), Some(at(4)));
 }
+
+#[test]
+fn captures_of_another_journal_go_to_the_bin_that_they_name() {
+    let bench = Bench::new();
+    let journal = bench.boxed(1);
+    let event = None;
+    let given = |bin: &str| {
+        Arc::new(StoredCapture::new(
+            0,
+            bin,
+            event.clone(),
+            request("/other/hook"),
+            body(EVENT),
+        ))
+    };
+    let results = journal
+        .commit(&[Write::capture(given("team")), Write::capture(given("team"))])
+        .unwrap();
+    for result in results {
+        let WriteResult::Captured { bin, .. } = result else {
+            panic!("{result:?}");
+        };
+        assert_eq!(bin, "team");
+    }
+    assert_eq!(journal.bin("team").unwrap().unwrap().request_count, 2);
+    assert_eq!(journal.bin("inbox").unwrap(), None);
+}
+
+#[test]
+fn stored_captures_are_forwarded_unless_they_were_deleted() {
+    let bench = Bench::new();
+    let journal = bench.boxed(1);
+    let store = store(&bench, 10);
+    let ids = [store_one(&store, "/a").id, store_one(&store, "/b").id];
+    let forward = |id| {
+        let forwards = Arc::new([crate::journal::Forward {
+            endpoint: None,
+            target: crate::delivery::target::Target::from_url("http://127.0.0.1:1/").unwrap(),
+            retry_policy: crate::delivery::retry_policy::RetryPolicy::default(),
+            in_order: false,
+        }]);
+        Write::Forward {
+            capture: Arc::new(journal.capture(id).unwrap().unwrap()),
+            forwards,
+        }
+    };
+    let writes = ids.map(forward);
+    journal.delete_captures(&ids[1..]).unwrap();
+    let results = journal.commit(&writes).unwrap();
+    assert!(
+        matches!(results[..], [WriteResult::Done, WriteResult::Deleted]),
+        "{results:?}"
+    );
+    assert_eq!(journal.forwards(&ids[..1]).unwrap().len(), 1);
+    assert_eq!(journal.pending_forwards(9).unwrap(), 1);
+}

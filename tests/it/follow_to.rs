@@ -1,0 +1,305 @@
+//! `captured follow --to`: what arrives at a bin, here or on another machine, is delivered to a program of this machine.
+
+use serde_json::Value;
+
+use crate::support::postgres::postgres_server;
+use crate::support::{Invocation, Listener, Outcome, Running, Server, TestEnv, forever};
+
+const TOKEN: &str = "canary-of-the-reader";
+
+/// A machine with a listener, another that follows it, and the program that the other one delivers to.
+struct Machines {
+    there: TestEnv,
+    here: TestEnv,
+    program: TestEnv,
+}
+
+impl Machines {
+    fn new() -> Machines {
+        let (mut there, mut here) = (TestEnv::new(), TestEnv::new());
+        there.set("READER", TOKEN);
+        here.set("READER", TOKEN);
+        Machines {
+            there,
+            here,
+            program: TestEnv::new(),
+        }
+    }
+
+    fn listener(&self, args: &[&str]) -> Listener {
+        let reader = ["--read-token", "@env:READER"];
+        Listener::start(&self.there, &[&reader, args].concat())
+    }
+
+    fn follow(&self, listener: &Listener, to: &str, args: &[&str]) -> Invocation {
+        let from = ["--from", listener.url(), "--token", "@env:READER"];
+        follow(&self.here, to, args).args(from)
+    }
+}
+
+fn follow(env: &TestEnv, to: &str, args: &[&str]) -> Invocation {
+    let follow = ["captured", "follow", "--bin", "inbox", "--to", to];
+    env.hookfire(follow).args(args)
+}
+
+fn started(invocation: Invocation) -> Running {
+    let mut running = invocation.spawn();
+    running.wait_for_stderr("Ctrl-C stops");
+    running
+}
+
+fn send(listener: &Listener, numbers: std::ops::RangeInclusive<usize>) {
+    for number in numbers {
+        assert_eq!(listener.post(&format!("/{number}"), "body").status, 200);
+    }
+}
+
+/// What a receiver that has ended got: path and `webhook-id`, in order.
+fn received(outcome: &Outcome) -> Vec<(String, String)> {
+    let lines = outcome.ndjson();
+    let captures = lines[1..].iter();
+    let one = |capture: &Value| {
+        let headers = capture["headers"].as_array().unwrap().iter();
+        let id = headers.clone().find(|header| header[0] == "webhook-id");
+        let id = id.expect("each delivery has a webhook-id")[1]
+            .as_str()
+            .unwrap();
+        (capture["path"].as_str().unwrap().to_owned(), id.to_owned())
+    };
+    captures.map(one).collect()
+}
+
+fn paths(received: &[(String, String)]) -> Vec<&str> {
+    received.iter().map(|(path, _)| path.as_str()).collect()
+}
+
+fn json(env: &TestEnv, args: &[&str]) -> Value {
+    let outcome = env.hookfire(args).args(["-o", "json"]).run();
+    outcome.assert_code(0).json()
+}
+
+#[test]
+fn captures_of_another_machine_are_delivered_as_they_were_received() {
+    let machines = Machines::new();
+    let listener = machines.listener(&[]);
+    let receiver = Listener::start(&machines.program, &[]);
+    let to = format!("{}/base", receiver.url());
+    let request =
+        b"PUT /hook?a=%20b HTTP/1.1\r\nHost: hooks.example.com\r\nX-Two: 1\r\nX-Two: 2\r\n\
+        webhook-id: msg_1\r\nCookie: kept\r\nContent-Length: 3\r\n\r\n\x00\xff<";
+    listener.send(request);
+    listener.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n");
+    listener.get("/plain");
+    let args = ["--from-start", "--exit-after", "3"];
+    let outcome = machines.follow(&listener, &to, &args).run().assert_code(0);
+    assert!(
+        outcome
+            .stderr()
+            .contains("#2 is not sent: the request is malformed"),
+        "{outcome}"
+    );
+    assert_eq!(outcome.stdout().lines().count(), 3, "{outcome}");
+    let got = receiver.stop().ndjson();
+    assert_eq!(got.len(), 3, "{got:?}");
+    let hook = &got[1];
+    assert_eq!(
+        (&hook["method"], &hook["path"]),
+        (&"PUT".into(), &"/base/hook".into())
+    );
+    assert_eq!(
+        (&hook["query"], &hook["body"]),
+        (&serde_json::json!([["a", " b"]]), &"AP88".into())
+    );
+    let headers = hook["headers"].to_string();
+    for header in [
+        "[\"x-two\",\"1\"],[\"x-two\",\"2\"]",
+        "[\"webhook-id\",\"msg_1\"]",
+        "\"cookie\"",
+    ] {
+        assert!(headers.contains(header), "{header}: {headers}");
+    }
+    // They are in the bin of the same name here, with their deliveries.
+    let stored = json(&machines.here, &["captured", "list"]);
+    let bins: Vec<_> = stored
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["bin"])
+        .collect();
+    assert_eq!(bins, ["inbox", "inbox"]);
+    let raw = machines
+        .here
+        .hookfire(["captured", "show", "1", "--raw"])
+        .run();
+    assert_eq!(raw.assert_code(0).stdout, request);
+    let deliveries = json(&machines.here, &["journal", "list"]);
+    let statuses: Vec<_> = deliveries
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["status"])
+        .collect();
+    assert_eq!(statuses, ["delivered", "delivered"]);
+    listener.stop();
+}
+
+#[test]
+fn receiver_that_is_down_gets_everything_once_it_is_up() {
+    let machines = Machines::new();
+    let listener = machines.listener(&[]);
+    let receiver = Listener::start_to_be_followed(&machines.program, &[]);
+    let (to, port) = (receiver.url().to_owned(), receiver.port());
+    let args = [
+        "--in-order",
+        "--retry-schedule",
+        "100ms,100ms,200ms,500ms,1s,1s,1s,1s",
+    ];
+    let mut follower = started(machines.follow(&listener, &to, &args));
+    send(&listener, 1..=3);
+    follower.wait_for_stderr("#3 →");
+    let first = received(&receiver.stop());
+    send(&listener, 4..=6);
+    follower.wait_for_stderr("connection refused");
+    let receiver = Listener::start_at(&machines.program, &port.to_string(), &[]);
+    send(&listener, 7..=8);
+    follower.wait_for_stdout_line("/8,");
+    let done = ["--in-order", "--exit-after", "1", "--for", "20s"];
+    follower.interrupt();
+    follower.wait().assert_code(0);
+    send(&listener, 9..=9);
+    machines.follow(&listener, &to, &done).run().assert_code(0);
+    let second = received(&receiver.stop());
+    let all = [first, second].concat();
+    let expected: Vec<String> = (1..=9).map(|number| format!("/{number}")).collect();
+    assert_eq!(paths(&all), expected);
+    listener.stop();
+}
+
+#[test]
+fn killed_follower_delivers_each_capture() {
+    let machines = Machines::new();
+    let listener = machines.listener(&[]);
+    let mut receiver = Listener::start(&machines.program, &[]);
+    let args = ["--retry-schedule", "100ms,1s,1s"];
+    for round in 0..4 {
+        let mut follower = started(machines.follow(&listener, receiver.url(), &args));
+        send(&listener, round * 10 + 1..=round * 10 + 7);
+        follower.wait_for_stdout_line(&format!("/{},", round * 10 + 4));
+        follower.kill9();
+        drop(follower.wait());
+        send(&listener, round * 10 + 8..=round * 10 + 10);
+    }
+    // It sends what those that were killed had begun, too.
+    let mut follower = started(machines.follow(&listener, receiver.url(), &args));
+    send(&listener, 41..=41);
+    for number in 1..=41 {
+        let path = format!("\"path\":\"/{number}\"");
+        receiver.process().wait_for_stdout_line(&path);
+    }
+    follower.interrupt();
+    follower.wait().assert_code(0);
+    let got = received(&receiver.stop());
+    let ids: std::collections::BTreeMap<&str, &str> = got
+        .iter()
+        .map(|(path, id)| (path.as_str(), id.as_str()))
+        .collect();
+    for number in 1..=41 {
+        assert!(
+            ids.contains_key(format!("/{number}").as_str()),
+            "/{number} is missing"
+        );
+    }
+    // One that was under way at a kill may come twice, with the same id.
+    assert!(got.len() <= 41 + 4 * 8, "{got:?}");
+    for (path, id) in &got {
+        assert_eq!(ids[path.as_str()], id, "{path}");
+    }
+    let list = json(&machines.here, &["captured", "list"]);
+    assert_eq!(list.as_array().unwrap().len(), 41, "each is stored once");
+    listener.stop();
+}
+
+#[test]
+fn failed_deliveries_are_listed_and_do_not_stop_others() {
+    let machines = Machines::new();
+    let listener = machines.listener(&[]);
+    let receiver = Server::script(vec![forever(500)]).lenient();
+    send(&listener, 1..=2);
+    let args = ["--from-start", "--retries", "0", "--exit-after", "2"];
+    let outcome = machines
+        .follow(&listener, &receiver.url(), &args)
+        .run()
+        .assert_code(0);
+    assert!(
+        outcome.stderr().contains("all attempts failed"),
+        "{outcome}"
+    );
+    let failed = json(&machines.here, &["failed", "list"]);
+    assert_eq!(failed.as_array().unwrap().len(), 2, "{failed}");
+    let program = Listener::start(&machines.program, &[]);
+    let retry = ["retry", "--all", "--url", program.url()];
+    machines.here.hookfire(retry).run().assert_code(0);
+    assert_eq!(paths(&received(&program.stop())), ["/1", "/2"]);
+    listener.stop();
+}
+
+#[test]
+fn bin_of_this_journal_is_delivered() {
+    let story = |env: &TestEnv| {
+        let program = TestEnv::new();
+        let (listener, receiver) = (Listener::start(env, &[]), Listener::start(&program, &[]));
+        send(&listener, 1..=2);
+        let mut follower = started(follow(env, receiver.url(), &["--in-order"]));
+        send(&listener, 3..=12);
+        follower.wait_for_stderr("#12 →");
+        follower.interrupt();
+        let outcome = follower.wait().assert_code(0);
+        assert!(!outcome.stderr().contains("waits to be sent"), "{outcome}");
+        let expected: Vec<String> = (3..=12).map(|number| format!("/{number}")).collect();
+        assert_eq!(paths(&received(&receiver.stop())), expected);
+        let list = json(env, &["captured", "list"]);
+        assert_eq!(
+            list.as_array().unwrap().len(),
+            12,
+            "nothing is stored twice"
+        );
+        listener.stop();
+    };
+    story(&TestEnv::new());
+    if let Some(server) = postgres_server() {
+        let mut env = TestEnv::new();
+        env.set("HOOKFIRE_JOURNAL", server.url(&server.new_database()));
+        env.hookfire(["journal", "migrate"]).run().assert_code(0);
+        story(&env);
+    }
+}
+
+#[test]
+fn target_that_leads_back_to_the_bin_ends() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let mut follower = started(follow(&env, listener.url(), &[]));
+    send(&listener, 1..=1);
+    follower.wait_for_stderr("forwarded too often");
+    follower.interrupt();
+    follower.wait().assert_code(0);
+    listener.stop();
+}
+
+#[test]
+fn options_of_deliveries_require_a_target() {
+    let env = TestEnv::new();
+    for flag in [
+        &["--in-order"][..],
+        &["--retries", "3"],
+        &["--sign", "github"],
+    ] {
+        let follow = ["captured", "follow", "--bin", "inbox"];
+        let outcome = env.hookfire(follow).args(flag).run().assert_code(2);
+        let message = format!("`{}` requires `--to` or `--endpoint`", flag[0]);
+        assert!(outcome.stderr().contains(&message), "{outcome}");
+    }
+    let unknown = ["captured", "follow", "--bin", "inbox", "-e", "nowhere"];
+    let outcome = env.hookfire(unknown).run().assert_code(2);
+    assert!(outcome.stderr().contains("nowhere"), "{outcome}");
+}
