@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use crate::runs::{self, Sample};
@@ -9,7 +10,7 @@ use crate::table::{Goal, Row, Table, per_second};
 use crate::{Bench, BenchError, event_of_size, object_numbered};
 
 /// Events in the batch.
-const EVENTS: usize = 10_000;
+pub const EVENTS: usize = 10_000;
 /// Events sent by curl, which needs a process for each.
 const CURL_EVENTS: usize = 1_000;
 const ROUNDS: usize = 3;
@@ -18,17 +19,7 @@ const ROUNDS: usize = 3;
 pub fn measure(bench: &Bench, table: &mut Table) -> Result<(), BenchError> {
     let home = bench.folder.path();
     let endpoint = bench.programs.serve(home)?;
-    let events = home.join("events.ndjson");
-    let mut file = std::io::BufWriter::new(fs::File::create(&events)?);
-    for number in 0..EVENTS {
-        let object = object_numbered(number);
-        writeln!(
-            file,
-            r#"{{"type":"application","action":"created","object":"{object}"}}"#
-        )?;
-    }
-    file.flush()?;
-    drop(file);
+    let events = write_events(home)?;
     let (mut ours, mut wrk, mut curl) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         wrk.push(
@@ -63,7 +54,22 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<(), BenchError> {
     Ok(())
 }
 
-fn rate(events: usize, milliseconds: f64) -> f64 {
+/// Writes the lines of the batch to a file.
+pub fn write_events(folder: &Path) -> Result<PathBuf, BenchError> {
+    let events = folder.join("events.ndjson");
+    let mut file = std::io::BufWriter::new(fs::File::create(&events)?);
+    for number in 0..EVENTS {
+        let object = object_numbered(number);
+        writeln!(
+            file,
+            r#"{{"type":"application","action":"created","object":"{object}"}}"#
+        )?;
+    }
+    file.flush()?;
+    Ok(events)
+}
+
+pub fn rate(events: usize, milliseconds: f64) -> f64 {
     events as f64 * 1e3 / milliseconds
 }
 

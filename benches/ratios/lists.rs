@@ -110,7 +110,7 @@ fn time(number: usize) -> String {
 }
 
 /// Fills a journal with failed deliveries; returns the milliseconds it took.
-fn import(home: &Path, journal: &Path, number: usize) -> Result<f64, BenchError> {
+pub fn import(home: &Path, journal: &Path, number: usize) -> Result<f64, BenchError> {
     let start = std::time::Instant::now();
     let mut command = runs::hookfire(home, journal);
     let mut child = command

@@ -8,10 +8,18 @@ mod batch;
 mod fire;
 mod listener;
 mod lists;
+mod postgres;
 mod programs;
 mod prune;
 mod runs;
 mod table;
+
+#[path = "../../tests/it/support/postgres.rs"]
+#[allow(clippy::unwrap_used, reason = "the tests share it")]
+mod postgres_server;
+#[path = "../../tests/it/support/receiver.rs"]
+#[allow(dead_code, reason = "the tests share it")]
+mod receiver;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -27,12 +35,13 @@ const HOOKFIRE: &str = env!("CARGO_BIN_EXE_hookfire");
 /// Takes measurements and adds their rows to the table.
 type Group = fn(&Bench, &mut Table) -> Result<(), BenchError>;
 
-const GROUPS: [(&str, Group); 5] = [
+const GROUPS: [(&str, Group); 6] = [
     ("fire", fire::measure),
     ("batch", batch::measure),
     ("listener", listener::measure),
     ("lists", lists::measure),
     ("prune", prune::measure),
+    ("postgres", postgres::measure),
 ];
 
 /// Shared by all groups.

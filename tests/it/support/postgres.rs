@@ -22,6 +22,8 @@ pub struct PostgresServer {
     pub folder: PathBuf,
     pub port: u16,
     pub programs: PathBuf,
+    /// Runs with its default settings; otherwise it is faster and does not wait for the disk.
+    is_durable: bool,
 }
 
 /// The server, if it can be started here; otherwise reports the test as skipped.
@@ -30,7 +32,11 @@ pub fn postgres_server() -> Option<&'static PostgresServer> {
     let server = SERVER.get_or_init(|| {
         let programs = programs().ok_or("PostgreSQL is not installed")?;
         check_user()?;
-        Ok(PostgresServer::start(&programs))
+        Ok(PostgresServer::start(
+            &programs,
+            &std::env::temp_dir(),
+            false,
+        ))
     });
     server.as_ref().map_err(|reason| skipped(reason)).ok()
 }
@@ -90,11 +96,22 @@ impl PostgresServer {
     /// Another server, for a test that stops it.
     pub fn start_another() -> Option<PostgresServer> {
         let programs = &postgres_server()?.programs;
-        Some(PostgresServer::start(programs))
+        Some(PostgresServer::start(
+            programs,
+            &std::env::temp_dir(),
+            false,
+        ))
     }
 
-    fn start(programs: &Path) -> PostgresServer {
-        let folder = new_folder();
+    /// A server for measurements, in a folder in `parent`. None if it cannot be started here.
+    pub fn start_durable(parent: &Path) -> Option<PostgresServer> {
+        let programs = programs()?;
+        check_user().ok()?;
+        Some(PostgresServer::start(&programs, parent, true))
+    }
+
+    fn start(programs: &Path, parent: &Path, is_durable: bool) -> PostgresServer {
+        let folder = new_folder(parent);
         let initdb = as_postgres(&programs.join("initdb"))
             .args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
             .args(["--username=postgres", "-D"])
@@ -106,6 +123,7 @@ impl PostgresServer {
             folder,
             port: free_port(),
             programs: programs.to_owned(),
+            is_durable,
         };
         server.run();
         server
@@ -114,9 +132,10 @@ impl PostgresServer {
     /// Starts a standby with the present content of this server, on another port.
     pub fn start_standby(&self) -> PostgresServer {
         let standby = PostgresServer {
-            folder: new_folder(),
+            folder: new_folder(&std::env::temp_dir()),
             port: free_port(),
             programs: self.programs.clone(),
+            is_durable: self.is_durable,
         };
         let copied = as_postgres(&self.programs.join("pg_basebackup"))
             .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
@@ -140,8 +159,12 @@ impl PostgresServer {
             .arg("-k")
             .arg(&self.folder)
             .args(["-p", &self.port.to_string()])
-            .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"])
-            .args(["-c", "max_connections=300", "-c", "shared_buffers=32MB"]);
+            .args(["-c", "listen_addresses=127.0.0.1"]);
+        if !self.is_durable {
+            command
+                .args(["-c", "fsync=off", "-c", "max_connections=300"])
+                .args(["-c", "shared_buffers=32MB"]);
+        }
         let log = fs::File::create(self.folder.join("log")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
         std::thread::spawn(move || {
@@ -200,6 +223,11 @@ impl PostgresServer {
         format!("postgresql://postgres@/{database}?host={folder}&port={port}")
     }
 
+    /// The URL of a database, over loopback.
+    pub fn tcp_url(&self, database: &str) -> String {
+        format!("postgresql://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
     /// Runs statements; returns the rows, one per line.
     pub fn sql(&self, database: &str, statements: &str) -> String {
         let rows = self.try_sql(database, statements);
@@ -226,9 +254,8 @@ impl PostgresServer {
 }
 
 /// Creates the folder, and removes those of processes that have ended.
-fn new_folder() -> PathBuf {
-    let parent = std::env::temp_dir();
-    for entry in fs::read_dir(&parent).unwrap().flatten() {
+fn new_folder(parent: &Path) -> PathBuf {
+    for entry in fs::read_dir(parent).unwrap().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if let Some(id) = name.strip_prefix(FOLDER_PREFIX)
