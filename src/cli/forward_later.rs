@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::error::{Failure, Kind};
 use crate::http::{Pool, status_text};
 use crate::journal::{self, GroupWriter, Journal, JournalError, Location};
 use crate::listener::Notifier;
-use crate::time::{Clock as _, compact, measured};
+use crate::time::{Clock as _, UnixMs, compact, measured};
 
 /// The shortest time until the schedule is read again.
 const MIN_WAIT: Duration = Duration::from_millis(1);
@@ -62,7 +62,8 @@ pub struct ForwardThread {
 
 struct Shared {
     inbox: Waker,
-    has_new: AtomicBool,
+    /// When the first of the new deliveries is due; `i64::MAX` if there are none.
+    new_from: AtomicI64,
     is_closed: AtomicBool,
     reports: Reports,
 }
@@ -72,7 +73,7 @@ impl ForwardThread {
         let inbox = Inbox::default();
         let shared = Arc::new(Shared {
             inbox: inbox.waker(),
-            has_new: AtomicBool::new(false),
+            new_from: AtomicI64::new(i64::MAX),
             is_closed: AtomicBool::new(false),
             reports: Reports::default(),
         });
@@ -92,11 +93,11 @@ impl ForwardThread {
         })
     }
 
-    /// Tells the thread that deliveries were added.
-    pub fn waker(&self) -> impl Fn() + Send + Sync + use<> {
+    /// Tells the thread that deliveries were added, and when they are due.
+    pub fn waker(&self) -> impl Fn(UnixMs) + Send + Sync + use<> {
         let shared = Arc::clone(&self.shared);
-        move || {
-            if !shared.has_new.swap(true, Ordering::Relaxed) {
+        move |due: UnixMs| {
+            if shared.new_from.fetch_min(due.0, Ordering::Relaxed) == i64::MAX {
                 shared.inbox.wake();
             }
         }
@@ -306,8 +307,9 @@ impl Source for ForwardSource<'_> {
         if self.error.is_some() || shared.is_closed.load(Ordering::Relaxed) {
             return SourceItem::End;
         }
-        if shared.has_new.swap(false, Ordering::Relaxed) {
-            self.queue.look_now();
+        let new_from = shared.new_from.swap(i64::MAX, Ordering::Relaxed);
+        if new_from != i64::MAX {
+            self.queue.look_from(UnixMs(new_from));
         }
         let now = self.run.clock.now();
         if let Err(e) = self.count() {

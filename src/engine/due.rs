@@ -27,8 +27,9 @@ const PAGE_SIZE: u32 = 128;
 const MAX_PASSED_OVER: usize = 1024;
 
 /// The pause per delivery seen until the schedule is read from its beginning again, for deliveries that
-/// other processes have put back.
+/// other processes have put back, and its longest.
 const RESCAN_PAUSE: Duration = Duration::from_micros(200);
+const MAX_RESCAN_PAUSE: Duration = Duration::from_secs(30);
 
 /// The pauses between two tries of an endpoint that does not respond, for deliveries that forward captures: the first, and
 /// the longest after it has doubled with each.
@@ -83,9 +84,12 @@ impl EndpointState {
         self.under_way == 0 || self.under_way < free || self.is_responsive(now)
     }
 
+    /// A request has ended, which is no longer under way.
     fn contacted(&mut self, contact: Contact, now: UnixMs) {
         match contact {
             Contact::Responded => (self.responded_at, self.unanswered) = (Some(now), 0),
+            // Those that were sent together count as one try.
+            Contact::NoResponse if self.under_way > 0 => self.responded_at = None,
             Contact::NoResponse => {
                 let doubled = FIRST_PROBE_PAUSE.saturating_mul(1 << self.unanswered.min(10));
                 self.responded_at = None;
@@ -167,8 +171,10 @@ impl<'a> DueQueue<'a> {
         }
     }
 
-    /// Deliveries were added: reads them without waiting for the next look.
-    pub fn look_now(&mut self) {
+    /// Deliveries were added that are due at `from` or later: reads them without waiting for the next look. By the time that
+    /// their commit has ended, others may have been read that are due a little later.
+    pub fn look_from(&mut self, from: UnixMs) {
+        self.after = self.after.map(|after| after.min((from, 0)));
         self.has_more = true;
     }
 
@@ -189,7 +195,7 @@ impl<'a> DueQueue<'a> {
                 return Ok(Upcoming::Later(now));
             }
             if let Some((url, from)) = self.next_passed_over(now) {
-                self.read_passed_over(&url, from, now)?;
+                self.read_passed_over(&url, from)?;
             } else if self.has_more {
                 self.read_page(now)?;
             } else if let Some(upcoming) = self.look_again(now)? {
@@ -263,14 +269,9 @@ impl<'a> DueQueue<'a> {
         Some((url.clone(), endpoint.passed_over.take()?))
     }
 
-    fn read_passed_over(
-        &mut self,
-        url: &str,
-        from: Position,
-        now: UnixMs,
-    ) -> Result<(), JournalError> {
+    fn read_passed_over(&mut self, url: &str, from: Position) -> Result<(), JournalError> {
         let (at, id) = from;
-        let page = self.due_page(now, Some((at, id - 1)), Some(url));
+        let page = self.due_page(Some((at, id - 1)), Some(url));
         let rest = match &page {
             Ok(page) if page.len() < PAGE_SIZE as usize => None,
             Ok(page) => page.last().map(|last| (last.at, last.version.id + 1)),
@@ -285,10 +286,10 @@ impl<'a> DueQueue<'a> {
     }
 
     fn read_page(&mut self, now: UnixMs) -> Result<(), JournalError> {
-        let page = self.due_page(now, self.after, None)?;
+        let page = self.due_page(self.after, None)?;
         if let Some(last) = page.last() {
             self.after = Some((last.at, last.version.id));
-            self.seen = self.seen.saturating_add(PAGE_SIZE);
+            self.seen = self.seen.saturating_add(page.len() as u32);
             self.page.extend(page);
             return Ok(());
         }
@@ -314,15 +315,13 @@ impl<'a> DueQueue<'a> {
 
     fn due_page(
         &self,
-        now: UnixMs,
         after: Option<Position>,
         url: Option<&str>,
     ) -> Result<Vec<Due>, JournalError> {
-        let until = self.until.unwrap_or(now);
         let forwards = self.forwards;
         let filter = DueFilter { url, forwards };
         let mut page = self.journal.due_page(after, PAGE_SIZE, filter)?;
-        page.retain(|due| due.at <= until);
+        page.retain(|due| self.until.is_none_or(|until| due.at <= until));
         Ok(page)
     }
 
@@ -363,7 +362,7 @@ impl<'a> DueQueue<'a> {
         });
         if clock_set_back || abandoned > 0 || self.rescan_at <= now {
             let pause = RESCAN_PAUSE.saturating_mul(self.seen);
-            self.rescan_at = now.plus(pause.max(POLL_INTERVAL));
+            self.rescan_at = now.plus(pause.clamp(POLL_INTERVAL, MAX_RESCAN_PAUSE));
             (self.after, self.seen) = (None, 0);
         }
         self.has_more = true;

@@ -10,6 +10,7 @@ use super::{
 use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse, EventName};
 use crate::event::{self, Event};
+use crate::time::UnixMs;
 
 /// Which captures become deliveries, in the commit that adds them.
 pub struct Forwarding {
@@ -20,8 +21,8 @@ pub struct Forwarding {
     pub max_pending: usize,
     /// How many wait, about: this adds those that it stores, others count anew.
     pub pending: Arc<AtomicUsize>,
-    /// Called after a commit with deliveries.
-    pub added: Box<dyn Fn() + Send + Sync>,
+    /// Called after a commit with deliveries, with the time at which they are due.
+    pub added: Box<dyn Fn(UnixMs) + Send + Sync>,
 }
 
 impl Forwarding {
@@ -84,14 +85,18 @@ impl CaptureStore for JournalCaptureStore {
                 .map_or_else(Arc::default, |one| Arc::clone(&one.forwards)),
         };
         let reply = move |result: Result<WriteResult, Arc<JournalError>>| {
-            if let (Some(forwarding), Ok(WriteResult::Captured { .. })) = (&forwarding, &result) {
+            if let (Some(forwarding), Ok(WriteResult::Captured { due, .. })) =
+                (&forwarding, &result)
+            {
                 let added = forwarding.forwards.len();
                 forwarding.pending.fetch_add(added, Ordering::Relaxed);
-                (forwarding.added)();
+                (forwarding.added)(*due);
             }
             done(result.and_then(|result| match result {
                 WriteResult::Rejected(error) => Err(error),
-                WriteResult::Captured { id, bin, response } => {
+                WriteResult::Captured {
+                    id, bin, response, ..
+                } => {
                     // Does not copy: the writer has dropped its own reference.
                     let mut stored = Arc::unwrap_or_clone(new);
                     (stored.record.id, stored.record.bin) = (id, bin);

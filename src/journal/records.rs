@@ -84,6 +84,8 @@ pub enum WriteResult {
         id: i64,
         bin: String,
         response: Option<Arc<BinResponse>>,
+        /// When the deliveries that forward it are due.
+        due: UnixMs,
     },
     /// `Finish`, `BeginRun` and `Forward`: the delivery or capture was deleted in the meantime.
     Deleted,

@@ -20,7 +20,7 @@ use crate::journal::{
 use crate::listener::MAX_HOPS;
 use crate::sanitize::visible_line;
 use crate::text;
-use crate::time::Clock as _;
+use crate::time::{Clock as _, UnixMs};
 
 /// While so many deliveries wait, no more captures are read.
 const MAX_PENDING: usize = 100_000;
@@ -113,8 +113,8 @@ pub struct Deliverer<'a> {
     journal: &'a dyn Journal,
     forwards: Arc<[Forward]>,
     thread: ForwardThread,
-    /// Tells the thread that there is a delivery.
-    wake: Box<dyn Fn()>,
+    /// Tells the thread that there is a delivery, and when it is due.
+    wake: Box<dyn Fn(UnixMs)>,
     pending: Arc<AtomicUsize>,
     /// Whether captures come from another machine, so that they are stored first.
     stores: bool,
@@ -175,10 +175,11 @@ impl<'a> Deliverer<'a> {
             true => Write::Capture { capture, forwards },
             false => Write::Forward { capture, forwards },
         };
+        let due = self.journal.now();
         let results = commit(self.ctx, self.journal, &[write, moved])?;
         self.pending
             .fetch_add(self.forwards.len(), Ordering::Relaxed);
-        (self.wake)();
+        (self.wake)(due);
         Ok(match results.into_iter().next() {
             Some(WriteResult::Captured { id, .. }) => {
                 let mut here = Arc::unwrap_or_clone(stored);

@@ -7,9 +7,15 @@ use crate::engine::due::{DueQueue, Upcoming};
 const STALLED_URL: &str = "https://stalled.example.com/";
 
 /// Due rows; each keeps its policy.
-struct DueItems<'a> {
+pub struct DueItems<'a> {
     simulation: &'a Simulation,
     queue: DueQueue<'a>,
+}
+
+impl<'a> DueItems<'a> {
+    pub fn new(simulation: &'a Simulation, queue: DueQueue<'a>) -> DueItems<'a> {
+        DueItems { simulation, queue }
+    }
 }
 
 impl Source for DueItems<'_> {
@@ -34,7 +40,7 @@ impl Source for DueItems<'_> {
     }
 }
 
-fn limits(jobs: usize) -> RunLimits {
+pub fn limits(jobs: usize) -> RunLimits {
     RunLimits::new(
         jobs,
         if jobs == 1 {
@@ -45,7 +51,7 @@ fn limits(jobs: usize) -> RunLimits {
     )
 }
 
-fn once(simulation: &Simulation, jobs: usize) -> Vec<String> {
+pub fn once(simulation: &Simulation, jobs: usize) -> Vec<String> {
     let queue = DueQueue::once(&*simulation.journal, jobs, simulation.now());
     let recorder = Recorder::new(simulation);
     let mut items = DueItems { simulation, queue };
@@ -53,7 +59,7 @@ fn once(simulation: &Simulation, jobs: usize) -> Vec<String> {
     recorder.ended.take()
 }
 
-fn watch(simulation: &Simulation, jobs: usize, stop_at: i64) -> Vec<String> {
+pub fn watch(simulation: &Simulation, jobs: usize, stop_at: i64) -> Vec<String> {
     simulation.interrupt_at.set(Some(stop_at));
     simulation.drains.set(true);
     let queue = DueQueue::watching(&*simulation.journal, jobs);

@@ -1,6 +1,7 @@
 //! The engine in simulated time: nothing is sent unclaimed, nothing is reported unrecorded, and nothing is lost.
 
 mod due;
+mod forwarding;
 mod leases;
 mod simulation;
 

@@ -96,13 +96,14 @@ impl AttemptWriter<'_> {
     pub fn forward(
         &mut self,
         captures: &[(usize, &StoredCapture, &[Forward])],
-        results: &[WriteResult],
+        results: &mut [WriteResult],
     ) -> Result<(), PostgresError> {
         let mut deliveries = Vec::new();
         for (at, captured, forwards) in captures {
-            let WriteResult::Captured { id, bin, .. } = &results[*at] else {
+            let WriteResult::Captured { id, bin, due, .. } = &mut results[*at] else {
                 continue;
             };
+            *due = self.now;
             for forward in *forwards {
                 let (origin, uuid) = ((*id, bin.as_str()), self.new_uuid());
                 deliveries.push(stored::forwarding_delivery(

@@ -173,6 +173,7 @@ impl PostgresJournal {
                                 id: capture.record.id,
                                 bin: capture.record.bin.clone(),
                                 response: None,
+                                due: self.connection.now(),
                             },
                             false => WriteResult::Deleted,
                         };

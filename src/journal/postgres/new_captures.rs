@@ -84,11 +84,12 @@ pub fn add(
         chosen.push((name, bin));
     }
     let ids = insert_all(session, "captures", new_rows, "RETURNING id")?;
-    for (((at, _), (bin, known)), row) in captures.iter().zip(&chosen).zip(&ids) {
+    for (((at, new), (bin, known)), row) in captures.iter().zip(&chosen).zip(&ids) {
         results[*at] = WriteResult::Captured {
             id: row.try_get(0)?,
             bin: bin.clone(),
             response: known.response.clone(),
+            due: new.record.capture.received_at,
         };
         *state.added.entry(known.id).or_insert(u32::MAX / 2) += 1;
     }

@@ -119,7 +119,7 @@ fn apply(
         Write::PutBack { id, number, slot } => transaction.put_back(*id, *number, slot),
         Write::Renew { ids, lease } => transaction.renew(ids, *lease),
         Write::Capture { capture, forwards } => {
-            let result = cache.add(transaction.tx, capture, forwards.len())?;
+            let result = cache.add(transaction, capture, forwards.len())?;
             if let WriteResult::Captured { id, bin, .. } = &result {
                 transaction.forward(capture, (*id, bin), forwards)?;
             }

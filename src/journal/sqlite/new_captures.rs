@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::attempts::WriteTransaction;
 use super::captures::{IS_FORWARDED, bin_response, insert_bin, newest_id};
 use crate::capture::{BinResponse, CapturedResponse, SignatureCheck};
 use crate::journal::stored::{named_bin, signature_json};
@@ -78,10 +79,11 @@ impl CaptureCache {
     /// Adds a capture, which `forwards` deliveries will forward.
     pub fn add(
         &mut self,
-        tx: &Transaction<'_>,
+        transaction: &WriteTransaction<'_>,
         new: &StoredCapture,
         forwards: usize,
     ) -> rusqlite::Result<WriteResult> {
+        let tx = transaction.tx;
         let (bin_id, bin) = self.bin_for(tx, new)?;
         let id = self.newest_id + 1;
         insert(tx, id, bin_id, new)?;
@@ -94,7 +96,12 @@ impl CaptureCache {
                 .insert(bin_response(tx, bin_id)?.map(Arc::new))
                 .clone(),
         };
-        Ok(WriteResult::Captured { id, bin, response })
+        Ok(WriteResult::Captured {
+            id,
+            bin,
+            response,
+            due: transaction.now,
+        })
     }
 
     /// Deletes the oldest captures of full bins, once there are enough: each deletion writes several pages. Always
