@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::support::{Invocation, Receiver, Reply, TestEnv};
 
-const SEED_VARIABLE: &str = "HOOKFIRE_KILL_SEED";
+pub const SEED_VARIABLE: &str = "HOOKFIRE_KILL_SEED";
 const LINES: usize = 400;
 /// Sufficient for hundreds of requests on a machine that is busy with other tests.
 const TEST_TIMEOUT: Duration = Duration::from_secs(120);
@@ -27,19 +27,23 @@ fn batch_killed_at_more_random_moments_loses_nothing() {
 }
 
 fn killed_in_rounds(rounds: u64) {
+    let seed = seed();
+    for round in 1..=rounds {
+        tell(&format!("round {round} of {SEED_VARIABLE}={seed}"));
+        // A different sequence for each round, regardless of the one before.
+        let mut chance = Random::new(seed ^ (round << 48));
+        killed_and_completed(&mut chance);
+    }
+}
+
+/// The moments of the kills: those of the variable, or new ones.
+pub fn seed() -> u64 {
     let now = || {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(1, |now| now.as_micros() as u64)
     };
-    let seed =
-        std::env::var(SEED_VARIABLE).map_or_else(|_| now(), |text| text.parse().expect("a number"));
-    for round in 1..=rounds {
-        tell(&format!("round {round} of {SEED_VARIABLE}={seed}"));
-        // A different sequence for each round, regardless of the one before.
-        let mut chance = Random(seed ^ (round << 48));
-        killed_and_completed(&mut chance);
-    }
+    std::env::var(SEED_VARIABLE).map_or_else(|_| now(), |text| text.parse().expect("a number"))
 }
 
 /// Kills a batch, then (in every other round) its retry, then completes it.
@@ -236,15 +240,19 @@ fn lines_in_journal(env: &TestEnv) -> BTreeSet<usize> {
     clippy::print_stderr,
     reason = "without it, nobody could have the same moments again"
 )]
-fn tell(words: &str) {
+pub fn tell(words: &str) {
     eprintln!("{words}");
 }
 
 /// SplitMix64.
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{Listener, Server, TestEnv, repeat, respond};
 
 /// A port at which nothing listens, until the test does.
-fn closed_port() -> u16 {
+pub fn closed_port() -> u16 {
     let env = TestEnv::new();
     let listener = Listener::start_to_be_followed(&env, &[]);
     let port = listener.port();
@@ -15,17 +15,17 @@ fn closed_port() -> u16 {
     port
 }
 
-fn later(env: &TestEnv, args: &[&str]) -> Listener {
+pub fn later(env: &TestEnv, args: &[&str]) -> Listener {
     Listener::start(env, &[&["--forward-later"], args].concat())
 }
 
-fn json(env: &TestEnv, args: &[&str]) -> Value {
+pub fn json(env: &TestEnv, args: &[&str]) -> Value {
     let all = [args, &["-o", "json"]].concat();
     env.hookfire(all).run().assert_code(0).json()
 }
 
 #[track_caller]
-fn wait_until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+pub fn wait_until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(found) = look() {
@@ -38,7 +38,7 @@ fn wait_until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
 
 /// Waits until the deliveries have these statuses, the newest first.
 #[track_caller]
-fn wait_for_statuses(env: &TestEnv, wanted: &[&str]) -> Vec<Value> {
+pub fn wait_for_statuses(env: &TestEnv, wanted: &[&str]) -> Vec<Value> {
     wait_until("the deliveries have their statuses", || {
         let list = json(env, &["journal", "list"]);
         let list = list.as_array().expect("an array").clone();

@@ -313,7 +313,7 @@ fn locked_journal_is_503_until_unlocked() {
 fn full_disk_is_503_until_there_is_space() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let env = TestEnv::new();
-    let mut listener = Listener::start_after(&env, "trap '' XFSZ");
+    let mut listener = Listener::start_after(&env, "trap '' XFSZ", "");
     let pid = Pid::from_raw(listener.process().pid().try_into().unwrap());
     // Further writes fail, as on a full disk.
     let room = |bytes| {

@@ -10,14 +10,15 @@
 //! | the journal is synced before a request | `system_calls` |
 //! | several processes share a journal | `concurrency`, `due`, `schedule` |
 //! | endpoints cannot exceed time and memory limits | `faults`, `network_errors`, `tls` |
-//! | secrets never leak | `secrets`, `secrets_retry`, `secrets_echoed`, `listen_secrets`, `read_tokens` |
+//! | secrets never leak | `secrets`, `secrets_retry`, `secrets_echoed`, `listen_secrets`, `read_tokens`, `forward_secrets` |
 //! | hostile text has no effect | `malicious_endpoint`, `page_security` |
 //! | a journal in PostgreSQL keeps the same guarantees | `team`, `team_faults`, `team_tls` |
 //! | `listen` stores before it responds | `listen`, `load` |
 //! | a followed bin is read in order, each capture once, and delivered | `follow`, `follow_to` |
+//! | `listen --forward-later` delivers what it accepted | `forward_later`, `forward_killed`, `forward_outages` |
 //!
 //! Two variables make runs longer or repeatable: `HOOKFIRE_ACKNOWLEDGED=200000` (number of responses before
-//! `killed_under_long_load` kills the listener) and `HOOKFIRE_KILL_SEED` (the moments in `batch_killed`).
+//! `killed_under_long_load` kills the listener) and `HOOKFIRE_KILL_SEED` (the moments in `batch_killed` and `forward_killed`).
 //!
 //! Tests that take long are ignored unless `--include-ignored` is given; a shorter one with fewer cases runs always where
 //! that is possible.
@@ -46,7 +47,11 @@ mod faults;
 mod filesystem;
 mod follow;
 mod follow_to;
+mod forward_killed;
 mod forward_later;
+mod forward_load;
+mod forward_outages;
+mod forward_secrets;
 mod handshakes;
 mod killed;
 mod listen;

@@ -53,9 +53,9 @@ impl Listener {
 
     /// Like [`Listener::start`], from a shell that runs `line` first.
     #[track_caller]
-    pub fn start_after(env: &TestEnv, line: &str) -> Listener {
+    pub fn start_after(env: &TestEnv, line: &str, args: &str) -> Listener {
         let listen = format!(
-            "exec '{}' listen --port 0 -o ndjson",
+            "exec '{}' listen --port 0 -o ndjson {args}",
             env!("CARGO_BIN_EXE_hookfire")
         );
         Listener::ready_of(env.shell(&format!("{line}; {listen}")).spawn())

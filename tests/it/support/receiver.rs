@@ -56,7 +56,15 @@ struct State {
 impl Receiver {
     /// `reply` gets the number of the request, from 1, and how often its delivery has arrived so far.
     pub fn start(reply: impl Fn(usize, usize) -> Reply + Send + Sync + 'static) -> Receiver {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
+        Receiver::start_at(0, reply)
+    }
+
+    /// Like [`Receiver::start`], on this port.
+    pub fn start_at(
+        port: u16,
+        reply: impl Fn(usize, usize) -> Reply + Send + Sync + 'static,
+    ) -> Receiver {
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port on loopback");
         let address = listener.local_addr().expect("the port just bound");
         let (state, changed) = (Mutex::default(), Condvar::new());
         let shared = Arc::new(Shared {
