@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub trait FollowFeed {
 /// Captures of a listener on another machine. A thread reads them.
 pub struct RemoteFeed {
     items: Receiver<Followed>,
+    interrupted: Arc<AtomicBool>,
 }
 
 impl RemoteFeed {
@@ -48,6 +50,7 @@ impl RemoteFeed {
         let streams = Client::streaming(&options, base, ctx.clock.interrupt_flag())?;
         Ok(RemoteFeed {
             items: follow(remote, streams, bin.to_owned(), cursor),
+            interrupted: ctx.clock.interrupt_flag(),
         })
     }
 }
@@ -58,6 +61,9 @@ impl FollowFeed for RemoteFeed {
             Ok(Followed::Failed(error)) => Err(error.into()),
             Ok(item) => Ok(Some(item)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) if self.interrupted.load(Ordering::Relaxed) => {
+                Ok(None)
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 Err(Failure::new(Kind::Error, "reading the listener has ended"))
             }

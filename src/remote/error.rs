@@ -1,6 +1,6 @@
 //! Why a remote listener cannot be read.
 
-use crate::delivery::AttemptError;
+use crate::delivery::{AttemptError, ErrorKind};
 use crate::secret::safe_url::UrlError;
 use crate::text::{listed, size};
 
@@ -76,6 +76,11 @@ pub enum RemoteErrorKind {
 }
 
 impl RemoteErrorKind {
+    /// Whether the user has stopped the request.
+    pub fn is_interrupt(&self) -> bool {
+        matches!(self, RemoteErrorKind::NoResponse(error) if error.kind == ErrorKind::Interrupted)
+    }
+
     /// Whether the same request may succeed later: the remote is unreachable, overloaded, or restarting.
     pub fn is_temporary(&self) -> bool {
         match self {

@@ -104,6 +104,8 @@ impl Follower {
         loop {
             let error = match self.connection() {
                 Ended::Unused => return,
+                // Ctrl-C: the receiver knows it, and is about to end.
+                Ended::Error(error) if error.kind.is_interrupt() => return,
                 Ended::Error(error) if !error.kind.is_temporary() => {
                     let _ = self.send(Followed::Failed(error));
                     return;

@@ -188,6 +188,7 @@ fn interrupt_ends_it_with_success() {
     follower.wait_for_stdout_line("\"/1\"");
     follower.interrupt();
     let outcome = follower.wait().assert_code(0);
+    assert_eq!(outcome.stderr(), "", "{outcome}");
     assert_eq!(outcome.json().as_array().unwrap().len(), 1);
     listener.stop();
 }
