@@ -229,7 +229,7 @@ const OPTIONS: &[Intent] = &[
     ("listen", &["-p"], "`--port N`, or `hookfire listen N`"),
     (
         "expect",
-        &["--timeout", "--wait", "-t"],
+        &["--wait", "-t"],
         "`--within 30s` says how long to wait",
     ),
     (

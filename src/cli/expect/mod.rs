@@ -159,6 +159,10 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         return Err(Failure::usage("`--from` requires `--bin`")
             .hint("a remote listener's captures are those of a bin, such as `--bin inbox`"));
     }
+    if args.remote.from.is_none() && ctx.is_flag("timeout") {
+        return Err(Failure::usage("`--timeout` requires `--from`")
+            .hint("`--within 30s` says how long to wait"));
+    }
     let remote = args.remote.connect(&args.transport, ctx)?;
     let command = RunningCommand::default();
     let ended_with_us = command.clone();
