@@ -1,6 +1,7 @@
 //! Adding captures: choosing the bin, assigning ids, and deleting the oldest captures of full bins.
 //!
-//! The newest id and the number of captures per bin are cached between commits, until another connection writes.
+//! The newest id is cached between commits, until another connection writes. Captures are counted again after such a write
+//! only once enough were added: counting takes as long as there are captures.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,10 +20,13 @@ use crate::journal::{CaptureRules, StoredCapture, WriteResult};
 /// often enough for other processes.
 const PRUNE_PAUSE_FACTOR: u32 = 4;
 
-/// How many captures one statement deletes. The time is checked between two of them.
-const PRUNED_AT_ONCE: i64 = 16;
+/// How many captures are deleted before the time is checked.
+const PRUNED_AT_ONCE: usize = 16;
 
-/// A full bin may have this fraction of its limit more captures.
+/// How many captures to delete are looked up at once: those before them, which are kept, are read each time.
+const MAX_LOOKED_UP: usize = 512;
+
+/// A full bin may have this fraction of its limit more captures; twice as many if other connections write too.
 const PRUNED_FRACTION: i64 = 100;
 
 /// The newest id and the counts after the last commit.
@@ -35,6 +39,10 @@ pub struct CaptureCache {
     counts: HashMap<i64, i64>,
     /// Undelivered deliveries that forward captures.
     forwards: i64,
+    /// Whether another connection may have changed what is counted, and how many captures were added since it was. None if
+    /// it never was: a process may end after few captures.
+    is_outdated: bool,
+    added: Option<i64>,
     /// The responses of bins, by bin id.
     responses: HashMap<i64, Option<Arc<BinResponse>>>,
     default_bin: Option<i64>,
@@ -50,14 +58,11 @@ impl CaptureCache {
             .prepare_cached("PRAGMA data_version")?
             .query_row([], |row| row.get(0))?;
         if self.data_version != Some(data_version) {
-            self.reset();
             self.data_version = Some(data_version);
             self.newest_id = newest_id(tx)?;
-            self.forwards = tx
-                .prepare_cached(
-                    "SELECT count(*) FROM deliveries WHERE capture_id IS NOT NULL AND status <> 'delivered'",
-                )?
-                .query_row([], |row| row.get(0))?;
+            self.responses.clear();
+            self.default_bin = None;
+            self.is_outdated = true;
         }
         Ok(())
     }
@@ -76,6 +81,24 @@ impl CaptureCache {
         self.default_bin = None;
     }
 
+    /// As long as they are forwarded, captures are kept besides the newest.
+    fn limit(&self) -> i64 {
+        i64::from(self.rules.keep_per_bin.max(1)) + self.forwards
+    }
+
+    fn count(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        self.forwards = tx
+            .prepare_cached(
+                "SELECT count(*) FROM deliveries WHERE capture_id IS NOT NULL AND status <> 'delivered'",
+            )?
+            .query_row([], |row| row.get(0))?;
+        for (bin_id, count) in &mut self.counts {
+            *count = unpinned(tx, *bin_id)?;
+        }
+        (self.is_outdated, self.added) = (false, Some(0));
+        Ok(())
+    }
+
     /// Adds a capture, which `forwards` deliveries will forward.
     pub fn add(
         &mut self,
@@ -90,6 +113,7 @@ impl CaptureCache {
         self.newest_id = id;
         *self.counts.entry(bin_id).or_default() += 1;
         self.forwards += forwards as i64;
+        self.added = self.added.map(|added| added + 1);
         let response = match self.responses.entry(bin_id) {
             Entry::Occupied(known) => known.get().clone(),
             Entry::Vacant(unknown) => unknown
@@ -113,26 +137,37 @@ impl CaptureCache {
         added: usize,
         time: Duration,
     ) -> rusqlite::Result<()> {
-        // As long as they are forwarded, captures are kept besides the newest.
-        let limit = i64::from(self.rules.keep_per_bin.max(1)) + self.forwards;
+        let enough = self.limit() / PRUNED_FRACTION;
+        if self.is_outdated && self.added.is_none_or(|added| added > enough) {
+            self.count(tx)?;
+        }
+        if self.is_outdated {
+            return Ok(());
+        }
+        let limit = self.limit();
         let began = Instant::now();
         let is_paused = self.paused_until.is_some_and(|until| began < until);
+        let goes_on = |deleted| deleted <= 2 * added || !is_paused && began.elapsed() < time;
         let mut deleted = 0;
         for (bin_id, count) in &mut self.counts {
             if *count - limit <= limit / PRUNED_FRACTION {
                 continue;
             }
-            while *count > limit && (deleted <= 2 * added || !is_paused && began.elapsed() < time) {
-                let rows = tx
-                    .prepare_cached(&format!(
-                        "DELETE FROM captures WHERE id IN (SELECT id FROM captures
-                             WHERE bin_id = ?1 AND NOT pinned AND NOT {IS_FORWARDED} ORDER BY id LIMIT ?2)"
-                    ))?
-                    .execute([*bin_id, PRUNED_AT_ONCE.min(*count - limit)])?;
-                *count -= rows as i64;
-                deleted += rows;
-                if rows == 0 {
+            while *count > limit && goes_on(deleted) {
+                let most = match is_paused {
+                    true => MAX_LOOKED_UP.min(2 * added + PRUNED_AT_ONCE),
+                    false => MAX_LOOKED_UP,
+                };
+                let oldest = oldest(tx, *bin_id, (*count - limit).min(most as i64))?;
+                if oldest.is_empty() {
                     break;
+                }
+                for ids in oldest.chunks(PRUNED_AT_ONCE) {
+                    if goes_on(deleted) {
+                        delete(tx, ids)?;
+                        *count -= ids.len() as i64;
+                        deleted += ids.len();
+                    }
                 }
             }
         }
@@ -183,16 +218,38 @@ impl CaptureCache {
         if let Some(id) = found
             && !self.counts.contains_key(&id)
         {
-            let count = tx
-                .prepare_cached(
-                    "SELECT (SELECT count(*) FROM captures WHERE bin_id = ?1)
-                         - (SELECT count(*) FROM captures WHERE bin_id = ?1 AND pinned)",
-                )?
-                .query_row([id], |row| row.get(0))?;
+            let count = unpinned(tx, id)?;
             self.counts.insert(id, count);
         }
         Ok(found)
     }
+}
+
+/// How many captures of a bin are not pinned.
+fn unpinned(tx: &Transaction<'_>, bin_id: i64) -> rusqlite::Result<i64> {
+    tx.prepare_cached(
+        "SELECT (SELECT count(*) FROM captures WHERE bin_id = ?1)
+             - (SELECT count(*) FROM captures WHERE bin_id = ?1 AND pinned)",
+    )?
+    .query_row([bin_id], |row| row.get(0))
+}
+
+/// The oldest captures of a bin that may be deleted.
+fn oldest(tx: &Transaction<'_>, bin_id: i64, most: i64) -> rusqlite::Result<Vec<i64>> {
+    tx.prepare_cached(&format!(
+        "SELECT id FROM captures
+         WHERE bin_id = ?1 AND NOT pinned AND NOT {IS_FORWARDED} ORDER BY id LIMIT ?2"
+    ))?
+    .query_map([bin_id, most], |row| row.get(0))?
+    .collect()
+}
+
+fn delete(tx: &Transaction<'_>, ids: &[i64]) -> rusqlite::Result<()> {
+    let mut delete = tx.prepare_cached("DELETE FROM captures WHERE id = ?1")?;
+    for id in ids {
+        delete.execute([id])?;
+    }
+    Ok(())
 }
 
 fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &StoredCapture) -> rusqlite::Result<()> {
