@@ -393,14 +393,14 @@ fn four_hosts_retry_ten_thousand_and_send_each_once() {
     }
 }
 
-/// The endpoint is so slow that a debug build on a busy machine keeps up with it. A benchmark measures a faster one.
+/// In one of three rounds. The endpoint is so slow that a debug build keeps up with it; a benchmark measures a faster one.
 #[test]
 #[ignore = "long: runs in CI"]
 fn four_hosts_are_three_times_as_fast_as_one() {
     let (Some(server), true) = (postgres_server(), can_fake_hosts()) else {
         return;
     };
-    let [one, four] = [&HOSTS[..1], &HOSTS].map(|hosts| {
+    let measure = |hosts| {
         let retries = Retries {
             hosts,
             jobs: 4,
@@ -408,8 +408,17 @@ fn four_hosts_are_three_times_as_fast_as_one() {
             response_time: Duration::from_millis(50),
         };
         retries.run(&on(&server.url(&server.new_database())))
-    });
-    assert!(four * 3 <= one, "one host {one:?}, four hosts {four:?}");
+    };
+    // Another program may keep the processors from a round.
+    let rounds = (0..3).map(|_| [measure(&HOSTS[..1]), measure(&HOSTS)]);
+    let mut seen = Vec::new();
+    for [one, four] in rounds {
+        seen.push([one, four]);
+        if four * 3 <= one {
+            return;
+        }
+    }
+    panic!("by one host and by four: {seen:?}");
 }
 
 /// Two hosts, whose clocks are five minutes ahead and behind, make the attempts that are due.
