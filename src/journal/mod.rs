@@ -288,7 +288,7 @@ impl dyn Journal + '_ {
         self.change_all(ids, |rest| self.delete_captures_slice(rest))
     }
 
-    /// Deletes a bin's captures whose ids are at most `until`, as [`Journal::delete_captures`]; returns how many.
+    /// Deletes a bin's captures whose ids are at most `until`, except those that are not delivered yet; returns how many.
     pub fn clear_bin(&self, name: &str, until: i64) -> Result<usize, JournalError> {
         self.delete_captures(&self.ids_in_bin(name, until)?)
     }

@@ -1,7 +1,7 @@
 //! Reads the captures of a listener on another machine.
 //!
 //! [`Remote`] is the client of the API that `hookfire listen` serves below `/_hookfire/api/v1/`, which transfers captures
-//! without loss, and [`follow`] reads captures as they arrive. `form` has the JSON of that API, for both sides; man page hookfire-listen(7) documents it. `error` says
+//! without loss, and [`follow()`] reads captures as they arrive. `form` has the JSON of that API, for both sides; man page hookfire-listen(7) documents it. `error` says
 //! what can go wrong. Nothing that a remote sends is trusted: sizes are limited, and redirects are not followed, so that
 //! the token goes nowhere else.
 
