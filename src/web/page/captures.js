@@ -11,6 +11,8 @@ const captures = {
   arrived: 0,
   follow: false,
   bins: [],
+  // What the list was loaded with.
+  query: null,
   // The list holds captures from `newest` down to `more`, where the next page begins; null at the end.
   newest: 0,
   more: null,
@@ -86,12 +88,12 @@ function follow(on) {
   if (on && captureList.items.length > 0) captureList.choose(captureList.items[0].id, { follow: true });
 }
 
-function captureQuery(before) {
+/** What is to be listed: the captures of the chosen bin that match the filter. */
+function captureQuery() {
   const query = new URLSearchParams({ limit: String(PAGE) });
   if (captures.bin) query.set("bin", captures.bin);
   const filter = $("filter").value.trim();
   if (filter) query.set("q", filter);
-  if (before !== null) query.set("before", String(before));
   return `captures?${query}`;
 }
 
@@ -102,13 +104,16 @@ async function loadCaptures({ more = false, fresh = false } = {}) {
   listing = new AbortController();
   const { signal } = listing;
   const filtered = $("filter").value.trim() !== "";
+  const query = captureQuery();
+  // The list of another bin or filter is not continued.
+  if (captures.query !== query) more = fresh = false;
   const known = { items: captureList.items, ...captures };
   const wanted = more ? known.items.length + PAGE : PAGE;
   let items = more ? known.items : [];
   let rest = more ? known.more : null;
   let newest = more ? known.newest : null;
   do {
-    const found = await api(captureQuery(rest), { signal });
+    const found = await api(rest === null ? query : `${query}&before=${rest}`, { signal });
     newest ??= found.newest;
     items = items.concat(found.captures);
     rest = found.more;
@@ -118,13 +123,13 @@ async function loadCaptures({ more = false, fresh = false } = {}) {
       rest = known.more;
       break;
     }
-    if (rest !== null && filtered && items.length < wanted) showCaptures(items, rest, newest, { fresh, searching: true });
+    if (rest !== null && filtered && items.length < wanted) showCaptures(query, items, rest, newest, { fresh, searching: true });
   } while (filtered && rest !== null && items.length < wanted);
-  showCaptures(items, rest, newest, { fresh });
+  showCaptures(query, items, rest, newest, { fresh });
 }
 
-function showCaptures(items, more, newest, { fresh, searching = false }) {
-  Object.assign(captures, { more, newest, loaded: true, full: items.length > MOST_ROWS });
+function showCaptures(query, items, more, newest, { fresh, searching = false }) {
+  Object.assign(captures, { query, more, newest, loaded: true, full: items.length > MOST_ROWS });
   captureList.show(items.slice(0, MOST_ROWS), { fresh });
   if (searching) $("list-foot").replaceChildren(`Searching, back to #${more.toLocaleString()}…`);
   else showCapturesFoot();

@@ -1,7 +1,7 @@
 
 // ------------------------------------------------------------------------------------------------------ deliveries
 
-const deliveries = { list: "failed", failed: 0, more: null, delivery: null, view: null, hours: 24, running: null };
+const deliveries = { list: "failed", failed: 0, query: null, more: null, delivery: null, view: null, hours: 24, running: null };
 
 const STATUS_TONE = { delivered: "good", failed: "bad", interrupted: "warn", pending: "", ignored: "" };
 const inFailedList = (delivery) => delivery.status === "failed" || delivery.status === "interrupted";
@@ -31,18 +31,19 @@ async function loadDeliveries({ more = false } = {}) {
   listingDeliveries = new AbortController();
   const { signal } = listingDeliveries;
   const filter = $("delivery-filter").value.trim();
+  const query = `deliveries?${new URLSearchParams({ list: deliveries.list, limit: String(PAGE), q: filter })}`;
+  // The list of another filter is not continued.
+  if (deliveries.query !== query) more = false;
   let items = more ? deliveryList.items : [];
   let rest = more ? deliveries.more : null;
   const wanted = items.length + PAGE;
   do {
-    const query = new URLSearchParams({ list: deliveries.list, limit: String(PAGE), q: filter });
-    if (rest !== null) query.set("before", rest);
-    const found = await api(`deliveries?${query}`, { signal });
+    const found = await api(rest === null ? query : `${query}&before=${encodeURIComponent(rest)}`, { signal });
     items = items.concat(found.deliveries);
     rest = found.more;
     showCounts(found);
   } while (filter !== "" && rest !== null && items.length < wanted);
-  deliveries.more = rest;
+  Object.assign(deliveries, { query, more: rest });
   deliveryList.show(items.slice(0, MOST_ROWS));
   showDeliveriesFoot();
   watchDeliveriesEnd();
