@@ -20,6 +20,7 @@ pub mod fire;
 mod follow_feed;
 mod follow_start;
 mod forward_later;
+mod forward_targets;
 pub mod generate;
 mod intake;
 mod intents;

@@ -10,8 +10,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
-use uuid::Uuid;
-
 use super::{Journal, JournalError, Write, WriteResult};
 
 /// A commit takes further writes until they change this many rows, so that it holds the lock for a short time.
@@ -155,25 +153,13 @@ impl Committer {
     }
 
     fn commit(&mut self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
-        let id = Uuid::new_v4();
-        loop {
-            let error = match self.journal.commit_as(id, writes) {
-                Ok(results) => {
-                    if let Some(retry) = &mut self.retry {
-                        retry.recovered();
-                    }
-                    return Ok(results);
-                }
-                Err(e) => e,
-            };
-            let try_again = match &mut self.retry {
-                Some(retry) => error.is_temporary() && retry.retry(&error),
-                None => false,
-            };
-            if !try_again {
-                return Err(error);
-            }
+        let retry = &mut self.retry;
+        let again = |error: &JournalError| retry.as_mut().is_some_and(|retry| retry.retry(error));
+        let committed = self.journal.commit_while(writes, again);
+        if let (Ok(_), Some(retry)) = (&committed, &mut self.retry) {
+            retry.recovered();
         }
+        committed
     }
 }
 

@@ -243,6 +243,21 @@ pub trait Captures {
 const PAGE_SIZE: usize = 500;
 
 impl dyn Journal + '_ {
+    /// Commits; after a temporary error, repeats the same commit if `again` says so.
+    pub fn commit_while(
+        &self,
+        writes: &[Write],
+        mut again: impl FnMut(&JournalError) -> bool,
+    ) -> Result<Vec<WriteResult>, JournalError> {
+        let id = Uuid::new_v4();
+        loop {
+            match self.commit_as(id, writes) {
+                Err(error) if error.is_temporary() && again(&error) => {}
+                committed => return committed,
+            }
+        }
+    }
+
     /// Passes each delivery of a query to `visit`; stops at its first error, which is the inner result.
     pub fn each<E>(
         &self,

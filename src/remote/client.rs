@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::error::{AddressError, RemoteError, RemoteErrorKind};
 use super::events::Events;
 use super::form::{
-    API_VERSION, About, Bins, CaptureForm, Captures, MAX_CAPTURE_BYTES, NAME, PositionForm,
+    API_VERSION, About, Bins, CaptureForm, CapturesForm, MAX_CAPTURE_BYTES, NAME, PositionForm,
 };
 use crate::capture::Run;
 use crate::delivery::{AttemptError, ErrorKind};
@@ -152,7 +152,7 @@ impl Remote {
         with_bodies: bool,
     ) -> Result<CapturePage, RemoteError> {
         let read = || {
-            let page: Captures = self.read(
+            let page: CapturesForm = self.read(
                 "v1/captures",
                 &parameters(query, with_bodies),
                 MAX_CAPTURES_BYTES,

@@ -52,7 +52,7 @@ pub struct BinForm {
 
 /// `GET /_hookfire/api/v1/captures`
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Captures {
+pub struct CapturesForm {
     pub captures: Vec<CaptureForm>,
     /// Whether there may be more.
     pub more: bool,

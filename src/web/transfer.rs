@@ -13,7 +13,7 @@ use super::{ApiResult, Web, WebOptions, WebState, json_response};
 use crate::error::Failure;
 use crate::journal::{CaptureQuery, Journal, Order};
 use crate::remote::form::{
-    API_VERSION, About, BinForm, Bins, CaptureForm, Captures, NAME, PositionForm, RunForm,
+    API_VERSION, About, BinForm, Bins, CaptureForm, CapturesForm, NAME, PositionForm, RunForm,
 };
 use crate::time::{parse_list_time, rfc3339};
 
@@ -112,14 +112,14 @@ fn page(
     journal: &dyn Journal,
     query: &CaptureQuery,
     with_bodies: bool,
-) -> Result<Captures, Failure> {
+) -> Result<CapturesForm, Failure> {
     // Read before the captures: what is deleted in between counts as missed the next time.
     let position = match (&query.bin, query.after) {
         (Some(bin), Some(after)) => journal.bin_position(bin, after)?,
         _ => None,
     };
     let records = journal.captures(query)?;
-    let mut page = Captures {
+    let mut page = CapturesForm {
         captures: Vec::new(),
         more: query.limit == u32::try_from(records.len()).ok(),
         position: position.as_ref().map(PositionForm::new),

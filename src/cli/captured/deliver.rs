@@ -11,15 +11,12 @@ use crate::capture::{Capture, Mask};
 use crate::cli::args::{RetryPolicyArgs, SigningArgs, TransportArgs, whole_number};
 use crate::cli::context::Context;
 use crate::cli::forward_later::ForwardThread;
-use crate::cli::listen::forward_later::{ForwardTargets, start_thread};
+use crate::cli::forward_targets::{ForwardTargets, report_waiting, start_thread};
 use crate::cli::{settings, signing};
 use crate::error::Failure;
-use crate::journal::{
-    CaptureRules, Forward, Journal, JournalError, StoredCapture, Write, WriteResult,
-};
+use crate::journal::{CaptureRules, Forward, Journal, StoredCapture, Write, WriteResult};
 use crate::listener::MAX_HOPS;
 use crate::sanitize::visible_line;
-use crate::text;
 use crate::time::{Clock as _, UnixMs};
 
 /// While so many deliveries wait, no more captures are read.
@@ -214,38 +211,28 @@ impl<'a> Deliverer<'a> {
             thread::sleep(END_POLL);
         }
         self.print_reports();
-        let waiting = self.journal.pending_forwards(usize::MAX)?;
-        if waiting > 0 {
-            let deliveries = text::count(waiting, "delivery waits", "deliveries wait");
-            self.ctx.ui.status(&format!(
-                "{deliveries} to be sent; the next `captured follow --to` sends them, or `{} retry --due --watch`",
-                self.ctx.program()
-            ));
-        }
-        Ok(())
+        report_waiting(self.ctx, self.journal, "captured follow --to")
     }
 }
 
-/// Commits; waits while the journal is locked or the disk is full, unless there is an interrupt.
+/// Commits; waits while the journal cannot be used for a reason that may pass, unless there is an interrupt.
 pub fn commit(
     ctx: &Context<'_>,
     journal: &dyn Journal,
     writes: &[Write],
 ) -> Result<Vec<WriteResult>, Failure> {
     let mut is_reported = false;
-    loop {
-        match journal.commit(writes) {
-            Err(e @ (JournalError::Locked { .. } | JournalError::Full { .. }))
-                if !ctx.clock.interrupted() =>
-            {
-                if !std::mem::replace(&mut is_reported, true) {
-                    ctx.ui.warning(&format!("{e}; trying again"));
-                }
-                std::thread::sleep(COMMIT_PAUSE);
-            }
-            committed => return Ok(committed?),
+    let committed = journal.commit_while(writes, |error| {
+        if ctx.clock.interrupted() {
+            return false;
         }
-    }
+        if !std::mem::replace(&mut is_reported, true) {
+            ctx.ui.warning(&format!("{error}; trying again"));
+        }
+        thread::sleep(COMMIT_PAUSE);
+        true
+    });
+    Ok(committed?)
 }
 
 /// Why a capture cannot or must not be sent.

@@ -12,7 +12,7 @@ use crate::cli::args::{Format, ReportOutput, whole_number};
 use crate::cli::context::Context;
 use crate::cli::follow_feed::{FollowFeed, JournalFeed, RemoteFeed};
 use crate::cli::follow_start::{self, FollowedBin};
-use crate::cli::listen::forward_later::ForwardTargets;
+use crate::cli::forward_targets::ForwardTargets;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{FollowCursor, Journal, StoredCapture, Write};
@@ -103,8 +103,11 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
     let mask = ctx.mask(args.reveal)?;
     let transport = args.source.transport();
     let targets = args.deliver.targets(ctx, transport)?;
+    // With a target and without `--from`, the options of the connection are those of the target.
     let remote = match targets.is_some() && !args.source.is_remote() {
-        // The options of the connection are those of the target.
+        true if ctx.is_flag("token") => {
+            return Err(Failure::usage("`--token` requires `--from`"));
+        }
         true => None,
         false => args.source.connect(ctx)?,
     };
@@ -170,13 +173,13 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
             stores,
         )
     };
-    let mut follower = Follower {
+    let mut follower = FollowRun {
         deliverer: targets.as_ref().map(start_deliverer).transpose()?,
         ctx,
         place,
         name,
         journal: &*journal,
-        printer: Printer::new(ctx, &mask, args.output.format())?,
+        printer: CapturePrinter::new(ctx, &mask, args.output.format())?,
         printed: 0,
     };
     // Where a reader that has seen nothing yet goes on.
@@ -199,7 +202,7 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
     }
 }
 
-struct Follower<'a> {
+struct FollowRun<'a> {
     ctx: &'a Context<'a>,
     deliverer: Option<Deliverer<'a>>,
     /// Where the captures come from, for messages.
@@ -207,11 +210,11 @@ struct Follower<'a> {
     name: String,
     /// Stores the cursor.
     journal: &'a dyn Journal,
-    printer: Printer<'a>,
+    printer: CapturePrinter<'a>,
     printed: u64,
 }
 
-impl Follower<'_> {
+impl FollowRun<'_> {
     /// Prints until Ctrl-C, the wanted number of captures, or the time limit.
     fn run(&mut self, feed: &mut dyn FollowFeed, args: &CapturedFollowArgs) -> Result<(), Failure> {
         let deadline = args.for_.map(|duration| Instant::now() + duration);
@@ -299,21 +302,25 @@ impl Follower<'_> {
 }
 
 /// Prints captures as `listen` does.
-struct Printer<'a> {
+struct CapturePrinter<'a> {
     ctx: &'a Context<'a>,
     mask: &'a Mask,
     /// None for text.
     rows: Option<RowWriter<'a, StoredCapture>>,
 }
 
-impl<'a> Printer<'a> {
-    fn new(ctx: &'a Context<'a>, mask: &'a Mask, format: Format) -> Result<Printer<'a>, Failure> {
+impl<'a> CapturePrinter<'a> {
+    fn new(
+        ctx: &'a Context<'a>,
+        mask: &'a Mask,
+        format: Format,
+    ) -> Result<CapturePrinter<'a>, Failure> {
         let view = |stored: &StoredCapture| capture_view(&stored.record, mask, Some(&stored.body));
         let rows = match format {
             Format::Text => None,
             format => Some(RowWriter::new(ctx.ui, format, Vec::new(), view)?),
         };
-        Ok(Printer { ctx, mask, rows })
+        Ok(CapturePrinter { ctx, mask, rows })
     }
 
     fn print(&mut self, stored: &StoredCapture) -> Result<(), Failure> {

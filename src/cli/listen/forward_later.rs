@@ -1,139 +1,38 @@
 //! `--forward-later`: stores requests, responds, and delivers them afterwards.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
-
 use super::args::ListenArgs;
 use crate::capture::Mask;
 use crate::capture::expect::Expectation;
-use crate::cli::args::{RetryPolicyArgs, TransportArgs};
 use crate::cli::context::Context;
-use crate::cli::forward_later::{ForwardOptions, ForwardThread};
+use crate::cli::forward_later::ForwardThread;
+use crate::cli::forward_targets::{ForwardTargets, start_thread};
 use crate::cli::settings::{self, Chosen};
-use crate::config::{Config, Settings};
-use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule};
-use crate::delivery::target::Target;
 use crate::error::Failure;
-use crate::journal::{Forward, Forwarding, Journal};
+use crate::journal::{Forwarding, Journal};
 use crate::listener::Notifier;
-use crate::secret::safe_url::BaseUrl;
 
-/// The default schedule: these intervals, then hourly, for about 72 hours.
-const FIRST_INTERVALS: [Duration; 5] = [
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-    Duration::from_secs(60),
-    Duration::from_secs(5 * 60),
-    Duration::from_secs(15 * 60),
-];
-const LATER_INTERVAL: Duration = Duration::from_secs(3600);
-const LATER_INTERVALS: usize = 72;
-
-/// Any success: a receiver may respond with 202 or 204.
-const SUCCESS: &str = "200-299";
-
-/// Where requests are forwarded later.
-pub struct ForwardTargets {
-    pub forwards: Vec<Forward>,
-    /// Targets that were given as URLs, with their secrets.
-    pub urls: Vec<Target>,
-}
-
-impl ForwardTargets {
-    /// None without `--forward-later`.
-    pub fn resolve(
-        args: &ListenArgs,
-        ctx: &Context<'_>,
-    ) -> Result<Option<ForwardTargets>, Failure> {
-        let later = &args.forward_later;
-        if !later.forward_later {
-            return refuse_policy_options(ctx).map(|()| None);
-        }
-        let config = ctx.config()?;
-        let urls = args.responses.forward_to.iter();
-        let urls = urls.filter(|url| !url.is_empty());
-        let mut chosen: Vec<Chosen<'_>> = Vec::new();
-        for url in urls {
-            chosen.push(settings::from_url(url)?);
-        }
-        for name in &later.endpoint {
-            chosen.push(settings::from_endpoint(name, config)?);
-        }
-        if chosen.is_empty() {
-            return Err(Failure::usage("`--forward-later` has no target")
-                .hint("name one with `--forward-to URL` or `--endpoint NAME`"));
-        }
-        let targets =
-            ForwardTargets::new(ctx, chosen, &later.policy, &args.transport, later.in_order)?;
-        Ok(Some(targets))
+/// Where requests are forwarded later; none without `--forward-later`.
+pub fn targets(args: &ListenArgs, ctx: &Context<'_>) -> Result<Option<ForwardTargets>, Failure> {
+    let later = &args.forward_later;
+    if !later.forward_later {
+        return refuse_policy_options(ctx).map(|()| None);
     }
-
-    pub fn new(
-        ctx: &Context<'_>,
-        chosen: Vec<Chosen<'_>>,
-        policy_args: &RetryPolicyArgs,
-        transport: &TransportArgs,
-        in_order: bool,
-    ) -> Result<ForwardTargets, Failure> {
-        let given = settings::retry_policy(ctx, policy_args)?;
-        let mut targets = ForwardTargets {
-            forwards: Vec::new(),
-            urls: Vec::new(),
-        };
-        for Chosen { endpoint, target } in chosen {
-            let settings = settings::with_endpoint(given.clone(), endpoint.map(|(_, e)| e));
-            let options = settings::with_endpoint(
-                transport.settings(),
-                endpoint.map(|(_, endpoint)| endpoint),
-            );
-            ctx.warn_of_exposure(&target, &settings::transport(&options));
-            // A secret that is missing now would be missing for every delivery.
-            target.resolve(&ctx.env)?;
-            if endpoint.is_none() {
-                targets.urls.push(target.clone());
-            }
-            targets.forwards.push(Forward {
-                endpoint: endpoint.map(|(name, _)| name.to_owned()),
-                target,
-                retry_policy: policy(settings)?,
-                in_order,
-            });
-        }
-        Ok(targets)
+    let config = ctx.config()?;
+    let urls = args.responses.forward_to.iter();
+    let urls = urls.filter(|url| !url.is_empty());
+    let mut chosen: Vec<Chosen<'_>> = Vec::new();
+    for url in urls {
+        chosen.push(settings::from_url(url)?);
     }
-
-    pub fn bases(&self) -> impl Iterator<Item = &BaseUrl> {
-        self.forwards.iter().map(|forward| &forward.target.base)
+    for name in &later.endpoint {
+        chosen.push(settings::from_endpoint(name, config)?);
     }
-
-    /// The targets as the banner shows them.
-    pub fn described(&self) -> String {
-        let names = self.forwards.iter();
-        let names: Vec<String> = names.map(|forward| forward.target.to_string()).collect();
-        names.join(", ")
+    if chosen.is_empty() {
+        return Err(Failure::usage("`--forward-later` has no target")
+            .hint("name one with `--forward-to URL` or `--endpoint NAME`"));
     }
-}
-
-/// The policy of the settings; without any about retries, the default schedule.
-fn policy(settings: Settings) -> Result<RetryPolicy, Failure> {
-    let has_success = settings.success.is_some();
-    let mut policy = settings.retry_policy();
-    if !settings.sets_retries()
-        && let Some(schedule) = default_schedule()
-    {
-        (policy.retries, policy.schedule) = (schedule.retries(), Some(schedule));
-    }
-    if !has_success {
-        let success = SUCCESS.parse();
-        policy.success = success.map_err(|e| Failure::from_error(crate::error::Kind::Error, e))?;
-    }
-    Ok(policy)
-}
-
-fn default_schedule() -> Option<RetrySchedule> {
-    let hourly = std::iter::repeat_n(LATER_INTERVAL, LATER_INTERVALS);
-    RetrySchedule::new(FIRST_INTERVALS.into_iter().chain(hourly).collect())
+    let targets = ForwardTargets::new(ctx, chosen, &later.policy, &args.transport, later.in_order)?;
+    Ok(Some(targets))
 }
 
 /// Without `--forward-later` nothing is retried. Variables may be set for other commands, so only flags are refused.
@@ -176,36 +75,4 @@ pub fn start(
         added: Box::new(thread.waker()),
     };
     Ok((thread, forwarding))
-}
-
-/// The running thread, and how many deliveries wait for it.
-pub fn start_thread(
-    ctx: &Context<'_>,
-    targets: &ForwardTargets,
-    (transport, jobs, max_pending): (&TransportArgs, u32, usize),
-    mask: &Mask,
-    journal: &dyn Journal,
-    notifier: Option<Notifier>,
-) -> Result<(ForwardThread, Arc<AtomicUsize>), Failure> {
-    let waiting = journal.pending_forwards(max_pending)?;
-    let pending = Arc::new(AtomicUsize::new(waiting));
-    let config = match ctx.config_path() {
-        Ok((path, source)) => Config::load(&path, source != crate::config::SettingSource::Default)?,
-        Err(_) => Config::default(),
-    };
-    let thread = ForwardThread::start(
-        ctx,
-        ForwardOptions {
-            journal: journal.location().clone(),
-            config,
-            transport: transport.settings(),
-            targets: targets.urls.clone(),
-            mask: mask.clone(),
-            jobs: jobs as usize,
-            pending: Arc::clone(&pending),
-            max_pending,
-            notifier,
-        },
-    )?;
-    Ok((thread, pending))
 }

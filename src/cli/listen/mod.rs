@@ -19,6 +19,7 @@ use super::exec::Runner;
 use super::exec::queue::ExecQueue;
 use super::exec::responder::Responder;
 use super::forward_later::ForwardThread;
+use super::forward_targets::report_waiting;
 use super::listen_addr::bind_failure;
 use super::settings;
 use super::signature_feed::{Explainer, SignatureFeed};
@@ -30,7 +31,6 @@ use crate::exit::Exit;
 use crate::journal::{CaptureStore, Journal, JournalCaptureStore};
 use crate::listener::{Listener, Notifier, Setup, Upstream};
 use crate::secret::Redactor;
-use crate::text::count;
 use crate::time::{Clock as _, compact};
 use crate::web::{Access, Auth, Sending, WebOptions, web_ui};
 pub use args::ListenArgs;
@@ -84,7 +84,7 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     }
     printer.finish(&mut feed)?;
     if options.forward_targets.is_some() {
-        report_waiting(ctx, &*journal)?;
+        report_waiting(ctx, &*journal, "listen --forward-later")?;
     }
     match (wanted, args.ending.for_) {
         (Some(wanted), Some(duration))
@@ -98,18 +98,6 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         }
         _ => Ok(Exit::Done),
     }
-}
-
-fn report_waiting(ctx: &Context<'_>, journal: &dyn Journal) -> Result<(), Failure> {
-    let waiting = journal.pending_forwards(usize::MAX)?;
-    if waiting > 0 {
-        let deliveries = count(waiting, "delivery waits", "deliveries wait");
-        ctx.ui.status(&format!(
-            "{deliveries} to be forwarded; the next `listen --forward-later` sends them, or `{} retry --due --watch`",
-            ctx.program()
-        ));
-    }
-    Ok(())
 }
 
 /// Whether no option says how to respond, so that a browser need not get such a response.

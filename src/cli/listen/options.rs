@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::args::ListenArgs;
 use super::forward::Forwarder;
-use super::forward_later::ForwardTargets;
+use super::forward_later;
 use crate::capture::expect::Expectation;
 use crate::capture::{INBOX, Mask};
 use crate::cli::context::Context;
+use crate::cli::forward_targets::ForwardTargets;
 use crate::cli::listen_addr::DEFAULT_PORT;
 use crate::cli::{settings, signing};
 use crate::error::{Failure, Kind};
@@ -68,7 +69,7 @@ impl ListenOptions {
             refuse_response_options(ctx)?;
             refuse_loop(addr, forwarder.base())?;
         }
-        let forward_targets = ForwardTargets::resolve(args, ctx)?;
+        let forward_targets = forward_later::targets(args, ctx)?;
         for base in forward_targets.iter().flat_map(ForwardTargets::bases) {
             refuse_loop(addr, base)?;
         }

@@ -16,7 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::PostgresError;
 use super::session::Session;
-use super::stream::{Activity, Socket, WatchedSocket};
+use super::stream::{Socket, StreamActivity, WatchedSocket};
 use crate::http::tls_config;
 use crate::journal::JournalError;
 use crate::journal::location::{Server, TlsMode};
@@ -36,7 +36,7 @@ pub fn connect(server: &Server) -> Result<Session, PostgresError> {
     };
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(PostgresError::Connect)?;
-    let activity = Activity::new();
+    let activity = StreamActivity::new();
     match runtime.block_on(open(server, tls, activity.clone())) {
         Ok((client, connection)) => Ok(Session::new(runtime, client, connection, activity)),
         Err(fault) => {
@@ -68,7 +68,7 @@ fn denied(server: &Server, problem: &dyn std::fmt::Display) -> PostgresError {
 async fn open(
     server: &Server,
     tls: Option<MakeRustlsConnect>,
-    activity: Activity,
+    activity: StreamActivity,
 ) -> Result<(Client, JoinHandle<()>), PostgresError> {
     let socket = socket(server).await.map_err(PostgresError::Connect)?;
     let log_in = log_in(server, tls, WatchedSocket { socket, activity });

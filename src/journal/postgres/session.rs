@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Row};
 
 use super::error::PostgresError;
-use super::stream::Activity;
+use super::stream::StreamActivity;
 use super::values::{BoundSql, NewRow, SqlValue};
 
 /// How long to wait for the end of a connection that is closed.
@@ -20,7 +20,7 @@ pub struct Session {
     client: Client,
     /// Moves the bytes.
     connection: JoinHandle<()>,
-    activity: Activity,
+    activity: StreamActivity,
     /// How long the server may be silent during a statement.
     pub max_silence: Duration,
 }
@@ -30,7 +30,7 @@ impl Session {
         runtime: Runtime,
         client: Client,
         connection: JoinHandle<()>,
-        activity: Activity,
+        activity: StreamActivity,
     ) -> Session {
         Session {
             runtime,

@@ -10,11 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// When bytes last moved on a connection.
 #[derive(Clone, Debug)]
-pub struct Activity(Arc<Mutex<Instant>>);
+pub struct StreamActivity(Arc<Mutex<Instant>>);
 
-impl Activity {
-    pub fn new() -> Activity {
-        Activity(Arc::new(Mutex::new(Instant::now())))
+impl StreamActivity {
+    pub fn new() -> StreamActivity {
+        StreamActivity(Arc::new(Mutex::new(Instant::now())))
     }
 
     /// Counts the silence from now on.
@@ -34,7 +34,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 pub struct WatchedSocket {
     pub socket: Box<dyn Socket>,
-    pub activity: Activity,
+    pub activity: StreamActivity,
 }
 
 impl AsyncRead for WatchedSocket {

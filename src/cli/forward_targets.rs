@@ -1,0 +1,157 @@
+//! Where captures are forwarded later, and by which policy: for `listen --forward-later` and `captured follow --to`.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use super::args::{RetryPolicyArgs, TransportArgs};
+use super::context::Context;
+use super::forward_later::{ForwardOptions, ForwardThread};
+use super::settings::{self, Chosen};
+use crate::capture::Mask;
+use crate::config::{Config, SettingSource, Settings};
+use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule};
+use crate::delivery::target::Target;
+use crate::error::{Failure, Kind};
+use crate::journal::{Forward, Journal};
+use crate::listener::Notifier;
+use crate::secret::safe_url::BaseUrl;
+use crate::text::count;
+
+/// The default schedule: these intervals, then hourly, for about 72 hours.
+const FIRST_INTERVALS: [Duration; 5] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(15 * 60),
+];
+const LATER_INTERVAL: Duration = Duration::from_secs(3600);
+const LATER_INTERVALS: usize = 72;
+
+/// Any success: a receiver may respond with 202 or 204.
+const SUCCESS: &str = "200-299";
+
+/// Where captures are forwarded later.
+pub struct ForwardTargets {
+    pub forwards: Vec<Forward>,
+    /// Targets that were given as URLs, with their secrets.
+    pub urls: Vec<Target>,
+}
+
+impl ForwardTargets {
+    pub fn new(
+        ctx: &Context<'_>,
+        chosen: Vec<Chosen<'_>>,
+        policy_args: &RetryPolicyArgs,
+        transport: &TransportArgs,
+        in_order: bool,
+    ) -> Result<ForwardTargets, Failure> {
+        let given = settings::retry_policy(ctx, policy_args)?;
+        let mut targets = ForwardTargets {
+            forwards: Vec::new(),
+            urls: Vec::new(),
+        };
+        for Chosen { endpoint, target } in chosen {
+            let settings = settings::with_endpoint(given.clone(), endpoint.map(|(_, e)| e));
+            let options = settings::with_endpoint(
+                transport.settings(),
+                endpoint.map(|(_, endpoint)| endpoint),
+            );
+            ctx.warn_of_exposure(&target, &settings::transport(&options));
+            // A secret that is missing now would be missing for every delivery.
+            target.resolve(&ctx.env)?;
+            if endpoint.is_none() {
+                targets.urls.push(target.clone());
+            }
+            targets.forwards.push(Forward {
+                endpoint: endpoint.map(|(name, _)| name.to_owned()),
+                target,
+                retry_policy: policy(settings)?,
+                in_order,
+            });
+        }
+        Ok(targets)
+    }
+
+    pub fn bases(&self) -> impl Iterator<Item = &BaseUrl> {
+        self.forwards.iter().map(|forward| &forward.target.base)
+    }
+
+    /// The targets as the banner shows them.
+    pub fn described(&self) -> String {
+        let names = self.forwards.iter();
+        let names: Vec<String> = names.map(|forward| forward.target.to_string()).collect();
+        names.join(", ")
+    }
+}
+
+/// The policy of the settings; without any about retries, the default schedule.
+fn policy(settings: Settings) -> Result<RetryPolicy, Failure> {
+    let has_success = settings.success.is_some();
+    let mut policy = settings.retry_policy();
+    if !settings.sets_retries()
+        && let Some(schedule) = default_schedule()
+    {
+        (policy.retries, policy.schedule) = (schedule.retries(), Some(schedule));
+    }
+    if !has_success {
+        let success = SUCCESS.parse();
+        policy.success = success.map_err(|e| Failure::from_error(Kind::Error, e))?;
+    }
+    Ok(policy)
+}
+
+fn default_schedule() -> Option<RetrySchedule> {
+    let hourly = std::iter::repeat_n(LATER_INTERVAL, LATER_INTERVALS);
+    RetrySchedule::new(FIRST_INTERVALS.into_iter().chain(hourly).collect())
+}
+
+/// The running thread, and how many deliveries wait for it.
+pub fn start_thread(
+    ctx: &Context<'_>,
+    targets: &ForwardTargets,
+    (transport, jobs, max_pending): (&TransportArgs, u32, usize),
+    mask: &Mask,
+    journal: &dyn Journal,
+    notifier: Option<Notifier>,
+) -> Result<(ForwardThread, Arc<AtomicUsize>), Failure> {
+    let waiting = journal.pending_forwards(max_pending)?;
+    let pending = Arc::new(AtomicUsize::new(waiting));
+    let config = match ctx.config_path() {
+        Ok((path, source)) => Config::load(&path, source != SettingSource::Default)?,
+        Err(_) => Config::default(),
+    };
+    let thread = ForwardThread::start(
+        ctx,
+        ForwardOptions {
+            journal: journal.location().clone(),
+            config,
+            transport: transport.settings(),
+            targets: targets.urls.clone(),
+            mask: mask.clone(),
+            jobs: jobs as usize,
+            pending: Arc::clone(&pending),
+            max_pending,
+            notifier,
+        },
+    )?;
+    Ok((thread, pending))
+}
+
+/// Says how many deliveries wait at the end of `command`.
+pub fn report_waiting(
+    ctx: &Context<'_>,
+    journal: &dyn Journal,
+    command: &str,
+) -> Result<(), Failure> {
+    let waiting = journal.pending_forwards(usize::MAX)?;
+    if waiting > 0 {
+        let deliveries = count(waiting, "delivery waits", "deliveries wait");
+        ctx.ui.status(&format!(
+            "{deliveries} to be sent; the next `{command}` sends them, or `{} retry --due --watch`",
+            ctx.program()
+        ));
+    }
+    Ok(())
+}
