@@ -7,43 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::postgres::postgres_server;
-use crate::support::{Invocation, Listener, Outcome, Running, TestEnv};
-
-const TOKEN: &str = "canary-of-the-reader";
-
-/// A machine with a listener, and another that follows it.
-struct Machines {
-    there: TestEnv,
-    here: TestEnv,
-}
+use crate::support::{Invocation, Listener, Machines, Outcome, Running, TestEnv};
 
 impl Machines {
-    fn new() -> Machines {
-        let (mut there, mut here) = (TestEnv::new(), TestEnv::new());
-        there.set("READER", TOKEN);
-        here.set("READER", TOKEN);
-        Machines { there, here }
-    }
-
-    fn listener(&self, args: &[&str]) -> Listener {
-        let reader = ["--read-token", "@env:READER"];
-        Listener::start_to_be_followed(&self.there, &[&reader, args].concat())
-    }
-
-    /// A listener at the address of one that has ended.
-    fn listener_again(&self, port: u16, args: &[&str]) -> Listener {
-        let reader = ["--read-token", "@env:READER"];
-        Listener::start_at(&self.there, &port.to_string(), &[&reader, args].concat())
-    }
-
     fn follow(&self, url: &str, args: &[&str]) -> Invocation {
         self.follow_as("ndjson", url, args)
     }
 
     fn follow_as(&self, format: &str, url: &str, args: &[&str]) -> Invocation {
         let follow = ["captured", "follow", "--bin", "inbox", "-o", format];
-        let from = ["--from", url, "--token", "@env:READER"];
-        self.here.hookfire(follow).args(from).args(args)
+        self.read(url, &follow).args(args)
     }
 }
 
@@ -119,7 +92,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream, after: usize, cuts: &AtomicUsize
 #[test]
 fn each_capture_is_printed_once_over_several_runs() {
     let machines = Machines::new();
-    let listener = machines.listener(&["--bin", "inbox", "--bin", "other"]);
+    let listener = machines.listener_to_be_followed(&["--bin", "inbox", "--bin", "other"]);
     send(&listener, 1..=2);
     let url = format!("{}/_hookfire/", listener.url());
     let follower = started(machines.follow(&url, &["--exit-after", "2"]));
@@ -152,7 +125,7 @@ fn each_capture_is_printed_once_over_several_runs() {
 #[test]
 fn captures_are_printed_as_listen_prints_them() {
     let machines = Machines::new();
-    let listener = machines.listener(&[]);
+    let listener = machines.listener_to_be_followed(&[]);
     let body = "{\"a\":1}";
     listener.send(format!(
         "POST /hook?token=canary HTTP/1.1\r\nHost: h\r\nCookie: canary\r\nContent-Length: 7\r\n\r\n{body}"
@@ -180,7 +153,7 @@ fn captures_are_printed_as_listen_prints_them() {
 #[test]
 fn interrupt_ends_it_with_success() {
     let machines = Machines::new();
-    let listener = machines.listener(&[]);
+    let listener = machines.listener_to_be_followed(&[]);
     let mut follower = machines
         .follow_as("json", listener.url(), &["--from-start"])
         .spawn();
@@ -196,7 +169,7 @@ fn interrupt_ends_it_with_success() {
 #[test]
 fn cut_connections_neither_skip_nor_repeat() {
     let machines = Machines::new();
-    let listener = machines.listener(&[]);
+    let listener = machines.listener_to_be_followed(&[]);
     let proxy = CuttingProxy::start(listener.port(), 10);
     let mut follower = started(machines.follow(&proxy.url, &["--exit-after", "400"]));
     for round in 0..20 {
@@ -215,7 +188,7 @@ fn cut_connections_neither_skip_nor_repeat() {
 #[test]
 fn restarted_listener_is_followed_further() {
     let machines = Machines::new();
-    let mut listener = machines.listener(&[]);
+    let mut listener = machines.listener_to_be_followed(&[]);
     let (url, port) = (listener.url().to_owned(), listener.port());
     let mut follower = machines
         .follow_as("text", &url, &["--exit-after", "9"])
@@ -250,7 +223,7 @@ fn restarted_listener_is_followed_further() {
 #[test]
 fn killed_follower_goes_on_where_it_ended() {
     let machines = Machines::new();
-    let listener = machines.listener(&[]);
+    let listener = machines.listener_to_be_followed(&[]);
     let mut printed = Vec::new();
     for round in 0..5 {
         let mut follower = started(machines.follow(listener.url(), &["--as", "ci"]));
@@ -287,7 +260,8 @@ fn paths_of_killed(follower: Running) -> Vec<usize> {
 #[test]
 fn pruned_captures_are_counted() {
     let machines = Machines::new();
-    let listener = machines.listener(&["--keep", "10", "--bin", "inbox", "--bin", "other"]);
+    let listener =
+        machines.listener_to_be_followed(&["--keep", "10", "--bin", "inbox", "--bin", "other"]);
     send(&listener, 1..=1);
     let one = ["--from-start", "--exit-after", "1"];
     machines.follow(listener.url(), &one).run().assert_code(0);
@@ -323,7 +297,7 @@ fn pruned_captures_are_counted() {
 #[test]
 fn replaced_journal_is_followed_from_its_first_capture() {
     let machines = Machines::new();
-    let listener = machines.listener(&[]);
+    let listener = machines.listener_to_be_followed(&[]);
     let (url, port) = (listener.url().to_owned(), listener.port());
     send(&listener, 1..=5);
     let five = ["--from-start", "--exit-after", "5"];
@@ -344,7 +318,7 @@ fn replaced_journal_is_followed_from_its_first_capture() {
 #[test]
 fn token_that_is_no_longer_valid_ends_it() {
     let mut machines = Machines::new();
-    let listener = machines.listener(&[]);
+    let listener = machines.listener_to_be_followed(&[]);
     let port = listener.port();
     let follower = started(machines.follow(listener.url(), &[]));
     listener.stop();
@@ -395,15 +369,13 @@ fn journal_of_this_machine_is_followed() {
 }
 
 fn expect(machines: &Machines, url: &str, args: &[&str]) -> Invocation {
-    let expect = ["expect", "--bin", "inbox"];
-    let from = ["--from", url, "--token", "@env:READER"];
-    machines.here.hookfire(expect).args(from).args(args)
+    machines.read(url, &["expect", "--bin", "inbox"]).args(args)
 }
 
 #[test]
 fn expect_waits_on_a_remote_bin() {
     let machines = Machines::new();
-    let listener = machines.listener(&[]);
+    let listener = machines.listener_to_be_followed(&[]);
     let url = listener.url();
     send(&listener, 1..=1);
     let hook = format!("{url}/2");
@@ -456,7 +428,7 @@ fn expect_waits_on_a_remote_bin() {
 #[test]
 fn expect_survives_a_lost_connection() {
     let machines = Machines::new();
-    let listener = machines.listener(&[]);
+    let listener = machines.listener_to_be_followed(&[]);
     let (url, port) = (listener.url().to_owned(), listener.port());
     let mut waiting = expect(&machines, &url, &["--count", "3"]).spawn();
     waiting.wait_for_stderr("waiting up to");

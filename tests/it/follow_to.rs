@@ -3,35 +3,10 @@
 use serde_json::Value;
 
 use crate::support::postgres::postgres_server;
-use crate::support::{Invocation, Listener, Outcome, Running, Server, TestEnv, forever};
-
-const TOKEN: &str = "canary-of-the-reader";
-
-/// A machine with a listener, another that follows it, and the program that the other one delivers to.
-struct Machines {
-    there: TestEnv,
-    here: TestEnv,
-    program: TestEnv,
-}
+use crate::support::{Invocation, Listener, Machines, Outcome, Running, Server, TestEnv, forever};
 
 impl Machines {
-    fn new() -> Machines {
-        let (mut there, mut here) = (TestEnv::new(), TestEnv::new());
-        there.set("READER", TOKEN);
-        here.set("READER", TOKEN);
-        Machines {
-            there,
-            here,
-            program: TestEnv::new(),
-        }
-    }
-
-    fn listener(&self, args: &[&str]) -> Listener {
-        let reader = ["--read-token", "@env:READER"];
-        Listener::start(&self.there, &[&reader, args].concat())
-    }
-
-    fn follow(&self, listener: &Listener, to: &str, args: &[&str]) -> Invocation {
+    fn deliver(&self, listener: &Listener, to: &str, args: &[&str]) -> Invocation {
         let from = ["--from", listener.url(), "--token", "@env:READER"];
         follow(&self.here, to, args).args(from)
     }
@@ -91,7 +66,7 @@ fn captures_of_another_machine_are_delivered_as_they_were_received() {
     listener.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n");
     listener.get("/plain");
     let args = ["--from-start", "--exit-after", "3"];
-    let outcome = machines.follow(&listener, &to, &args).run().assert_code(0);
+    let outcome = machines.deliver(&listener, &to, &args).run().assert_code(0);
     assert!(
         outcome
             .stderr()
@@ -154,7 +129,7 @@ fn receiver_that_is_down_gets_everything_once_it_is_up() {
         "--retry-schedule",
         "100ms,100ms,200ms,500ms,1s,1s,1s,1s",
     ];
-    let mut follower = started(machines.follow(&listener, &to, &args));
+    let mut follower = started(machines.deliver(&listener, &to, &args));
     send(&listener, 1..=3);
     follower.wait_for_stderr("#3 →");
     let first = received(&receiver.stop());
@@ -167,7 +142,7 @@ fn receiver_that_is_down_gets_everything_once_it_is_up() {
     follower.interrupt();
     follower.wait().assert_code(0);
     send(&listener, 9..=9);
-    machines.follow(&listener, &to, &done).run().assert_code(0);
+    machines.deliver(&listener, &to, &done).run().assert_code(0);
     let second = received(&receiver.stop());
     let all = [first, second].concat();
     let expected: Vec<String> = (1..=9).map(|number| format!("/{number}")).collect();
@@ -182,7 +157,7 @@ fn killed_follower_delivers_each_capture() {
     let mut receiver = Listener::start(&machines.program, &[]);
     let args = ["--retry-schedule", "100ms,1s,1s"];
     for round in 0..4 {
-        let mut follower = started(machines.follow(&listener, receiver.url(), &args));
+        let mut follower = started(machines.deliver(&listener, receiver.url(), &args));
         send(&listener, round * 10 + 1..=round * 10 + 7);
         follower.wait_for_stdout_line(&format!("/{},", round * 10 + 4));
         follower.kill9();
@@ -190,7 +165,7 @@ fn killed_follower_delivers_each_capture() {
         send(&listener, round * 10 + 8..=round * 10 + 10);
     }
     // It sends what those that were killed had begun, too.
-    let mut follower = started(machines.follow(&listener, receiver.url(), &args));
+    let mut follower = started(machines.deliver(&listener, receiver.url(), &args));
     send(&listener, 41..=41);
     for number in 1..=41 {
         let path = format!("\"path\":\"/{number}\"");
@@ -227,7 +202,7 @@ fn failed_deliveries_are_listed_and_do_not_stop_others() {
     send(&listener, 1..=2);
     let args = ["--from-start", "--retries", "0", "--exit-after", "2"];
     let outcome = machines
-        .follow(&listener, &receiver.url(), &args)
+        .deliver(&listener, &receiver.url(), &args)
         .run()
         .assert_code(0);
     assert!(
@@ -272,6 +247,17 @@ fn bin_of_this_journal_is_delivered() {
         env.hookfire(["journal", "migrate"]).run().assert_code(0);
         story(&env);
     }
+}
+
+#[test]
+fn token_without_a_remote_is_refused() {
+    let args = ["--token", "@env:READER"];
+    let outcome = follow(&Machines::new().here, "http://127.0.0.1:1", &args).run();
+    assert!(
+        outcome.stderr().contains("`--token` requires `--from`"),
+        "{outcome}"
+    );
+    outcome.assert_code(2);
 }
 
 #[test]

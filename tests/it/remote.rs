@@ -1,37 +1,11 @@
 //! Reading the captures of a listener on another machine: exactly, and with words for what can go wrong.
 
 use crate::support::{
-    Invocation, Listener, Server, TestEnv, chunked_endless, closed_port, respond,
+    Invocation, Machines, READ_TOKEN, Server, TestEnv, chunked_endless, closed_port, respond,
 };
 use crate::tls::server::Authority;
 
-const TOKEN: &str = "canary-of-the-reader";
 const JSON: &str = "application/json";
-
-/// A machine with a listener, and another that reads it.
-struct Machines {
-    there: TestEnv,
-    here: TestEnv,
-}
-
-impl Machines {
-    fn new() -> Machines {
-        let (mut there, mut here) = (TestEnv::new(), TestEnv::new());
-        there.set("READER", TOKEN);
-        here.set("READER", TOKEN);
-        Machines { there, here }
-    }
-
-    fn listener(&self, args: &[&str]) -> Listener {
-        let reader = ["--read-token", "@env:READER"];
-        Listener::start(&self.there, &[&reader, args].concat())
-    }
-
-    fn read(&self, url: &str, args: &[&str]) -> Invocation {
-        let from = ["--from", url, "--token", "@env:READER"];
-        self.here.hookfire(args).args(from)
-    }
-}
 
 fn about(versions: &str) -> String {
     format!("{{\"name\":\"hookfire\",\"version\":\"9.9.9\",\"api_versions\":{versions}}}")
@@ -159,7 +133,10 @@ fn fails(command: Invocation, code: i32, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "no `{word}` in\n{outcome}");
     }
-    assert!(!text.contains(TOKEN) && !text.contains('\x1b'), "{outcome}");
+    assert!(
+        !text.contains(READ_TOKEN) && !text.contains('\x1b'),
+        "{outcome}"
+    );
     assert_eq!(outcome.stdout(), "", "{outcome}");
 }
 
@@ -200,13 +177,13 @@ fn wrong_tokens_ids_and_bins_are_reported() {
         5,
         &["no capture #7"],
     );
-    let inside = format!("{url}/_hookfire/?token={TOKEN}");
+    let inside = format!("{url}/_hookfire/?token={READ_TOKEN}");
     fails(
         machines.read(&inside, &list),
         2,
         &["must not contain its token", "HOOKFIRE_TOKEN"],
     );
-    let user = url.replace("http://", &format!("http://x:{TOKEN}@"));
+    let user = url.replace("http://", &format!("http://x:{READ_TOKEN}@"));
     fails(
         machines.read(&user, &list),
         2,
@@ -224,7 +201,7 @@ fn wrong_tokens_ids_and_bins_are_reported() {
     );
     // The variable alone changes nothing.
     let mut plain = TestEnv::new();
-    plain.set("HOOKFIRE_TOKEN", TOKEN);
+    plain.set("HOOKFIRE_TOKEN", READ_TOKEN);
     plain.hookfire(list).run().assert_code(0);
     let by_variable = plain.hookfire(list).args(["--from", url, "-o", "json"]);
     assert_eq!(by_variable.run().assert_code(0).json()[0]["path"], "/hook");
@@ -313,7 +290,7 @@ fn other_servers_and_versions_are_reported() {
         fails(machines.read(&server.url(), &list), code, &words);
         let requests = server.requests();
         let sent = requests[0].header("authorization").unwrap_or_default();
-        assert_eq!(sent, format!("Bearer {TOKEN}"));
+        assert_eq!(sent, format!("Bearer {READ_TOKEN}"));
         assert!(!requests[0].target.contains("token"), "{requests:?}");
     }
     let nothing = format!("http://127.0.0.1:{}", closed_port());
@@ -392,7 +369,7 @@ fn hostile_captures_are_refused() {
 fn redirects_do_not_get_the_token() {
     let machines = Machines::new();
     let other = Server::script(Vec::new());
-    let to = format!("{}/_hookfire/api/about?token={TOKEN}", other.url());
+    let to = format!("{}/_hookfire/api/about?token={READ_TOKEN}", other.url());
     let server = Server::script(vec![respond(302).header("Location", &to)]);
     let words = ["it redirects to", "tokens are never sent"];
     fails(

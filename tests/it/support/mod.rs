@@ -13,6 +13,7 @@ pub mod browser;
 mod canary;
 mod env;
 mod listener;
+mod machines;
 mod outcome;
 pub mod postgres;
 mod process;
@@ -32,6 +33,7 @@ use std::process::Command;
 pub use self::{
     env::TestEnv,
     listener::{Listener, RawResponse, read_response},
+    machines::{Machines, READ_TOKEN},
     outcome::Outcome,
     process::{Invocation, Running},
     received::Received,
