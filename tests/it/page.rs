@@ -1029,6 +1029,33 @@ fn captures_are_pinned_and_annotated() {
 }
 
 #[test]
+fn note_is_saved_while_captures_arrive() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    listener.post("/important", "x");
+    open(&browser, &listener, "");
+    browser.click("#note");
+    browser.keys("see this");
+    // The list is slow enough for a capture to arrive while the note is saved.
+    browser.script(
+        "const real = window.fetch;
+         window.fetch = async (url, options) => {
+           const response = await real(url, options);
+           if (url.includes('captures?')) await new Promise((done) => setTimeout(done, 1000));
+           return response;
+         }",
+    );
+    browser.click("#dialog [type=submit]");
+    browser.wait_for_text("#detail .note", "see this");
+    listener.post("/next", "");
+    browser.wait_for("!document.querySelector('#dialog').open");
+    browser.wait_for_text("#list", "/next");
+}
+
+#[test]
 fn two_captures_are_compared() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);

@@ -212,6 +212,25 @@ function ask(title, verb, content, submit) {
   return open(title, form);
 }
 
+/**
+ * Makes only the latest of overlapping calls count: each call aborts the one before, which then ends together with its
+ * successor. `run` gets the signal to pass to `api`, then the arguments.
+ */
+function latest(run) {
+  let controller = null;
+  let last = null;
+  return (...args) => {
+    controller?.abort();
+    controller = new AbortController();
+    const call = run(controller.signal, ...args).catch((error) => {
+      if (error.name !== "AbortError") throw error;
+      return last === call ? undefined : last;
+    });
+    last = call;
+    return call;
+  };
+}
+
 /** Calls `load` when the end of a list comes into view. Call the returned function whenever the list has changed. */
 function whenInView(end, load) {
   const observer = new IntersectionObserver(([entry]) => entry.isIntersecting && load(), { root: end.parentElement, rootMargin: "300px" });

@@ -97,12 +97,8 @@ function captureQuery() {
   return `captures?${query}`;
 }
 
-let listing;
 /** Loads the newest captures, or with `more` the next page. A filter may take several requests: each reads a part of the journal. */
-async function loadCaptures({ more = false, fresh = false } = {}) {
-  listing?.abort();
-  listing = new AbortController();
-  const { signal } = listing;
+const loadCaptures = latest(async (signal, { more = false, fresh = false } = {}) => {
   const filtered = $("filter").value.trim() !== "";
   const query = captureQuery();
   // The list of another bin or filter is not continued.
@@ -126,7 +122,7 @@ async function loadCaptures({ more = false, fresh = false } = {}) {
     if (rest !== null && filtered && items.length < wanted) showCaptures(query, items, rest, newest, { fresh, searching: true });
   } while (filtered && rest !== null && items.length < wanted);
   showCaptures(query, items, rest, newest, { fresh });
-}
+});
 
 function showCaptures(query, items, more, newest, { fresh, searching = false }) {
   Object.assign(captures, { query, more, newest, loaded: true, full: items.length > MOST_ROWS });
@@ -180,28 +176,25 @@ function showStart() {
   ]);
 }
 
-let showing;
-async function showCapture(id, how = {}) {
+const showCapture = latest(async (signal, id, how = {}) => {
   if (captures.capture !== id) captures.reveal = false;
   captures.capture = id;
   captureList.selected = id;
   captureList.mark();
-  showing?.abort();
-  showing = new AbortController();
   try {
-    const view = await api(`captures/${id}${captures.reveal ? "?reveal=1" : ""}`, { signal: showing.signal });
+    const view = await api(`captures/${id}${captures.reveal ? "?reveal=1" : ""}`, { signal });
     if (!isSame($("detail"), `capture ${id}`, captures.view, view)) {
       captures.view = view;
       renderCapture();
     }
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (error.name === "AbortError") throw error;
     captures.view = null;
     fillDetail($("detail"), `gone ${id}`, [backButton("captures"), h("div", { class: "blank" }, h("h2", {}, `#${id}`), h("p", {}, error.message))]);
     return;
   }
   if (how.focus) $("detail").querySelector("h2")?.focus();
-}
+});
 
 function renderCapture() {
   const { capture, hidden, credentials } = captures.view;

@@ -25,11 +25,7 @@ const deliveryList = new Picker($("delivery-list"), {
   chosen: (id, how) => go("deliveries", id, how),
 });
 
-let listingDeliveries;
-async function loadDeliveries({ more = false } = {}) {
-  listingDeliveries?.abort();
-  listingDeliveries = new AbortController();
-  const { signal } = listingDeliveries;
+const loadDeliveries = latest(async (signal, { more = false } = {}) => {
   const filter = $("delivery-filter").value.trim();
   const query = `deliveries?${new URLSearchParams({ list: deliveries.list, limit: String(PAGE), q: filter })}`;
   // The list of another filter is not continued.
@@ -48,7 +44,7 @@ async function loadDeliveries({ more = false } = {}) {
   showDeliveriesFoot();
   watchDeliveriesEnd();
   showDeliveryStart();
-}
+});
 
 const watchDeliveriesEnd = whenInView($("delivery-foot"), () => $("more-deliveries")?.click());
 
@@ -97,27 +93,24 @@ function showDeliveryStart() {
   ]);
 }
 
-let showingDelivery;
-async function showDelivery(id, how = {}) {
+const showDelivery = latest(async (signal, id, how = {}) => {
   deliveries.delivery = id;
   deliveryList.selected = id;
   deliveryList.mark();
-  showingDelivery?.abort();
-  showingDelivery = new AbortController();
   try {
-    const view = await api(`deliveries/${id}`, { signal: showingDelivery.signal });
+    const view = await api(`deliveries/${id}`, { signal });
     if (!isSame($("delivery"), `delivery ${id}`, deliveries.view, view)) {
       deliveries.view = view;
       renderDelivery();
     }
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (error.name === "AbortError") throw error;
     deliveries.view = null;
     fillDetail($("delivery"), `gone ${id}`, [backButton("deliveries"), h("div", { class: "blank" }, h("h2", {}, `#${id}`), h("p", {}, error.message))]);
     return;
   }
   if (how.focus) $("delivery").querySelector("h2")?.focus();
-}
+});
 
 function renderDelivery() {
   const { delivery, pretty } = deliveries.view;
