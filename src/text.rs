@@ -30,7 +30,7 @@ macro_rules! named_enum {
 }
 pub(crate) use named_enum;
 
-/// `1 delivery`, `2 deliveries`.
+/// A number with its noun: `1 delivery`, `2 deliveries`.
 pub fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
@@ -123,13 +123,13 @@ pub fn read_file(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     read_whole(File::open(path)?, max)
 }
 
-/// As [`read_file`], for text.
+/// Reads a file as [`read_file`] does and requires it to be UTF-8.
 pub fn read_text(path: &Path, max: u64) -> io::Result<String> {
     let text = String::from_utf8(read_file(path, max)?);
     text.map_err(|_| io::Error::other("it is not UTF-8"))
 }
 
-/// As [`read_file`].
+/// Reads to the end, with the limit and the errors of [`read_file`].
 pub fn read_whole(input: impl Read, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     input.take(max + 1).read_to_end(&mut bytes)?;

@@ -20,7 +20,7 @@ impl UnixMs {
         UnixMs(duration_ms(since_epoch.unwrap_or_default()))
     }
 
-    /// Saturating.
+    /// The time plus a duration; the latest representable time if the sum is later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> UnixMs {
         UnixMs(self.0.saturating_add(duration_ms(duration)))

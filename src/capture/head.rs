@@ -41,7 +41,7 @@ impl Head {
         }
     }
 
-    /// Empty if unreadable.
+    /// The method of the request line, as sent; empty if the request line cannot be parsed.
     pub fn method(&self) -> &str {
         self.text(&self.method)
     }

@@ -23,7 +23,7 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// Hides nothing.
+    /// A mask that hides nothing, for `--reveal`.
     pub fn revealing() -> Mask {
         Mask {
             reveal: true,

@@ -246,7 +246,7 @@ pub struct CaptureRecord {
     pub bin: String,
     /// If the body begins like an event.
     pub event: Option<EventName>,
-    /// Bytes, transfer coding decoded.
+    /// Size of the body as stored, in bytes: without chunk framing, and before `Content-Encoding` is decoded.
     pub body_size: u64,
     /// Kept when the bin has more captures than its limit.
     pub pinned: bool,
@@ -314,9 +314,9 @@ pub struct Bin {
 /// The response to requests that are captured in a bin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BinResponse {
-    /// 200 to 599.
+    /// The status of the response, from 200 to 599.
     pub status: u16,
-    /// A `Content-Type` replaces `text/plain`.
+    /// Headers in order. A `Content-Type` among them replaces the default, `text/plain`.
     pub headers: Vec<(String, String)>,
     pub body: String,
     pub delay_ms: u64,

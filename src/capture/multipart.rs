@@ -8,11 +8,11 @@ pub const MAX_PARTS: usize = 100;
 /// A part, without its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BodyPart {
-    /// From `Content-Disposition`.
+    /// The `name` parameter of the part's `Content-Disposition`.
     pub name: Option<String>,
     pub file_name: Option<String>,
     pub content_type: Option<String>,
-    /// Bytes.
+    /// The size of the part's content, in bytes.
     pub size: usize,
 }
 

@@ -97,7 +97,7 @@ enum Values {
     Types,
     Actions,
     Endpoints,
-    /// Of signatures.
+    /// Names of signature schemes, and of endpoints, whose `sign` setting names one.
     Schemes,
     Bins,
     Deliveries(DeliveryList),

@@ -38,7 +38,7 @@ impl ContentArgs {
             && self.header.is_empty()
     }
 
-    /// These conditions alone.
+    /// The conditions of these options; callers add others, such as those of the event type.
     pub fn expectation(&self, ctx: &Context<'_>) -> Result<Expectation, Failure> {
         let matches = self.matches.iter().map(|text| {
             FieldCondition::parse(text).map_err(|e| Failure::usage(format!("`--match`: {e}")))

@@ -8,7 +8,7 @@ use crate::text::count;
 /// Reports that are kept until they are printed; further ones are counted.
 const MAX_REPORTS: usize = 1000;
 
-/// One result in words.
+/// The result of a delivery as one line of text.
 pub struct Report {
     pub text: String,
     pub succeeded: bool,

@@ -104,7 +104,7 @@ pub fn with_endpoint(options: Settings, endpoint: Option<&Endpoint>) -> Settings
 /// A target, and the configured endpoint it belongs to.
 #[derive(Debug)]
 pub struct Chosen<'a> {
-    /// None for a URL.
+    /// The configured endpoint and its name; `None` if the target was given as a URL.
     pub endpoint: Option<(&'a str, &'a Endpoint)>,
     pub target: Target,
 }

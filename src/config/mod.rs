@@ -74,7 +74,7 @@ pub enum ConfigError {
     #[error("{path}:{line}: {problem}")]
     Content {
         path: PathBuf,
-        /// Counted from 1.
+        /// The line of the file, counted from 1.
         line: usize,
         problem: String,
     },

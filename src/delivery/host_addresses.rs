@@ -9,7 +9,7 @@ use crate::secret::safe_url::BaseUrl;
 /// The addresses of a host for one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostAddresses {
-    /// In lower case.
+    /// The host name in lower case, for comparison with that of a URL.
     host: String,
     port: u16,
     addresses: Vec<IpAddr>,

@@ -74,9 +74,9 @@ pub struct AttemptError {
 /// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// None without a response.
+    /// The status of the response; `None` if there was no complete response head.
     pub http_status: Option<u16>,
-    /// None for a success.
+    /// Why the attempt failed; `None` if the status counts as success.
     pub error: Option<AttemptError>,
     /// The attempt ended without a response, but the endpoint may have received the request.
     pub maybe_received: bool,

@@ -106,7 +106,7 @@ pub struct RetrySchedule(Vec<Duration>);
 pub struct ParseScheduleError(String);
 
 impl RetrySchedule {
-    /// None without an interval.
+    /// The schedule with these pauses between attempts; `None` if the list is empty.
     pub fn new(intervals: Vec<Duration>) -> Option<RetrySchedule> {
         (!intervals.is_empty()).then_some(RetrySchedule(intervals))
     }
@@ -115,7 +115,7 @@ impl RetrySchedule {
         &self.0
     }
 
-    /// The number of retries.
+    /// How many attempts follow the first.
     pub fn retries(&self) -> u32 {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
     }

@@ -14,7 +14,7 @@ pub struct Signing {
 }
 
 impl Signing {
-    /// Looks up the secrets.
+    /// Looks up the signing secrets and returns them together with the signer, for masking.
     pub fn resolve(&self, variables: &dyn Variables) -> Result<(Signer, Vec<Secret>), SecretError> {
         if self.secrets.is_empty() {
             return Err(SecretError::NotGiven);

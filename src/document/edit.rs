@@ -19,7 +19,7 @@ const MAX_STEPS: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Change {
     path: FieldPath,
-    /// As JSON.
+    /// The new value, written as JSON.
     value: String,
 }
 
@@ -34,7 +34,7 @@ impl Change {
         }
     }
 
-    /// Sets a string.
+    /// A change that sets a field to a string.
     pub fn text(path: &str, text: &str) -> Result<Change, String> {
         let value = serde_json::to_string(text).map_err(|e| e.to_string())?;
         Change::new(path, value)
@@ -202,7 +202,7 @@ struct Container {
     keys: Vec<String>,
     count: usize,
     last: Option<Entry>,
-    /// Between the brackets.
+    /// The bytes between the brackets.
     content: Range<usize>,
 }
 

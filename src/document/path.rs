@@ -26,7 +26,7 @@ struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Selector<'p> {
     Key(&'p str),
-    /// Counted from 1.
+    /// An item of an array, counted from 1.
     Item(usize),
 }
 

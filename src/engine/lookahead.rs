@@ -17,7 +17,7 @@ pub enum Next {
     Row(ClaimCondition, (Delivery, Vec<u8>)),
     /// A delivery that was deleted, or has begun an attempt, since it was listed.
     Gone(ClaimCondition, i64),
-    /// Any other item.
+    /// An item that is passed on unchanged.
     Other(SourceItem),
 }
 

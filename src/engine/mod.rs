@@ -84,7 +84,7 @@ pub enum Contact {
 
 /// Yields the deliveries to send.
 pub trait Source {
-    /// Must not block.
+    /// The next item. Must not block, because the event loop calls it.
     fn next(&mut self) -> SourceItem;
 
     /// How to send a delivery that is in the journal, asked before each attempt except the first of a new event. `None`

@@ -55,7 +55,7 @@ pub struct SendPlan {
     pub sent_to: Option<String>,
     /// How it is sent if it forwards a capture.
     pub forwarding: Arc<ForwardRules>,
-    /// For one attempt.
+    /// The limit of one attempt, from the connection to the last byte of the response.
     pub timeout: Duration,
     pub mode: RetryMode,
 }

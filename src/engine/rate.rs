@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const BURST_TIME: Duration = Duration::from_millis(10);
 
-/// One per nanosecond.
+/// The highest rate, one start per nanosecond: the interval is a whole number of nanoseconds.
 const MAX_RATE: u32 = 1_000_000_000;
 
 /// Attempts per unit of time.

@@ -98,7 +98,7 @@ struct Recording {
 
 type Written = Result<WriteResult, Arc<JournalError>>;
 
-/// What follows a commit.
+/// What the event loop does when a commit has ended.
 type Then = Box<dyn FnOnce(&mut EventLoop<'_>, Written) + Send>;
 
 /// The results of writes that were submitted together. Sent when it is dropped, with the last reply.

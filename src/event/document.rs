@@ -138,7 +138,7 @@ impl Event {
         &self.event_type
     }
 
-    /// `created`, `updated`, …
+    /// The action that the document names, such as `created` or `updated`.
     pub fn action(&self) -> &str {
         &self.action
     }

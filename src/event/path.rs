@@ -15,7 +15,7 @@ pub(super) struct Path {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PathStep {
-    /// Prefix included.
+    /// The name as written, with its namespace prefix.
     pub(super) name: String,
     /// Which of the siblings of that name, counted from 1.
     pub(super) index: Option<usize>,

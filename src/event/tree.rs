@@ -81,7 +81,7 @@ impl Element {
     }
 }
 
-/// The value of `xml:space`.
+/// The value of the element's `xml:space` attribute, which says whether white space matters.
 pub(super) fn space_attribute<'d>(node: XmlNode<'d, '_>) -> Option<&'d str> {
     node.attribute((roxmltree::NS_XML_URI, "space"))
 }

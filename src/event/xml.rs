@@ -270,7 +270,7 @@ fn is_version(value: &str) -> bool {
     !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// `EncName`
+/// Whether the name follows the grammar's `EncName`: a letter, then letters, digits, `.`, `_` and `-`.
 fn is_encoding_name(value: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     value.starts_with(|c: char| c.is_ascii_alphabetic()) && value.bytes().all(is_plain)

@@ -23,7 +23,7 @@ impl StoredCapture {
     /// Approximate memory of a capture in bytes, not counting its head and body.
     pub const OWN_BYTES: usize = 1024;
 
-    /// Approximate memory in bytes.
+    /// The memory that a queued capture takes, in bytes; approximate.
     pub fn memory_bytes(&self) -> usize {
         let Body { bytes, wire } = &self.body;
         StoredCapture::OWN_BYTES

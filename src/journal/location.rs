@@ -241,7 +241,7 @@ impl Server {
     }
 }
 
-/// What a URL says.
+/// The settings that the URL of a database contains.
 #[derive(Default)]
 struct Parts {
     host: Option<String>,

@@ -229,7 +229,7 @@ pub struct Query {
 pub enum DeliveryList {
     /// Failed and interrupted deliveries, oldest first, by when they were accepted.
     Failed,
-    /// The same, newest first.
+    /// Failed and interrupted deliveries, newest first.
     NewestFailed,
     /// All deliveries, or all with one status, newest first.
     All(Option<Status>),
@@ -283,7 +283,7 @@ pub struct StatusCounts {
     pub cut: bool,
 }
 
-/// The result of [`Journal::check`](super::Journal::check).
+/// The result of [`Journal::check`](super::Journal::check): what was found, and the state of the server.
 #[derive(Debug)]
 pub struct Health {
     /// Deliveries by status, including statuses without deliveries.
@@ -292,14 +292,14 @@ pub struct Health {
     pub captures: usize,
     /// Descriptions of the damage found; empty for an intact journal.
     pub problems: Vec<String>,
-    /// None for a file.
+    /// The database server; `None` if the journal is a file.
     pub server: Option<ServerHealth>,
 }
 
 /// What [`Health`] says about a database server.
 #[derive(Debug)]
 pub struct ServerHealth {
-    /// For example `15.14`.
+    /// The version as the server reports it, for example `15.14`.
     pub version: String,
     /// The version of the tables.
     pub tables: i64,
@@ -307,7 +307,7 @@ pub struct ServerHealth {
     pub clock_ahead_ms: i64,
 }
 
-/// The result of [`copy`](super::copy).
+/// The result of [`copy`](super::copy): how many deliveries and captures it added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     pub deliveries: usize,
@@ -324,10 +324,10 @@ pub struct Migrated {
     pub to: i64,
 }
 
-/// The result of [`Deliveries::unchanged`](super::Deliveries::unchanged).
+/// Which of the deliveries given to [`Deliveries::unchanged`](super::Deliveries::unchanged) are as they were.
 #[derive(Debug, Default)]
 pub struct Unchanged {
-    /// Deliveries with their payloads.
+    /// Deliveries that were not changed, with their payloads.
     pub found: Vec<(Delivery, Vec<u8>)>,
     /// How many of the given ones, from the first, were looked at.
     pub done: usize,

@@ -42,9 +42,9 @@ pub enum Handshake {
     EventGrid,
     /// OPTIONS with `WebHook-Request-Origin` (CloudEvents: HTTP 1.1 Web Hooks, section 4).
     CloudEvents,
-    /// GET with `challenge`.
+    /// A GET request with the query parameter `challenge`, which the response repeats.
     Dropbox,
-    /// `endpoint.url_validation`.
+    /// A JSON body whose event is `endpoint.url_validation`, answered with a signed token.
     Zoom,
 }
 

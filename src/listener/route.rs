@@ -9,7 +9,7 @@ use crate::capture::Capture;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     method: String,
-    /// Without the final `*`.
+    /// The path without the final `*` of a prefix.
     path: String,
     /// Whether longer paths match too.
     is_prefix: bool,

@@ -47,7 +47,7 @@ pub fn line(ui: &Ui, record: &CaptureRecord, mask: &Mask) -> String {
     line
 }
 
-/// `#17 POST /hook?token=*** application.created`
+/// One line that names the capture: `#17 POST /hook?token=*** application.created`.
 pub fn title(record: &CaptureRecord, mask: &Mask) -> String {
     let capture = &record.capture;
     let request = if capture.method().is_empty() {
@@ -261,7 +261,7 @@ fn signature_text(ui: &Ui, check: &SignatureCheck) -> String {
     ui.untrusted(&text).into_owned()
 }
 
-/// `valid`, or the reason.
+/// The word for a checked signature in lists: `valid`, or why it is not.
 fn signature_word(check: &SignatureCheck) -> &'static str {
     match &check.invalid {
         None => "valid",

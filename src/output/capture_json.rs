@@ -134,7 +134,7 @@ impl<'a> BodyView<'a> {
         }
     }
 
-    /// Text, or base64.
+    /// The body as JSON shows it: text if it is UTF-8, otherwise base64.
     pub fn text(&self) -> &str {
         &self.body
     }

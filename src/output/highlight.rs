@@ -53,7 +53,7 @@ fn end_of_tag(text: &str) -> Option<usize> {
     None
 }
 
-/// `<name attribute="value"/>`
+/// Colours a tag such as `<name attribute="value"/>`.
 fn tag(token: &str, out: &mut String) {
     let is_end = |c: char| c.is_whitespace() || c == '/' || c == '>';
     let start = if token.starts_with("</") { 2 } else { 1 };

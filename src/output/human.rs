@@ -14,12 +14,12 @@ use crate::http::status_text;
 use crate::text::{count, size};
 use crate::time::{UnixMs, ago, compact, local, measured, rfc3339, until};
 
-/// `#42 application.created → https://hooks.example.com/3scale?token=***`
+/// One line that names the delivery: `#42 application.created → https://hooks.example.com/3scale?token=***`.
 pub fn headline(delivery: &Delivery) -> String {
     format!("{} → {}", title(delivery), delivery.target)
 }
 
-/// `#42 application.created`
+/// Number and name of the delivery: `#42 application.created`.
 fn title(delivery: &Delivery) -> String {
     match delivery.event_type {
         Some(_) => format!("#{} {}", delivery.id, delivery.name()),

@@ -39,7 +39,7 @@ named_enum! {
         /// On a terminal, unless `NO_COLOR` is set.
         #[default]
         Auto = "auto",
-        /// Also in a pipe.
+        /// Colours also a pipe or a file.
         Always = "always",
         Never = "never",
     }
@@ -73,7 +73,7 @@ impl OutputError {
 pub struct ErrorReport<'a> {
     pub kind: &'static str,
     pub message: &'a str,
-    /// Outermost first.
+    /// What led to the error, outermost first.
     pub causes: &'a [String],
     pub hints: &'a [String],
 }

@@ -16,7 +16,7 @@ pub enum PortalErrorKind {
     #[error("{}{}", .error.message, if *.maybe_received { " (the change may have been made)" } else { "" })]
     NoResponse {
         error: AttemptError,
-        /// For a change only.
+        /// Whether the portal may have made the change although it did not respond; always false for reading.
         maybe_received: bool,
     },
     /// 401 or 403.

@@ -32,7 +32,7 @@ const MAX_CAPTURES_BYTES: usize = 2 * MAX_CAPTURE_BYTES;
 /// How much of a remote's own message is shown.
 const MAX_MESSAGE_CHARS: usize = 200;
 
-/// Where a listener is.
+/// The URL below which a listener serves its page and API.
 #[derive(Clone, Debug)]
 pub struct RemoteAddress {
     /// Its path is what a proxy in front of the listener may add.

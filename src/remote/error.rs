@@ -28,13 +28,13 @@ pub struct RemoteError {
 pub enum RemoteErrorKind {
     #[error("{}", .0.message)]
     NoResponse(AttemptError),
-    /// 401
+    /// The listener responded with status 401.
     #[error("{}", match .has_token {
         true => "the listener does not accept this token",
         false => "the listener requires a token",
     })]
     Unauthorized { has_token: bool },
-    /// 403, with the reason.
+    /// The listener responded with status 403 and this reason.
     #[error("the listener refuses: {0}")]
     Forbidden(String),
     #[error("no `hookfire listen` responds at this address: {0}")]

@@ -30,7 +30,7 @@ const PAUSES_MS: [u64; 7] = [0, 250, 500, 1_000, 2_000, 5_000, 10_000];
 /// A connection that lasts this long was not a failed attempt.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 
-/// What a follower gets.
+/// What [`follow`] sends to its receiver, in order.
 #[derive(Debug)]
 pub enum Followed {
     Capture {
@@ -48,7 +48,7 @@ pub enum Followed {
     Lost(String),
     /// The connection is open again.
     Back,
-    /// Nothing follows.
+    /// An error that trying again does not remove. It is the last item.
     Failed(RemoteError),
 }
 
@@ -89,7 +89,7 @@ struct Follower {
 /// Why a connection has ended.
 enum Ended {
     Error(RemoteError),
-    /// The receiver was dropped.
+    /// The receiver was dropped, so that nobody reads the items.
     Unused,
 }
 

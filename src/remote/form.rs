@@ -26,16 +26,16 @@ pub const API_VERSION: u32 = 1;
 /// Head and body of a larger capture are not transferred together: its body is left out.
 pub const MAX_CAPTURE_BYTES: usize = 32 * 1024 * 1024;
 
-/// `GET /_hookfire/api/about`
+/// The response to `GET /_hookfire/api/about`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct About {
     pub name: String,
-    /// Of the program.
+    /// The version of the listener's program.
     pub version: String,
     pub api_versions: Vec<u32>,
 }
 
-/// `GET /_hookfire/api/v1/bins`
+/// The response to `GET /_hookfire/api/v1/bins`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Bins {
     pub bins: Vec<BinForm>,
@@ -50,7 +50,7 @@ pub struct BinForm {
     pub request_count: u64,
 }
 
-/// `GET /_hookfire/api/v1/captures`
+/// The response to `GET /_hookfire/api/v1/captures`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CapturesForm {
     pub captures: Vec<CaptureForm>,
@@ -60,7 +60,7 @@ pub struct CapturesForm {
     pub position: Option<PositionForm>,
 }
 
-/// See [`FollowCursor`].
+/// A [`FollowCursor`] as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PositionForm {
     pub bin_created_at: String,

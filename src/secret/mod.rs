@@ -154,7 +154,7 @@ impl SecretSource {
         }
     }
 
-    /// Makes a reference untrusted.
+    /// Marks the reference as written by someone else, so that it is not looked up.
     pub fn distrust(&mut self) {
         if let Some(reference) = self.reference() {
             *self = SecretSource::Untrusted(reference);

@@ -48,7 +48,7 @@ struct Spelled {
 }
 
 impl Redactor {
-    /// Empty values are ignored.
+    /// A redactor for these secrets; those with an empty value are ignored.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Redactor {
         let mut redactor = Redactor::default();
         redactor.add(secrets);
@@ -284,7 +284,7 @@ fn unicode_escape(text: &[u8]) -> Option<(char, usize)> {
     Some((character, 12))
 }
 
-/// `&amp;`, `&#38;` or `&#x26;`.
+/// Parses a character reference at the start of `text`: `&amp;`, `&#38;` or `&#x26;`.
 fn entity(text: &[u8]) -> Option<(char, usize)> {
     // Each name with its character.
     const NAMED: &str = "amp& lt< gt> quot\" apos' sol/ equals= plus+ percnt% colon: commat@ num# dollar$ excl! ast* lpar( \

@@ -25,7 +25,7 @@ const LOCAL_NAMES: [&str; 4] = [
 pub enum UrlError {
     #[error("`{shown}` is not a URL: {reason}")]
     Unreadable {
-        /// Without its query.
+        /// The text up to its query, which may contain secrets.
         shown: String,
         reason: String,
     },

@@ -9,7 +9,7 @@ use super::scheme::{Algorithm, Encoding, Layout, Scheme};
 /// A scheme with one signature in one header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomScheme {
-    /// Of the signature.
+    /// The header that carries the signature.
     pub header: String,
     pub algorithm: Algorithm,
     pub encoding: Encoding,

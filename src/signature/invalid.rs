@@ -66,7 +66,7 @@ impl InvalidKind {
         all.find(|kind| kind.as_str() == name)
     }
 
-    /// As JSON names it.
+    /// The name of the reason in JSON output.
     pub fn as_str(self) -> &'static str {
         self.name_and_hint().0
     }

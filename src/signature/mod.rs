@@ -71,11 +71,11 @@ impl std::fmt::Debug for Key {
 /// A received request, as far as a signature covers it.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedRequest<'a> {
-    /// In order, repeats kept.
+    /// All headers in the order received; a repeated name stays repeated.
     pub headers: &'a [(&'a str, &'a [u8])],
     /// As received, transfer coding removed.
     pub body: &'a [u8],
-    /// If `body` is compressed.
+    /// The body after `Content-Encoding` is decoded; `None` if it has none.
     pub decompressed: Option<&'a [u8]>,
     pub received_at: UnixMs,
 }

@@ -12,9 +12,9 @@ pub(super) struct PayloadTemplate(Cow<'static, str>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TemplatePart<'a> {
     Text(&'a str),
-    /// The header `webhook-id`.
+    /// The value of the header `webhook-id`.
     Id,
-    /// In seconds since 1970.
+    /// The time of signing, in seconds since 1970.
     Timestamp,
     Body,
 }

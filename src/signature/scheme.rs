@@ -17,7 +17,7 @@ use crate::text::{named_enum, nearest};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scheme {
     pub(super) name: &'static str,
-    /// Of the signature.
+    /// The header that carries the signature.
     pub(super) header: Cow<'static, str>,
     pub(super) layout: Layout,
     pub(super) algorithm: Algorithm,
@@ -35,7 +35,7 @@ pub(super) enum Layout {
     Single { prefix: Cow<'static, str> },
     /// `v1,SIGNATURE v1,SIGNATURE`: separated by spaces; other versions are ignored.
     List,
-    /// `t=TIMESTAMP,v1=SIGNATURE,v1=SIGNATURE`.
+    /// Parameters separated by commas: `t=TIMESTAMP,v1=SIGNATURE,v1=SIGNATURE`.
     Pairs,
 }
 
@@ -122,7 +122,7 @@ static BUILT_IN: [Scheme; 5] = [
     },
 ];
 
-/// An unknown scheme.
+/// A name that is neither that of a built-in scheme nor one of the configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("unknown signature scheme `{name}`{}; known: {}", suggestion(.name), Scheme::NAMES.join(", "))]
 pub struct SchemeError {
@@ -320,7 +320,7 @@ impl Scheme {
         encodings.any(|encoding| encoding.decode(text).is_some_and(is_long))
     }
 
-    /// `v1,BASE64`, for messages.
+    /// How the header must look, for messages: `v1,BASE64`.
     fn form(&self) -> String {
         let signature = match self.encoding {
             Encoding::Hex => "HEX",
@@ -357,7 +357,7 @@ impl Encoding {
         }
     }
 
-    /// For messages.
+    /// The name of the encoding in messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Encoding::Hex => "hexadecimal",

@@ -30,9 +30,9 @@ pub enum Access {
     Loopback,
     /// Clients that have a token.
     Tokens {
-        /// Permits everything.
+        /// The token of the page, which permits reading and changing.
         token: Secret,
-        /// Each permits reading.
+        /// Tokens that permit only reading.
         read_tokens: Vec<Secret>,
     },
 }

@@ -207,7 +207,7 @@ fn find(journal: &dyn Journal, id: i64) -> Result<StoredCapture, Failure> {
 
 #[derive(Deserialize)]
 struct ShowQuery {
-    /// `1` shows secret values.
+    /// `1` shows the values of secrets instead of `***`.
     #[serde(default)]
     reveal: String,
 }
@@ -318,7 +318,7 @@ async fn curl(
 
 #[derive(Deserialize)]
 struct DownloadQuery {
-    /// `1` removes the `Content-Encoding`.
+    /// `1` decodes the `Content-Encoding` of the body.
     #[serde(default)]
     decoded: String,
 }

@@ -78,7 +78,7 @@ struct WebState {
     /// Held during a change of many rows.
     bulk_change: Mutex<()>,
     streams: Arc<Semaphore>,
-    /// Whether `events::watch_journal` runs.
+    /// Whether the thread of `events::watch_journal` is running.
     is_watching: AtomicBool,
     /// Differs between two listeners at the same address.
     instance: String,

@@ -54,7 +54,7 @@ async fn bins(State(state): Web) -> ApiResult {
     ))
 }
 
-/// The query of [`CaptureQuery`].
+/// The parameters of a query for captures, as in [`CaptureQuery`].
 #[derive(Deserialize)]
 struct ListQuery {
     bin: Option<String>,

@@ -24,7 +24,7 @@ pub use crate::output::Format;
 use crate::secret::Secret;
 use crate::time::{Edge, UnixMs, parse_duration, parse_time, parse_timeout};
 
-/// Options of every command.
+/// Options that every command accepts, before or after its name.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {

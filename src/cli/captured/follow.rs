@@ -208,7 +208,7 @@ struct FollowRun<'a> {
     /// Where the captures come from, for messages.
     place: String,
     name: String,
-    /// Stores the cursor.
+    /// The journal that stores the cursor, and with `--to` the deliveries.
     journal: &'a dyn Journal,
     printer: CapturePrinter<'a>,
     printed: u64,
@@ -305,7 +305,7 @@ impl FollowRun<'_> {
 struct CapturePrinter<'a> {
     ctx: &'a Context<'a>,
     mask: &'a Mask,
-    /// None for text.
+    /// The writer of JSON output; `None` prints one line of text per capture.
     rows: Option<RowWriter<'a, StoredCapture>>,
 }
 

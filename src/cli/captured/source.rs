@@ -21,7 +21,7 @@ pub struct SourceArgs {
     transport: TransportArgs,
 }
 
-/// Reads captures.
+/// A place that captures can be read from: the journal, or a listener on another machine.
 pub trait CaptureSource {
     /// The captures of a query, without bodies; fewer than its limit only if there are no more.
     fn list(&self, query: &CaptureQuery) -> Result<Vec<CaptureRecord>, Failure>;

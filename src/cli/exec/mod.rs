@@ -79,12 +79,12 @@ impl Runner {
         }))
     }
 
-    /// For notes and lists.
+    /// The program as given, secrets masked, for messages and lists of runs.
     fn name(&self) -> String {
         self.redactor.redact(&self.program.to_string_lossy())
     }
 
-    /// Discards the output.
+    /// Runs the command for a capture and discards what it writes to stdout.
     pub fn run(&self, capture: &StoredCapture) -> Result<Run, String> {
         let (run, _) = self.run_with(capture, Stdout::Discard)?;
         Ok(run)

@@ -54,7 +54,7 @@ pub struct Output {
     pub error: Option<String>,
     pub duration: Duration,
     pub stdout: Vec<u8>,
-    /// The end of it.
+    /// The last bytes that the command wrote to stderr.
     pub stderr: Vec<u8>,
 }
 

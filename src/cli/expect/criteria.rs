@@ -13,7 +13,7 @@ use crate::delivery::target::{MissingSecret, RequestPart};
 use crate::error::Failure;
 use crate::secret::{Secret, SecretSource};
 
-/// Conditions on a request.
+/// The options that say which captures match.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Conditions (combined with AND)")]
 pub struct Criteria {

@@ -207,7 +207,7 @@ impl<'a> WaitReport<'a> {
         self.matches.join("\n")
     }
 
-    /// Prints a matching capture.
+    /// Prints a matching capture in the chosen format, at once.
     pub fn matched(&mut self, StoredCapture { record, body, .. }: &StoredCapture) {
         if self.matches.len() < MAX_JUNIT_MATCHES {
             self.matches.push(self.title(record));
@@ -226,7 +226,7 @@ impl<'a> WaitReport<'a> {
         self.print(&printed);
     }
 
-    /// `#17 POST /hook?token=*** application.created`
+    /// One line that names the capture: `#17 POST /hook?token=*** application.created`.
     fn title(&self, record: &CaptureRecord) -> String {
         let title = capture::title(record, &self.mask);
         self.redactor.redact(&visible_line(&title))

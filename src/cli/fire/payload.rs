@@ -22,11 +22,11 @@ const EVENT_OPTIONS: [&str; 6] = ["wire", "compat", "auth_mode", "seed", "origin
 
 /// Where the payload comes from.
 pub enum PayloadSource<'a> {
-    /// A whole event document.
+    /// A file with a whole event document, sent as it is.
     Event(&'a PathBuf),
     /// An event of this type and action.
     Built(&'a str, &'a str),
-    /// Any bytes.
+    /// A file with any bytes, sent as they are.
     Body(&'a PathBuf),
 }
 

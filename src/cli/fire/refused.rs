@@ -23,7 +23,7 @@ pub fn reason(delivery: &Delivery) -> String {
     format!("nothing listens at {host}:{port}: not retried, kept in the failed list")
 }
 
-/// Hints after the result.
+/// The commands that a user may want to type next, for the hints under the result.
 pub fn next_steps(ctx: &Context<'_>, delivery: &Delivery) -> Vec<String> {
     let listener = listener(&delivery.target.base);
     let retry = report::retry_command(ctx, delivery);

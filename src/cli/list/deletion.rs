@@ -17,7 +17,7 @@ pub struct Deletion<'a> {
     pub seen: &'a [DeliveryVersion],
     /// Those that have another status by then are kept.
     pub statuses: &'a [Status],
-    /// One, and many.
+    /// What the rows are called in messages, in singular and plural.
     pub names: (&'a str, &'a str),
     pub must_confirm: bool,
 }

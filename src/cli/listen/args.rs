@@ -108,7 +108,7 @@ pub struct ListenArgs {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ListenFormat {
-    /// One line per capture.
+    /// Prints one line per capture.
     #[default]
     Text,
     /// One JSON object per line; the first has the URL.

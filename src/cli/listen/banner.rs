@@ -13,7 +13,7 @@ use crate::secret::Secret;
 
 /// Where a listener can be reached.
 pub struct ListenUrls {
-    /// Without a final slash.
+    /// The address of the listener, without a final slash.
     pub url: String,
     pub port: u16,
     /// With the token, if one is required.

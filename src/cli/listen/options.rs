@@ -44,7 +44,7 @@ pub struct ListenOptions {
     /// Masks the page, which also shows captures of other listeners with other required secrets.
     pub page_mask: Mask,
     pub forwarder: Option<Arc<Forwarder>>,
-    /// Of `--forward-later`.
+    /// Where captures are forwarded later; `None` without `--forward-later`.
     pub forward_targets: Option<ForwardTargets>,
     /// An origin in lower case, or `*`.
     pub allow_origin: Option<String>,

@@ -33,9 +33,9 @@ pub struct Printer<'a> {
     ctx: &'a Context<'a>,
     mask: Mask,
     format: ListenFormat,
-    /// `--exit-after`.
+    /// The value of `--exit-after`.
     wanted: Option<u64>,
-    /// Those that count.
+    /// How many captures were printed that count for `--exit-after`.
     printed: u64,
     /// Captures beyond `wanted`, which are not printed.
     surplus: u64,

@@ -182,7 +182,7 @@ struct Recovery<'a> {
     sent: Summary,
     /// Deliveries with text instead of a URL.
     unsendable: HashSet<i64>,
-    /// The latest.
+    /// The tenant's list of failures as it was last read.
     listing: Listing,
     /// Failures left on the portal, as far as its list was read.
     left: usize,

@@ -14,7 +14,7 @@ use crate::output::{self, Column};
 use crate::secret::{Secret, safe_url};
 use crate::text;
 
-/// 3scale's own limit.
+/// The longest URL that 3scale stores for a webhook.
 const MAX_URL_CHARS: usize = 255;
 
 const EXAMPLES: &str = "\

@@ -32,7 +32,7 @@ named_enum! {
     pub enum AuthMode {
         /// Each application has one `user_key`.
         UserKey = "user-key",
-        /// An `application_id` and keys.
+        /// Authentication with an `application_id` and one or more keys.
         AppId = "app-id",
         /// As [`AuthMode::AppId`], with a `redirect_url`.
         Oauth = "oauth",
@@ -178,7 +178,7 @@ fn mode(action: &str, requested: Option<AuthMode>) -> Result<AuthMode, NoSample>
     }
 }
 
-/// SplitMix64
+/// A generator of pseudorandom numbers (SplitMix64), so that a seed always gives the same sample.
 struct Draw(u64);
 
 impl Draw {

@@ -13,7 +13,7 @@ use super::session::Session;
 use super::{PostgresJournal, new_captures, runs};
 use crate::journal::{JournalError, Write, WriteResult};
 
-/// What a write changes.
+/// The row that a write changes. Two writes of one group must not change the same row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum ChangedRow {
     Delivery(i64),

@@ -32,7 +32,7 @@ const MAX_SILENCE: Duration = Duration::from_secs(60);
 /// The first and the longest pause between two tries to connect.
 const CONNECT_PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
-/// See [`Connection::measure`].
+/// A measurement of the clocks that takes less than this is exact enough, see [`Connection::measure`].
 const QUICK_MEASUREMENT: Duration = Duration::from_millis(100);
 
 /// How often the time is measured at first, until it is quick.
@@ -68,7 +68,7 @@ const NOW_SQL: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bi
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeSource {
     Server,
-    /// The host's; for tests.
+    /// The clock of this host, set by tests.
     #[cfg_attr(not(test), expect(dead_code))]
     Host,
 }
@@ -143,7 +143,7 @@ impl Connection {
         }
     }
 
-    /// The server's time.
+    /// The time of the server's clock, by which the hosts of a team agree.
     pub fn now(&self) -> UnixMs {
         match self.time_source {
             TimeSource::Server => UnixMs(self.host.lease_clock().0 + self.offset.get()),

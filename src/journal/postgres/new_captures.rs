@@ -30,7 +30,7 @@ pub const IS_FORWARDED: &str = "EXISTS (SELECT 1 FROM hookfire.deliveries d
 #[derive(Default)]
 pub struct CaptureState {
     pub rules: CaptureRules,
-    /// By bin id.
+    /// How many captures were added to each bin, by bin id, since it was last pruned.
     added: HashMap<i64, u32>,
 }
 
@@ -40,7 +40,7 @@ struct KnownBin {
     response: Option<Arc<BinResponse>>,
 }
 
-/// Adds captures, in order.
+/// Adds captures with their forwards and returns a result for each, in the same order.
 pub fn add(
     session: &mut Session,
     state: &mut CaptureState,

@@ -124,7 +124,7 @@ pub fn new_delivery<'a>(
     ]
 }
 
-/// A row of `captures`.
+/// The values of a new row of `captures`.
 pub fn new_capture(new: &StoredCapture, bin_id: i64) -> NewRow<'_> {
     let StoredCapture { record, body, .. } = new;
     let (capture, event) = (&record.capture, record.event.as_ref());

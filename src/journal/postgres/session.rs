@@ -18,7 +18,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct Session {
     runtime: Runtime,
     client: Client,
-    /// Moves the bytes.
+    /// The task that reads and writes the socket; it ends when the client is dropped.
     connection: JoinHandle<()>,
     activity: StreamActivity,
     /// How long the server may be silent during a statement.
@@ -45,7 +45,7 @@ impl Session {
         self.client.is_closed()
     }
 
-    /// Tells the server.
+    /// Ends the session in order, so that the server does not log a lost connection.
     pub fn close(self) {
         drop(self.client);
         let ended = async { timeout(CLOSE_TIMEOUT, self.connection).await };
@@ -77,7 +77,7 @@ impl Session {
         self.rows(&statement.sql, &statement.values)
     }
 
-    /// Runs statements without parameters.
+    /// Runs one or more statements that have no parameters, separated by semicolons.
     pub fn batch(&mut self, sql: &str) -> Result<(), PostgresError> {
         self.wait(self.client.batch_execute(sql))
     }

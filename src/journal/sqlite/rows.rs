@@ -51,7 +51,7 @@ impl ToSql for UnixMs {
     }
 }
 
-/// Stores enums by name.
+/// Stores an enum in a text column under the name that JSON output uses.
 macro_rules! stored_by_name {
     ($($name:ty),+) => {$(
         impl FromSql for $name {

@@ -34,7 +34,7 @@ pub struct PortalFailure {
     /// The same as the portal wrote it.
     pub time: String,
     pub error: LastError,
-    /// Without secret values.
+    /// The target without the values of its parameters, which may be secret.
     pub target: Target,
     pub full_target: Target,
     pub payload: Payload,
