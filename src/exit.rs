@@ -75,7 +75,7 @@ pub const EXIT_CODES: &[ExitCode] = &[
     ExitCode {
         code: Exit::Unmet.code(),
         name: "unmet",
-        when: "`expect`: the time ran out, or a request did not match; `captured verify`: the signature is not valid; `listen --for D --exit-after N`: fewer than N requests",
+        when: "`expect`: the time ran out, or a request did not match; `captured verify`: the signature is not valid; `--for D --exit-after N`: fewer than N requests arrived or, with `captured follow --to`, some are not delivered yet",
     },
     ExitCode {
         code: Exit::Interrupted.code(),

@@ -14,7 +14,7 @@ use super::settings;
 use crate::error::{Failure, Kind};
 use crate::http::Client;
 use crate::journal::{CaptureQuery, CursorChange, FollowCursor, Journal};
-use crate::remote::{Followed, Remote, follow};
+use crate::remote::{Followed, FollowedCapture, Remote, follow};
 
 /// How often the journal is read while nothing arrives.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -25,9 +25,34 @@ const PAGE_SIZE: u32 = 100;
 /// A listener sends something every 15 seconds. After this time without anything the connection is opened again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(40);
 
+/// A group that takes more memory than this, in bytes, is not made larger.
+const MAX_GROUP_BYTES: usize = 4 << 20;
+
 pub trait FollowFeed {
-    /// The next item, in order of arrival; waits for at most `timeout`. [`Followed::Failed`] becomes an error.
+    /// The next item, in order of arrival; waits for at most `timeout`.
     fn next(&mut self, timeout: Duration) -> Result<Option<Followed>, Failure>;
+
+    /// The items that are available together, at most `max`, so that they are committed together; waits for the first for
+    /// at most `timeout`.
+    fn next_group(&mut self, timeout: Duration, max: usize) -> Result<Vec<Followed>, Failure> {
+        let (mut group, mut bytes, mut timeout) = (Vec::new(), 0, timeout);
+        while group.len() < max && bytes < MAX_GROUP_BYTES {
+            match self.next(timeout) {
+                Ok(Some(item)) => {
+                    if let Followed::Capture(capture) = &item {
+                        bytes += capture.stored.memory_bytes();
+                    }
+                    group.push(item);
+                }
+                Ok(None) => break,
+                Err(error) if group.is_empty() => return Err(error),
+                // It is returned again for the next group.
+                Err(_) => break,
+            }
+            timeout = Duration::ZERO;
+        }
+        Ok(group)
+    }
 }
 
 /// Captures of a listener on another machine. A thread reads them.
@@ -58,7 +83,6 @@ impl RemoteFeed {
 impl FollowFeed for RemoteFeed {
     fn next(&mut self, timeout: Duration) -> Result<Option<Followed>, Failure> {
         match self.items.recv_timeout(timeout) {
-            Ok(Followed::Failed(error)) => Err(error.into()),
             Ok(item) => Ok(Some(item)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) if self.interrupted.load(Ordering::Relaxed) => {
@@ -103,11 +127,11 @@ impl<'a> JournalFeed<'a> {
             // One that was deleted since the page was read counts as missed when the next page is read.
             if let Some(stored) = self.journal.capture(id)? {
                 self.cursor = self.cursor.after(id);
-                return Ok(Some(Followed::Capture {
+                return Ok(Some(Followed::Capture(FollowedCapture {
                     stored: Arc::new(stored),
                     lacks_body: false,
                     cursor: self.cursor,
-                }));
+                })));
             }
         }
     }
@@ -155,6 +179,9 @@ impl FollowFeed for JournalFeed<'_> {
     fn next(&mut self, timeout: Duration) -> Result<Option<Followed>, Failure> {
         if let Some(item) = self.read_next()? {
             return Ok(Some(item));
+        }
+        if timeout.is_zero() {
+            return Ok(None);
         }
         thread::sleep(timeout.min(POLL_INTERVAL));
         self.read_next()

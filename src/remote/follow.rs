@@ -30,18 +30,25 @@ const PAUSES_MS: [u64; 7] = [0, 250, 500, 1_000, 2_000, 5_000, 10_000];
 /// A connection that lasts this long was not a failed attempt.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 
+/// A capture of the bin that is followed.
+#[derive(Debug)]
+pub struct FollowedCapture {
+    pub stored: Arc<StoredCapture>,
+    /// Whether its body was too large to be transferred, and is missing.
+    pub lacks_body: bool,
+    /// Where to go on after this capture.
+    pub cursor: FollowCursor,
+}
+
 /// What [`follow`] sends to its receiver, in order.
 #[derive(Debug)]
 pub enum Followed {
-    Capture {
-        stored: Arc<StoredCapture>,
-        /// Whether its body was too large to be transferred, and is missing.
-        lacks_body: bool,
-        /// Where to go on after this capture.
+    Capture(FollowedCapture),
+    /// This many captures were deleted before they could be read.
+    Missed {
+        count: u64,
         cursor: FollowCursor,
     },
-    /// This many captures were deleted before they could be read.
-    Missed { count: u64, cursor: FollowCursor },
     /// The bin was deleted and created again, or is in another journal: its captures follow from the first.
     NewBin,
     /// The connection is lost, for this reason; it is being opened again.
@@ -190,11 +197,11 @@ impl Follower {
                 // Captures are progress: a connection that is cut again and again is not one that fails.
                 self.attempts = 0;
                 let (stored, cursor) = (Arc::new(stored), self.cursor);
-                self.send(Followed::Capture {
+                self.send(Followed::Capture(FollowedCapture {
                     stored,
                     lacks_body,
                     cursor,
-                })?;
+                }))?;
             }
             if !more {
                 return Ok(());

@@ -13,4 +13,4 @@ pub mod form;
 
 pub use client::{Remote, RemoteAddress};
 pub use error::{AddressError, RemoteError, RemoteErrorKind};
-pub use follow::{Followed, follow};
+pub use follow::{Followed, FollowedCapture, follow};

@@ -204,7 +204,7 @@ fn failed_deliveries_are_listed_and_do_not_stop_others() {
     let outcome = machines
         .deliver(&listener, &receiver.url(), &args)
         .run()
-        .assert_code(0);
+        .assert_code(3);
     assert!(
         outcome.stderr().contains("all attempts failed"),
         "{outcome}"
@@ -247,6 +247,76 @@ fn bin_of_this_journal_is_delivered() {
         env.hookfire(["journal", "migrate"]).run().assert_code(0);
         story(&env);
     }
+}
+
+#[test]
+fn exit_code_says_whether_all_were_delivered_in_time() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    send(&listener, 1..=3);
+    let refusing = Server::script(vec![forever(503)]).lenient();
+    let script = |to: &str, args: &[&str]| {
+        let script = ["--from-start", "--exit-after", "3"];
+        follow(&env, to, args).args(script).run()
+    };
+    // It still waits for its next attempt when the time is over.
+    let late = ["--retry-schedule", "1h", "--for", "1s"];
+    let outcome = script(&refusing.url(), &late).assert_code(7);
+    assert!(outcome.stderr().contains("wait to be sent"), "{outcome}");
+    // Those that wait for another target do not count.
+    let program = TestEnv::new();
+    let receiver = Listener::start(&program, &[]);
+    script(receiver.url(), &["--in-order"]).assert_code(0);
+    assert_eq!(paths(&received(&receiver.stop())), ["/1", "/2", "/3"]);
+    listener.stop();
+}
+
+#[test]
+fn deliveries_are_signed_and_use_the_settings_of_an_endpoint() {
+    let mut env = TestEnv::new();
+    env.set("SIGNING", "canary-signing-secret");
+    let (program, source) = (TestEnv::new(), Listener::start(&env, &[]));
+    send(&source, 1..=1);
+    let verify = [
+        "--verify",
+        "github",
+        "--signing-secret",
+        "canary-signing-secret",
+    ];
+    let receiver = Listener::start(&program, &verify);
+    env.write_config(&format!(
+        "[endpoints.local]\nurl = \"{}\"\nsign = \"github\"\nsigning_secret = {{ env = \"SIGNING\" }}\n",
+        receiver.url()
+    ));
+    let follow = [
+        "captured",
+        "follow",
+        "--bin",
+        "inbox",
+        "--from-start",
+        "--exit-after",
+        "1",
+    ];
+    let sign = [
+        "--to",
+        receiver.url(),
+        "--sign",
+        "github",
+        "--signing-secret",
+        "@env:SIGNING",
+    ];
+    env.hookfire(follow).args(sign).run().assert_code(0);
+    env.hookfire(follow)
+        .args(["-e", "local"])
+        .run()
+        .assert_code(0);
+    let outcome = receiver.stop();
+    let captures = outcome.ndjson();
+    assert_eq!(captures.len(), 3, "{outcome}");
+    for capture in &captures[1..] {
+        assert_eq!(capture["signature"]["verified"], true, "{outcome}");
+    }
+    source.stop();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `captured follow --to`: makes captures into deliveries, in the commit that moves the cursor, and sends them.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -13,9 +14,13 @@ use crate::cli::context::Context;
 use crate::cli::forward_later::ForwardThread;
 use crate::cli::forward_targets::{ForwardTargets, report_waiting, start_thread};
 use crate::cli::{settings, signing};
+use crate::delivery::{Delivery, Status};
+use crate::engine::exit_of;
 use crate::error::Failure;
+use crate::exit::Exit;
 use crate::journal::{CaptureRules, Forward, Journal, StoredCapture, Write, WriteResult};
 use crate::listener::MAX_HOPS;
+use crate::remote::FollowedCapture;
 use crate::sanitize::visible_line;
 use crate::time::{Clock as _, UnixMs};
 
@@ -29,6 +34,9 @@ const KEEP: u32 = 10_000;
 const COMMIT_PAUSE: Duration = Duration::from_millis(500);
 
 const END_POLL: Duration = Duration::from_millis(5);
+
+/// How many captures are looked at together to find out whether their deliveries have ended.
+const LOOKED_AT: usize = 500;
 
 /// Options that have an effect only on deliveries.
 const DELIVERY_OPTIONS: [(&str, &str); 8] = [
@@ -115,6 +123,10 @@ pub struct Deliverer<'a> {
     pending: Arc<AtomicUsize>,
     /// Whether captures come from another machine, so that they are stored first.
     stores: bool,
+    /// Captures with deliveries that may still wait, oldest first.
+    unfinished: VecDeque<i64>,
+    /// The worst exit code of the deliveries that have ended.
+    exit: Exit,
 }
 
 impl<'a> Deliverer<'a> {
@@ -137,6 +149,8 @@ impl<'a> Deliverer<'a> {
             thread,
             pending,
             stores,
+            unfinished: VecDeque::new(),
+            exit: Exit::Done,
         })
     }
 
@@ -145,52 +159,111 @@ impl<'a> Deliverer<'a> {
         self.pending.load(Ordering::Relaxed) >= MAX_PENDING
     }
 
-    /// Whether nothing waits to be sent.
-    pub fn is_done(&self) -> Result<bool, Failure> {
-        Ok(self.journal.pending_forwards(1)? == 0)
+    /// Stores a delivery of each capture, together with `moved`, and wakes the thread. Returns the captures as the journal has
+    /// them. Those that cannot be sent are reported, and only `moved` is stored for them.
+    pub fn deliver(
+        &mut self,
+        captures: Vec<FollowedCapture>,
+        moved: Write,
+    ) -> Result<Vec<Arc<StoredCapture>>, Failure> {
+        let sendable = captures.iter().map(|capture| self.is_sendable(capture));
+        let sendable: Vec<bool> = sendable.collect();
+        let mut writes = Vec::new();
+        for (capture, _) in captures.iter().zip(&sendable).filter(|(_, sends)| **sends) {
+            let (capture, forwards) = (Arc::clone(&capture.stored), Arc::clone(&self.forwards));
+            writes.push(match self.stores {
+                true => Write::Capture { capture, forwards },
+                false => Write::Forward { capture, forwards },
+            });
+        }
+        let due = self.journal.now();
+        writes.push(moved);
+        let mut results = commit(self.ctx, self.journal, &writes)?.into_iter();
+        let added = (writes.len() - 1) * self.forwards.len();
+        if added > 0 {
+            self.pending.fetch_add(added, Ordering::Relaxed);
+            (self.wake)(due);
+        }
+        let stored = captures.into_iter().zip(sendable);
+        let stored = stored.map(|(capture, sends)| match sends {
+            true => self.stored(capture.stored, results.next()),
+            false => capture.stored,
+        });
+        let stored = stored.collect();
+        if self.unfinished.len() >= LOOKED_AT {
+            self.is_done()?;
+        }
+        Ok(stored)
     }
 
-    /// Stores a delivery of the capture, together with `moved`, and wakes the thread. Returns the capture as the journal
-    /// has it. A capture that cannot be sent is reported, and only `moved` is stored.
-    pub fn deliver(
+    /// Whether a capture can and must be sent; otherwise says why not.
+    fn is_sendable(
         &self,
-        stored: Arc<StoredCapture>,
-        lacks_body: bool,
-        moved: Write,
-    ) -> Result<Arc<StoredCapture>, Failure> {
-        if let Some(reason) = not_sendable(&stored.record.capture, lacks_body) {
+        FollowedCapture {
+            stored, lacks_body, ..
+        }: &FollowedCapture,
+    ) -> bool {
+        let reason = not_sendable(&stored.record.capture, *lacks_body);
+        if let Some(reason) = reason {
             let id = stored.record.id;
-            self.ctx
-                .ui
-                .warning(&format!("capture #{id} is not sent: {reason}"));
-            commit(self.ctx, self.journal, &[moved])?;
-            return Ok(stored);
+            let ui = self.ctx.ui;
+            ui.warning(&format!("capture #{id} is not sent: {reason}"));
         }
-        let forwards = Arc::clone(&self.forwards);
-        let capture = Arc::clone(&stored);
-        let write = match self.stores {
-            true => Write::Capture { capture, forwards },
-            false => Write::Forward { capture, forwards },
-        };
-        let due = self.journal.now();
-        let results = commit(self.ctx, self.journal, &[write, moved])?;
-        self.pending
-            .fetch_add(self.forwards.len(), Ordering::Relaxed);
-        (self.wake)(due);
-        Ok(match results.into_iter().next() {
+        reason.is_none()
+    }
+
+    /// The capture as the journal has it after the commit with this result.
+    fn stored(
+        &mut self,
+        stored: Arc<StoredCapture>,
+        result: Option<WriteResult>,
+    ) -> Arc<StoredCapture> {
+        match result {
             Some(WriteResult::Captured { id, .. }) => {
+                self.unfinished.push_back(id);
                 let mut here = Arc::unwrap_or_clone(stored);
                 here.record.id = id;
                 Arc::new(here)
             }
             Some(WriteResult::Rejected(error)) => {
                 let id = stored.record.id;
-                self.ctx
-                    .ui
-                    .warning(&format!("capture #{id} is not sent: {error}"));
+                let ui = self.ctx.ui;
+                ui.warning(&format!("capture #{id} is not sent: {error}"));
                 stored
             }
-            _ => stored,
+            _ => {
+                self.unfinished.push_back(stored.record.id);
+                stored
+            }
+        }
+    }
+
+    /// Whether all deliveries of the captures so far have ended. Their worst exit code is that of the command.
+    pub fn is_done(&mut self) -> Result<bool, Failure> {
+        let oldest: Vec<i64> = self.unfinished.iter().take(LOOKED_AT).copied().collect();
+        let mut waiting = HashSet::new();
+        for delivery in self.journal.forwards(&oldest)? {
+            if !self.is_ours(&delivery) {
+                continue;
+            }
+            match (delivery.status, delivery.capture) {
+                (Status::Pending, Some(capture)) => drop(waiting.insert(capture)),
+                // Exit code 130 is for what the user stops.
+                (Status::Interrupted, _) => self.exit = self.exit.max(Exit::Error),
+                _ => self.exit = self.exit.max(exit_of(&delivery)),
+            }
+        }
+        self.unfinished.drain(..oldest.len());
+        for id in oldest.into_iter().rev().filter(|id| waiting.contains(id)) {
+            self.unfinished.push_front(id);
+        }
+        Ok(self.unfinished.is_empty())
+    }
+
+    /// Whether this command would have added the delivery; others may forward the same capture.
+    fn is_ours(&self, delivery: &Delivery) -> bool {
+        self.forwards.iter().any(|forward| {
+            forward.endpoint == delivery.endpoint && forward.target.base == delivery.target.base
         })
     }
 
@@ -204,14 +277,19 @@ impl<'a> Deliverer<'a> {
         }
     }
 
-    /// Waits for the requests under way, and says what is left.
-    pub fn finish(self) -> Result<(), Failure> {
+    /// Waits for the requests in progress, and says what still waits. Returns the worst exit code of the deliveries, which is
+    /// [`Exit::Unmet`] if some have not ended.
+    pub fn finish(mut self) -> Result<Exit, Failure> {
         while !self.thread.close() {
             self.print_reports();
             thread::sleep(END_POLL);
         }
         self.print_reports();
-        report_waiting(self.ctx, self.journal, "captured follow --to")
+        report_waiting(self.ctx, self.journal, "captured follow --to")?;
+        Ok(match self.is_done()? {
+            true => self.exit,
+            false => self.exit.max(Exit::Unmet),
+        })
     }
 }
 

@@ -18,12 +18,15 @@ use crate::exit::Exit;
 use crate::journal::{FollowCursor, Journal, StoredCapture, Write};
 use crate::output::capture_json::capture_view;
 use crate::output::{RowWriter, Tone, capture, json};
-use crate::remote::Followed;
+use crate::remote::{Followed, FollowedCapture};
 use crate::text;
 use crate::time::{Clock as _, local_clock, parse_timeout};
 
 /// How often the end of the run is checked for while nothing arrives.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Captures that become deliveries in one commit.
+const MAX_GROUP: usize = 100;
 
 const MAX_NAME_CHARS: usize = 200;
 
@@ -73,10 +76,13 @@ pub struct CapturedFollowArgs {
     from_start: bool,
     #[command(flatten)]
     deliver: DeliverArgs,
-    /// Exit after N captures; with --to, once nothing waits to be sent
+    /// Exit after N captures; with --to, once they are delivered or have failed
+    ///
+    /// With --to, the exit code is that of the worst delivery, as with `retry`: 3 if the receiver refused one after all
+    /// attempts, 4 if it did not respond.
     #[arg(long, value_name = "N", value_parser = whole_number::<u64>(1..=u64::MAX), help_heading = END)]
     exit_after: Option<u64>,
-    /// Exit after this time; with --exit-after, the exit code is 7 if fewer arrived
+    /// Exit after this time; with --exit-after, the exit code is 7 if fewer arrived, or some still wait to be sent
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_timeout, help_heading = END)]
     for_: Option<Duration>,
     /// Show secret values
@@ -186,11 +192,11 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
     follower.store(start)?;
     let ended = follower.run(&mut *feed, args);
     let printed = follower.printed;
-    let sent = follower.deliverer.map_or(Ok(()), Deliverer::finish);
+    let sent = follower.deliverer.map_or(Ok(Exit::Done), Deliverer::finish);
     let finished = follower.printer.finish();
     ended?;
     finished?;
-    sent?;
+    let sent = sent?;
     match (args.exit_after, args.for_) {
         (Some(wanted), Some(_)) if printed < wanted && !ctx.clock.interrupted() => {
             Err(Failure::new(
@@ -198,6 +204,7 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
                 format!("{printed} of {wanted} captures arrived in time"),
             ))
         }
+        (Some(_), _) if !ctx.clock.interrupted() => Ok(sent),
         _ => Ok(Exit::Done),
     }
 }
@@ -221,7 +228,7 @@ impl FollowRun<'_> {
         loop {
             let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let is_complete = args.exit_after.is_some_and(|wanted| self.printed >= wanted);
-            let waits = match &self.deliverer {
+            let waits = match &mut self.deliverer {
                 Some(deliverer) => {
                     deliverer.print_reports();
                     is_complete && !deliverer.is_done()? || deliverer.is_full()
@@ -235,39 +242,70 @@ impl FollowRun<'_> {
             let wait = left.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL);
             if waits {
                 std::thread::sleep(wait);
-            } else if let Some(item) = feed.next(wait)? {
-                self.take(item)?;
+                continue;
             }
+            let wanted = args.exit_after.map_or(u64::MAX, |n| n - self.printed);
+            // Printed ones are committed one by one, so that at most one is printed again after a kill.
+            let max = if self.deliverer.is_some() {
+                MAX_GROUP
+            } else {
+                1
+            };
+            let max = usize::try_from(wanted).unwrap_or(max).min(max);
+            let group = feed.next_group(wait, max)?;
+            self.take(group)?;
         }
     }
 
-    fn take(&mut self, item: Followed) -> Result<(), Failure> {
-        let ui = self.ctx.ui;
-        match item {
-            Followed::Capture {
-                stored,
-                lacks_body,
-                cursor,
-            } => {
-                if lacks_body && self.deliverer.is_none() {
-                    let (id, size) = (stored.record.id, text::size(stored.record.body_size));
-                    ui.warning(&format!(
-                        "the body of capture #{id} has {size}, which is too large to transfer; it is left out"
-                    ));
-                }
-                self.printed += 1;
-                match &self.deliverer {
-                    Some(deliverer) => {
-                        let moved = self.moved(cursor);
-                        let stored = deliverer.deliver(stored, lacks_body, moved)?;
-                        self.printer.print(&stored)?;
-                    }
-                    None => {
-                        self.printer.print(&stored)?;
-                        self.store(cursor)?;
-                    }
+    fn take(&mut self, group: Vec<Followed>) -> Result<(), Failure> {
+        let mut captures = Vec::new();
+        for item in group {
+            match item {
+                Followed::Capture(capture) => captures.push(capture),
+                other => {
+                    self.take_captures(std::mem::take(&mut captures))?;
+                    self.take_event(other)?;
                 }
             }
+        }
+        self.take_captures(captures)
+    }
+
+    /// Delivers captures in one commit, which also moves the cursor, and prints them.
+    fn take_captures(&mut self, captures: Vec<FollowedCapture>) -> Result<(), Failure> {
+        let Some(last) = captures.last() else {
+            return Ok(());
+        };
+        let moved = self.moved(last.cursor);
+        match &mut self.deliverer {
+            Some(deliverer) => {
+                let stored = deliverer.deliver(captures, moved)?;
+                self.printed += stored.len() as u64;
+                let mut stored = stored.iter();
+                stored.try_for_each(|stored| self.printer.print(stored))
+            }
+            None => captures.iter().try_for_each(|capture| self.print(capture)),
+        }
+    }
+
+    /// Prints a capture, and then stores the cursor.
+    fn print(&mut self, capture: &FollowedCapture) -> Result<(), Failure> {
+        if capture.lacks_body {
+            let record = &capture.stored.record;
+            let (id, size) = (record.id, text::size(record.body_size));
+            self.ctx.ui.warning(&format!(
+                "the body of capture #{id} has {size}, which is too large to transfer; it is left out"
+            ));
+        }
+        self.printed += 1;
+        self.printer.print(&capture.stored)?;
+        self.store(capture.cursor)
+    }
+
+    fn take_event(&mut self, event: Followed) -> Result<(), Failure> {
+        let ui = self.ctx.ui;
+        match event {
+            Followed::Capture(capture) => self.take_captures(vec![capture])?,
             Followed::Missed { count, cursor } => {
                 let captures = text::count(
                     usize::try_from(count).unwrap_or(usize::MAX),

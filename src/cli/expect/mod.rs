@@ -342,7 +342,7 @@ struct RemoteCaptures<'a> {
 impl CaptureFeed for RemoteCaptures<'_> {
     fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, Failure> {
         Ok(match self.feed.next(timeout)? {
-            Some(Followed::Capture { stored, .. }) => Some(FeedItem::Captured(stored)),
+            Some(Followed::Capture(capture)) => Some(FeedItem::Captured(capture.stored)),
             Some(Followed::Missed { .. }) => Some(FeedItem::Deleted),
             Some(Followed::Lost(reason)) => {
                 self.ui.warning(&format!("{reason}; trying again"));
@@ -352,7 +352,8 @@ impl CaptureFeed for RemoteCaptures<'_> {
                 self.ui.status("connected again");
                 None
             }
-            Some(Followed::NewBin | Followed::Failed(_)) | None => None,
+            Some(Followed::Failed(error)) => return Err(error.into()),
+            Some(Followed::NewBin) | None => None,
         })
     }
 }
