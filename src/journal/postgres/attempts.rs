@@ -15,6 +15,7 @@ use super::session::{Session, insert_all};
 use super::values::{NewRow, SqlValue};
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
+use crate::journal::rows::version;
 use crate::journal::stored::{self, IMPORT_NOTE};
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, Forward, Import, NewAttempt, NewDelivery, NextStep,
@@ -196,7 +197,7 @@ impl AttemptWriter<'_> {
         ];
         let mut begun = HashMap::new();
         for row in self.session.rows(&sql, &values)? {
-            let version = rows::version(&row)?;
+            let version = version(&row)?;
             begun.insert(version.id, version.attempts);
         }
         for (at, claim) in claims {

@@ -1,15 +1,13 @@
 //! Reading and deleting captures and bins.
 
-use tokio_postgres::Row;
-
 use super::error::PostgresError;
 use super::new_captures::{IS_FORWARDED, insert_bin, lock};
-use super::rows::{self, BIN_COLUMNS, CAPTURE_COLUMNS, DELIVERY_COLUMNS};
 use super::session::Session;
 use super::values::{BoundSql, SqlValue};
 use super::{PostgresJournal, SLICE, runs};
 use crate::capture::{Bin, BinResponse, Body, CaptureRecord, Run};
 use crate::delivery::Delivery;
+use crate::journal::rows::{self, BIN_COLUMNS, CAPTURE_COLUMNS, DELIVERY_COLUMNS, Row as _};
 use crate::journal::{
     CaptureQuery, Captures, FollowCursor, JournalError, Order, Slice, StoredCapture,
 };
@@ -101,8 +99,7 @@ impl Captures for PostgresJournal {
                  SELECT count(*) FROM gone"
             );
             let row = session.row(&sql, &[SqlValue::ints(slice.iter().copied())])?;
-            let count = row.map(|row| rows::number(&row, 0)).transpose()?.flatten();
-            Ok(count.unwrap_or(0))
+            row.map_or(Ok(0), |row| row.read(0))
         })?;
         Ok(Slice {
             done: slice.len(),
@@ -133,7 +130,7 @@ impl Captures for PostgresJournal {
              FROM hookfire.bins b WHERE b.name = $1";
         self.connection.read(|session| {
             let row = session.row(sql, &[name.into(), last_id.into()])?;
-            row.as_ref().map(follow_cursor).transpose()
+            row.as_ref().map(rows::follow_cursor).transpose()
         })
     }
 
@@ -141,7 +138,7 @@ impl Captures for PostgresJournal {
         let sql = "SELECT bin_created_at, last_id, seen FROM hookfire.cursors WHERE name = $1";
         self.connection.read(|session| {
             let row = session.row(sql, &[name.into()])?;
-            row.as_ref().map(follow_cursor).transpose()
+            row.as_ref().map(rows::follow_cursor).transpose()
         })
     }
 
@@ -173,14 +170,6 @@ impl Captures for PostgresJournal {
             &[name.into()],
         )
     }
-}
-
-fn follow_cursor(row: &Row) -> Result<FollowCursor, PostgresError> {
-    Ok(FollowCursor {
-        bin_created_at: row.try_get(0)?,
-        last_id: row.try_get(1)?,
-        seen: row.try_get(2)?,
-    })
 }
 
 pub fn move_cursor(

@@ -1,10 +1,10 @@
 //! Reading, importing and deleting deliveries.
 
-use super::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS};
 use super::values::{BoundSql, SqlValue};
 use super::{PostgresJournal, SLICE};
 use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
 use crate::journal::postgres::error::PostgresError;
+use crate::journal::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS, Row as _};
 use crate::journal::{
     Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Query, Slice,
     StatusCounts, Unchanged,
@@ -129,11 +129,7 @@ impl Deliveries for PostgresJournal {
             let values = [since.into(), interval_ms.max(1).into(), counted.clone()];
             let mut counts = Vec::new();
             for row in session.rows(counts_sql, &values)? {
-                let status: &str = row.try_get(1)?;
-                let status =
-                    Status::from_name(status).ok_or(PostgresError::unreadable("status"))?;
-                let size = |number: i64| usize::try_from(number).unwrap_or_default();
-                counts.push((size(row.try_get(0)?), status, size(row.try_get(2)?)));
+                counts.push((row.read(0)?, row.read(1)?, row.read(2)?));
             }
             // Reads no further than the first delivery that was not counted.
             let cut = session.row(cut_sql, &[since.into(), counted.clone()])?;

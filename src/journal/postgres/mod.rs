@@ -1,8 +1,9 @@
 //! The journal in a PostgreSQL database, which many hosts share.
 //!
-//! `connect` opens connections, whose bytes `stream` moves; `connection` runs transactions, `session` statements; `values` has their parameters, `schema` the tables. `commit` applies a group of writes with the statements of `attempts` and `new_captures`. `deliveries`,
-//! `captures` and `schedule` implement the traits of these names; `rows` converts records to rows and rows to records. `transfer` copies rows from
-//! and to a file.
+//! `connect` opens connections, whose bytes `stream` moves; `connection` runs transactions, `session` statements; `values`
+//! has their parameters, `schema` the tables. `commit` applies a group of writes with the statements of `attempts` and
+//! `new_captures`. `deliveries`, `captures` and `schedule` implement the traits of these names; `rows` reads rows and has
+//! new ones. `transfer` copies rows from and to a file.
 //!
 //! The server's clock decides leases and due times.
 

@@ -1,10 +1,10 @@
 //! Runs of commands for captures. A run is stored before its command starts.
 
 use super::error::PostgresError;
-use super::rows;
 use super::session::Session;
 use crate::capture::Run;
 use crate::journal::WriteResult;
+use crate::journal::rows::{self, RUN_COLUMNS, Row as _};
 
 pub fn begin(session: &mut Session, capture: i64, run: &Run) -> Result<WriteResult, PostgresError> {
     // Of two runs that begin at once, the second waits for the number of the first.
@@ -18,7 +18,7 @@ pub fn begin(session: &mut Session, capture: i64, run: &Run) -> Result<WriteResu
          RETURNING number",
         &[capture.into(), (&run.command).into(), run.started_at.into()],
     )?;
-    let number = row.map(|row| rows::number(&row, 0)).transpose()?.flatten();
+    let number = row.map(|row| row.read(0)).transpose()?;
     Ok(number.map_or(WriteResult::Deleted, WriteResult::Claimed))
 }
 
@@ -42,22 +42,8 @@ pub fn end(session: &mut Session, capture: i64, run: &Run) -> Result<(), Postgre
 
 /// The runs for a capture, in order.
 pub fn list(session: &mut Session, capture: i64) -> Result<Vec<Run>, PostgresError> {
-    let rows = session.rows(
-        "SELECT number, command, started_at, duration_ms, exit_code, error, stderr
-         FROM hookfire.runs WHERE capture_id = $1 ORDER BY number",
-        &[capture.into()],
-    )?;
-    rows.iter()
-        .map(|row| {
-            Ok(Run {
-                number: rows::number(row, 0)?.unwrap_or_default(),
-                command: row.try_get(1)?,
-                started_at: row.try_get(2)?,
-                duration_ms: rows::number(row, 3)?,
-                exit_code: rows::number(row, 4)?,
-                error: row.try_get(5)?,
-                stderr: row.try_get(6)?,
-            })
-        })
-        .collect()
+    let sql =
+        format!("SELECT {RUN_COLUMNS} FROM hookfire.runs WHERE capture_id = $1 ORDER BY number");
+    let rows = session.rows(&sql, &[capture.into()])?;
+    rows.iter().map(rows::run).collect()
 }

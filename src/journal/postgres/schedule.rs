@@ -5,15 +5,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio_postgres::Row;
-
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_errors};
 use super::deliveries::version_arrays;
 use super::error::PostgresError;
-use super::rows;
 use super::session::Session;
 use super::values::{BoundSql, SqlValue};
 use super::{PostgresJournal, SLICE};
+use crate::journal::rows::{self, DUE_COLUMNS, Row as _};
 use crate::journal::stored::{INTERRUPTED_MESSAGE, InProgress};
 use crate::journal::{DeliveryVersion, Due, DueFilter, JournalError, Schedule, Slice, in_slices};
 use crate::time::{UnixMs, duration_ms};
@@ -29,8 +27,8 @@ const IN_SEQUENCE_SQL: &str = "WITH RECURSIVE first (id, sequence) AS (
              (SELECT id, sequence FROM hookfire.deliveries
               WHERE sequence IS NOT NULL AND status <> 'delivered' AND sequence > first.sequence
               ORDER BY sequence, id LIMIT 1) next)
-     SELECT d.id, d.attempt_count, d.next_attempt_at, d.url FROM first JOIN hookfire.deliveries d ON d.id = first.id
-     WHERE d.next_attempt_at IS NOT NULL AND d.owner IS NULL AND d.next_attempt_at <= $1 ORDER BY 3, 1";
+     SELECT d.next_attempt_at, d.id, d.attempt_count, d.url FROM first JOIN hookfire.deliveries d ON d.id = first.id
+     WHERE d.next_attempt_at IS NOT NULL AND d.owner IS NULL AND d.next_attempt_at <= $1 ORDER BY 1, 2";
 
 /// A row of `writers` that has not changed for this long belongs to a process that was killed.
 const WRITER_AGE: Duration = Duration::from_secs(86_400);
@@ -43,7 +41,7 @@ impl Schedule for PostgresJournal {
         filter: DueFilter<'_>,
     ) -> Result<Vec<Due>, JournalError> {
         let mut due = BoundSql::new(&format!(
-            "SELECT id, attempt_count, next_attempt_at, url FROM hookfire.deliveries
+            "SELECT {DUE_COLUMNS} FROM hookfire.deliveries
              WHERE {SCHEDULED} AND sequence IS NULL"
         ));
         if filter.forwards {
@@ -60,7 +58,7 @@ impl Schedule for PostgresJournal {
         due.push(" ORDER BY next_attempt_at, id LIMIT ?", [limit.into()]);
         self.connection.read(|session| {
             let rows = session.select(&due)?;
-            rows.iter().map(|row| due_row(row, false)).collect()
+            rows.iter().map(|row| rows::due(row, false)).collect()
         })
     }
 
@@ -68,7 +66,7 @@ impl Schedule for PostgresJournal {
         let now = self.connection.now();
         self.connection.read(|session| {
             let rows = session.rows(IN_SEQUENCE_SQL, &[now.into()])?;
-            rows.iter().map(|row| due_row(row, true)).collect()
+            rows.iter().map(|row| rows::due(row, true)).collect()
         })
     }
 
@@ -91,8 +89,7 @@ impl Schedule for PostgresJournal {
         let now = self.connection.now();
         self.connection.read(|session| {
             let row = session.row(&sql, &[now.into()])?;
-            row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-                .transpose()
+            row.map(|row| Ok((row.read(0)?, row.read(1)?))).transpose()
         })
     }
 
@@ -105,8 +102,7 @@ impl Schedule for PostgresJournal {
             let Some(row) = session.row(&sql, &[time.into()])? else {
                 return Ok(None);
             };
-            let (number, latest): (i64, Option<UnixMs>) = (row.try_get(0)?, row.try_get(1)?);
-            let number = usize::try_from(number).unwrap_or_default();
+            let (number, latest): (_, Option<UnixMs>) = (row.read(0)?, row.read(1)?);
             Ok(latest.map(|latest| (number, latest)))
         })
     }
@@ -165,31 +161,13 @@ impl Schedule for PostgresJournal {
     }
 }
 
-/// Reads an id, an attempt count, a due time and a URL.
-fn due_row(row: &Row, in_sequence: bool) -> Result<Due, PostgresError> {
-    Ok(Due {
-        at: row.try_get(2)?,
-        version: rows::version(row)?,
-        url: row.try_get(3)?,
-        in_sequence,
-    })
-}
-
 fn in_progress(session: &mut Session) -> Result<Vec<InProgress>, PostgresError> {
     let rows = session.rows(
         "SELECT id, owner, coalesce(lease_until, 0) FROM hookfire.deliveries
          WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL)",
         &[],
     )?;
-    rows.iter()
-        .map(|row| {
-            Ok(InProgress {
-                id: row.try_get(0)?,
-                owner: row.try_get(1)?,
-                lease_until: row.try_get(2)?,
-            })
-        })
-        .collect()
+    rows.iter().map(rows::in_progress).collect()
 }
 
 /// Moves deliveries to the failed list and, if attempts are left, to the schedule, unless their owners have renewed the

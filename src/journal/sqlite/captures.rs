@@ -1,46 +1,38 @@
 //! Reading and deleting captures and bins. Ids of captures are never reused.
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::deliveries::BoundSql;
-use super::rows::DELIVERY_COLUMNS;
-use super::{SqliteJournal, rows, runs};
-use crate::capture::{
-    Bin, BinResponse, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head, Run,
-};
+use super::rows::without_schema;
+use super::{SqliteJournal, runs};
+use crate::capture::{Bin, BinResponse, Body, CaptureRecord, Run};
 use crate::delivery::Delivery;
+use crate::journal::rows::{self, BIN_COLUMNS, CAPTURE_COLUMNS, DELIVERY_COLUMNS};
 use crate::journal::{
     CaptureQuery, Captures, FollowCursor, JournalError, Order, Slice, StoredCapture, WriteResult,
     stored,
 };
 use crate::time::UnixMs;
 
-const CAPTURE_COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
-     response_status, response_duration_ms, response_note, body_size, pinned, note, signature, handshake, head";
-
-/// SQL condition: a delivery forwards the capture and is not delivered yet.
+/// SQL condition: a delivery forwards the capture `c` and is not delivered yet.
 pub const IS_FORWARDED: &str = "EXISTS (SELECT * FROM deliveries
-     WHERE capture_id = captures.id AND status <> 'delivered')";
-
-/// The columns that [`bin`] reads.
-const BIN_COLUMNS: &str = "name, private, created_at, (SELECT count(*) FROM captures WHERE bin_id = bins.id), \
-     (SELECT received_at FROM captures WHERE bin_id = bins.id ORDER BY id DESC LIMIT 1), response";
+     WHERE capture_id = c.id AND status <> 'delivered')";
 
 impl Captures for SqliteJournal {
     fn captures(&self, query: &CaptureQuery) -> Result<Vec<CaptureRecord>, JournalError> {
-        self.read(|conn| select(query).rows(conn, record))
+        self.read(|conn| select(query).rows(conn, |row| rows::capture(row)))
     }
 
     fn capture(&self, id: i64) -> Result<Option<StoredCapture>, JournalError> {
         self.read(|conn| {
             conn.prepare_cached(&format!(
-                "SELECT {CAPTURE_COLUMNS}, body, wire_body FROM captures JOIN bins ON bins.id = bin_id
-                 WHERE captures.id = ?1"
+                "SELECT {CAPTURE_COLUMNS}, body, wire_body FROM captures c JOIN bins b ON b.id = c.bin_id
+                 WHERE c.id = ?1"
             ))?
             .query_row([id], |row| {
                 let (bytes, wire) = (row.get(17)?, row.get(18)?);
                 Ok(StoredCapture {
-                    record: record(row)?,
+                    record: rows::capture(row)?,
                     body: Body { bytes, wire },
                     bin_response: None,
                 })
@@ -101,7 +93,7 @@ impl Captures for SqliteJournal {
         self.write(remember_newest)?;
         self.write_slice(ids, |tx, id| {
             tx.prepare_cached(&format!(
-                "DELETE FROM captures WHERE id = ?1 AND NOT {IS_FORWARDED}"
+                "DELETE FROM captures AS c WHERE c.id = ?1 AND NOT {IS_FORWARDED}"
             ))?
             .execute([id])
         })
@@ -109,8 +101,8 @@ impl Captures for SqliteJournal {
 
     fn bins(&self) -> Result<Vec<Bin>, JournalError> {
         self.read(|conn| {
-            conn.prepare_cached(&format!("SELECT {BIN_COLUMNS} FROM bins ORDER BY name"))?
-                .query_map([], bin)?
+            conn.prepare_cached(&bins_sql("ORDER BY b.name"))?
+                .query_map([], |row| rows::bin(row))?
                 .collect()
         })
     }
@@ -125,7 +117,7 @@ impl Captures for SqliteJournal {
                 "SELECT created_at, ?2, deleted + (SELECT count(*) FROM captures WHERE bin_id = bins.id AND id <= ?2)
                  FROM bins WHERE name = ?1",
             )?
-            .query_row(params![name, last_id], follow_cursor)
+            .query_row(params![name, last_id], |row| rows::follow_cursor(row))
             .optional()
         })
     }
@@ -135,7 +127,7 @@ impl Captures for SqliteJournal {
             conn.prepare_cached(
                 "SELECT bin_created_at, last_id, seen FROM cursors WHERE name = ?1",
             )?
-            .query_row([name], follow_cursor)
+            .query_row([name], |row| rows::follow_cursor(row))
             .optional()
         })
     }
@@ -174,26 +166,30 @@ impl Captures for SqliteJournal {
     }
 }
 
+fn bins_sql(rest: &str) -> String {
+    without_schema(&format!("SELECT {BIN_COLUMNS} FROM bins b {rest}"))
+}
+
 fn bin_named(conn: &Connection, name: &str) -> rusqlite::Result<Bin> {
-    conn.prepare_cached(&format!("SELECT {BIN_COLUMNS} FROM bins WHERE name = ?1"))?
-        .query_row([name], bin)
+    conn.prepare_cached(&bins_sql("WHERE b.name = ?1"))?
+        .query_row([name], |row| rows::bin(row))
 }
 
 pub fn select(query: &CaptureQuery) -> BoundSql<'_> {
     let mut select = BoundSql::new(&format!(
-        "SELECT {CAPTURE_COLUMNS} FROM captures JOIN bins ON bins.id = bin_id WHERE TRUE"
+        "SELECT {CAPTURE_COLUMNS} FROM captures c JOIN bins b ON b.id = c.bin_id WHERE TRUE"
     ));
     let bin = query.bin.as_deref();
-    select.and("bin_id = (SELECT id FROM bins WHERE name = ?)", bin);
-    select.and("method = ? COLLATE NOCASE", query.method.as_deref());
-    select.and("type = ?", query.event_type.as_deref());
-    select.and("action = ?", query.action.as_deref());
-    select.and("received_at >= ?", query.since);
-    select.and("captures.id > ?", query.after);
-    select.and("captures.id < ?", query.before);
+    select.and("c.bin_id = (SELECT id FROM bins WHERE name = ?)", bin);
+    select.and("c.method = ? COLLATE NOCASE", query.method.as_deref());
+    select.and("c.type = ?", query.event_type.as_deref());
+    select.and("c.action = ?", query.action.as_deref());
+    select.and("c.received_at >= ?", query.since);
+    select.and("c.id > ?", query.after);
+    select.and("c.id < ?", query.before);
     let order = match query.order {
-        Order::OldestFirst => "captures.id",
-        Order::NewestFirst => "captures.id DESC",
+        Order::OldestFirst => "c.id",
+        Order::NewestFirst => "c.id DESC",
     };
     select.limit(order, query.limit.map(|limit| limit as usize));
     select
@@ -226,55 +222,6 @@ fn remember_newest(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     tx.prepare_cached("UPDATE deleted_ids SET newest_capture = ?1 WHERE newest_capture < ?1")?
         .execute([newest])?;
     Ok(())
-}
-
-/// Reads a row of [`CAPTURE_COLUMNS`].
-fn record(row: &Row<'_>) -> rusqlite::Result<CaptureRecord> {
-    let event = match (row.get(4)?, row.get(5)?) {
-        (Some(event_type), Some(action)) => Some(EventName { event_type, action }),
-        _ => None,
-    };
-    Ok(CaptureRecord {
-        id: row.get(0)?,
-        bin: row.get(1)?,
-        event,
-        body_size: row.get(11)?,
-        pinned: row.get(12)?,
-        note: row.get(13)?,
-        capture: Capture {
-            received_at: row.get(2)?,
-            remote_addr: rows::parsed(row, 3, str::parse)?,
-            head: Head::read(row.get(16)?),
-            malformed: row.get(6)?,
-            secret_ok: row.get(7)?,
-            signature: stored::signature_check(row.get(14)?),
-            handshake: row.get(15)?,
-            response: CapturedResponse {
-                status: row.get(8)?,
-                duration_ms: row.get(9)?,
-                note: row.get(10)?,
-            },
-        },
-    })
-}
-
-fn bin(row: &Row<'_>) -> rusqlite::Result<Bin> {
-    Ok(Bin {
-        name: row.get(0)?,
-        private: row.get(1)?,
-        created_at: row.get(2)?,
-        request_count: row.get(3)?,
-        last_capture_at: row.get(4)?,
-        response: stored::bin_response(row.get(5)?),
-    })
-}
-
-fn follow_cursor(row: &Row<'_>) -> rusqlite::Result<FollowCursor> {
-    Ok(FollowCursor {
-        bin_created_at: row.get(0)?,
-        last_id: row.get(1)?,
-        seen: row.get(2)?,
-    })
 }
 
 pub fn exists(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<bool> {

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_from_iter};
 
 use super::SqliteJournal;
-use super::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS};
 use crate::delivery::{Attempt, Delivery, Status};
+use crate::journal::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS, Row as _};
 use crate::journal::{
     Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Query, Slice,
     StatusCounts, Unchanged,
@@ -176,7 +176,7 @@ impl Deliveries for SqliteJournal {
             conn.prepare_cached(&format!(
                 "SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery_id = ?1 ORDER BY number"
             ))?
-            .query_map([id], rows::attempt)?
+            .query_map([id], |row| rows::attempt(row))?
             .collect()
         })
     }
@@ -219,7 +219,8 @@ impl Deliveries for SqliteJournal {
         while versions.len() < limit {
             let page = VERSIONS_PAGE.min(limit - versions.len());
             let page = BoundSql::page(COLUMNS, query, after, Some(page));
-            let rows = self.read(|conn| page.rows(conn, rows::version))?;
+            let rows =
+                self.read(|conn| page.rows(conn, |row| Ok((rows::version(row)?, row.read(2)?))))?;
             let Some((last, created_at)) = rows.last() else {
                 break;
             };
@@ -262,7 +263,7 @@ impl Deliveries for SqliteJournal {
                      GROUP BY 1, 2 ORDER BY 1, 2",
                 )?
                 .query_map(params![since, interval_ms.max(1), MAX_COUNTED], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                    Ok((row.read(0)?, row.read(1)?, row.read(2)?))
                 })?
                 .collect::<rusqlite::Result<_>>()?;
             // Reads no further than the first delivery that was not counted.

@@ -2,8 +2,8 @@
 //!
 //! `open` opens or creates the file, `schema` defines its tables. `commit` applies a group of writes with the
 //! statements of `attempts` and `new_captures`. `deliveries`, `captures` and `schedule` implement the traits of these
-//! names. `bulk` splits changes of many rows into short transactions; `wal` keeps the write-ahead log short. `rows` converts rows to records and parameters to JSON; it never stores the value of a
-//! secret.
+//! names. `bulk` splits changes of many rows into short transactions; `wal` keeps the write-ahead log short. `rows` reads and
+//! inserts rows.
 
 mod attempts;
 mod bulk;

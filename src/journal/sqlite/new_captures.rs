@@ -237,8 +237,8 @@ fn unpinned(tx: &Transaction<'_>, bin_id: i64) -> rusqlite::Result<i64> {
 /// The oldest captures of a bin that may be deleted.
 fn oldest(tx: &Transaction<'_>, bin_id: i64, most: i64) -> rusqlite::Result<Vec<i64>> {
     tx.prepare_cached(&format!(
-        "SELECT id FROM captures
-         WHERE bin_id = ?1 AND NOT pinned AND NOT {IS_FORWARDED} ORDER BY id LIMIT ?2"
+        "SELECT c.id FROM captures c
+         WHERE c.bin_id = ?1 AND NOT c.pinned AND NOT {IS_FORWARDED} ORDER BY c.id LIMIT ?2"
     ))?
     .query_map([bin_id, most], |row| row.get(0))?
     .collect()

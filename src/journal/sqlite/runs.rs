@@ -1,9 +1,10 @@
 //! Runs of commands for captures. A run is stored before its command starts.
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::capture::Run;
 use crate::journal::WriteResult;
+use crate::journal::rows::{self, RUN_COLUMNS};
 
 pub fn begin(tx: &Transaction<'_>, capture: i64, run: &Run) -> rusqlite::Result<WriteResult> {
     let number = tx
@@ -36,22 +37,9 @@ pub fn end(tx: &Transaction<'_>, capture: i64, run: &Run) -> rusqlite::Result<Wr
 
 /// The runs for a capture, in order.
 pub fn list(conn: &Connection, capture: i64) -> rusqlite::Result<Vec<Run>> {
-    conn.prepare_cached(
-        "SELECT number, command, started_at, duration_ms, exit_code, error, stderr
-         FROM runs WHERE capture_id = ?1 ORDER BY number",
-    )?
-    .query_map([capture], run)?
+    conn.prepare_cached(&format!(
+        "SELECT {RUN_COLUMNS} FROM runs WHERE capture_id = ?1 ORDER BY number"
+    ))?
+    .query_map([capture], |row| rows::run(row))?
     .collect()
-}
-
-fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
-    Ok(Run {
-        number: row.get(0)?,
-        command: row.get(1)?,
-        started_at: row.get(2)?,
-        duration_ms: row.get(3)?,
-        exit_code: row.get(4)?,
-        error: row.get(5)?,
-        stderr: row.get(6)?,
-    })
 }

@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::SqliteJournal;
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_error};
+use crate::journal::rows::{self, Row as _};
 use crate::journal::stored::{INTERRUPTED_MESSAGE, InProgress};
 use crate::journal::{DeliveryVersion, Due, DueFilter, JournalError, Schedule, Slice, in_slices};
 use crate::time::UnixMs;
@@ -63,7 +64,8 @@ impl Schedule for SqliteJournal {
         let values = params![self.host.now(), at, id, limit, url, forwards];
         self.read(|conn| {
             let mut page = conn.prepare_cached(DUE_SQL)?;
-            page.query_map(values, |row| due(row, false))?.collect()
+            page.query_map(values, |row| rows::due(row, false))?
+                .collect()
         })
     }
 
@@ -71,7 +73,7 @@ impl Schedule for SqliteJournal {
         self.read(|conn| {
             let mut first = conn.prepare_cached(IN_SEQUENCE_SQL)?;
             first
-                .query_map([self.host.now()], |row| due(row, true))?
+                .query_map([self.host.now()], |row| rows::due(row, true))?
                 .collect()
         })
     }
@@ -91,7 +93,7 @@ impl Schedule for SqliteJournal {
     fn next_due(&self) -> Result<Option<(UnixMs, i64)>, JournalError> {
         self.read(|conn| {
             conn.prepare_cached(NEXT_DUE_SQL)?
-                .query_row([self.host.now()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .query_row([self.host.now()], |row| Ok((row.read(0)?, row.read(1)?)))
                 .optional()
         })
     }
@@ -102,7 +104,7 @@ impl Schedule for SqliteJournal {
                 "SELECT count(*), max(next_attempt_at) FROM deliveries
                  WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND next_attempt_at > ?1",
             )?
-            .query_row([time], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row([time], |row| Ok((row.read(0)?, row.read(1)?)))
         })?;
         Ok(latest.map(|latest| (number, latest)))
     }
@@ -128,13 +130,7 @@ impl Schedule for SqliteJournal {
     fn interrupt_abandoned(&self) -> Result<usize, JournalError> {
         let mut abandoned = self.read(|conn| {
             conn.prepare_cached(IN_PROGRESS_SQL)?
-                .query_map([], |row| {
-                    Ok(InProgress {
-                        id: row.get(0)?,
-                        owner: row.get(1)?,
-                        lease_until: row.get(2)?,
-                    })
-                })?
+                .query_map([], |row| rows::in_progress(row))?
                 .collect::<rusqlite::Result<Vec<InProgress>>>()
         })?;
         // Looks up each owner once.
@@ -152,16 +148,6 @@ impl Schedule for SqliteJournal {
         let (all, result) = in_slices(&abandoned, change, |_| true);
         result.map(|()| all.changed)
     }
-}
-
-fn due(row: &Row<'_>, in_sequence: bool) -> rusqlite::Result<Due> {
-    let (id, attempts) = (row.get(1)?, row.get(2)?);
-    Ok(Due {
-        at: row.get(0)?,
-        version: DeliveryVersion { id, attempts },
-        url: row.get(3)?,
-        in_sequence,
-    })
 }
 
 /// Moves a delivery to the failed list and, if attempts are left, to the schedule, unless its owner has renewed the
