@@ -115,7 +115,6 @@ impl GenerateCommand {
             GenerateCommand::Completions(args) => {
                 let script = complete::script(&args.shell)?;
                 ctx.ui.data(|out| out.write_all(script.as_bytes()))?;
-                ctx.ui.flush()?;
             }
             GenerateCommand::Man(args) => {
                 for (name, page) in MAN_PAGES {

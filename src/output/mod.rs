@@ -210,6 +210,20 @@ impl Ui {
         self.data(|out| writeln!(out, "{text}"))
     }
 
+    /// Writes and flushes all that a command has to say: the text, or `view` as a document in the other formats.
+    pub fn report(
+        &self,
+        format: Format,
+        text: &str,
+        view: &impl serde::Serialize,
+    ) -> Result<(), OutputError> {
+        match format {
+            Format::Text => self.line(text)?,
+            _ => self.line(&format.document(view))?,
+        }
+        self.flush()
+    }
+
     /// Writes to stdout, which is buffered until [`Ui::flush`].
     pub fn data(
         &self,

@@ -7,7 +7,7 @@ use super::selection::whole;
 use super::source::{CaptureSource, SourceArgs};
 use crate::capture::diff::{BodyKind, Comparison, Difference, compare};
 use crate::capture::{Mask, is_hop_by_hop};
-use crate::cli::args::{Format, ReportOutput, parse_id};
+use crate::cli::args::{ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::delivery::target::{Param, Value};
 use crate::engine::plan::payload_headers;
@@ -126,14 +126,10 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         [] => Exit::Done,
         _ => Exit::Error,
     };
-    let printed = match args.output.format() {
-        Format::Text => print_text(ctx, args, &bodies, &request),
-        format => {
-            let line = format.document(&view(args, &bodies, &request));
-            ctx.ui.line(&line).map_err(Failure::from)
-        }
-    };
-    Failure::after_output(printed.and_then(|()| Ok(ctx.ui.flush()?)), exit)
+    let text = text(ctx, args, &bodies, &request);
+    let view = view(args, &bodies, &request);
+    let printed = ctx.ui.report(args.output.format(), &text, &view);
+    Failure::after_output(printed.map_err(Failure::from), exit)
 }
 
 impl ComparedRequest {
@@ -254,12 +250,12 @@ fn request_differences(args: &CapturedDiffArgs, requests: [ComparedRequest; 2]) 
     found
 }
 
-fn print_text(
+fn text(
     ctx: &Context<'_>,
     args: &CapturedDiffArgs,
     bodies: &Comparison,
     request: &[Difference],
-) -> Result<(), Failure> {
+) -> String {
     let (words, tone) = match (bodies.kind, &bodies.differences[..]) {
         (None, _) => ("byte-equal", Tone::Good),
         (Some(_), []) => ("equivalent, bytes differ", Tone::Good),
@@ -268,34 +264,25 @@ fn print_text(
     let words = ctx.ui.toned(tone, words);
     let kind = bodies.kind.map(|kind| format!(" ({})", kind.as_str()));
     let kind = kind.unwrap_or_default();
-    ctx.ui.line(&format!(
-        "bodies of {} and {}: {words}{kind}",
-        args.a, args.b
-    ))?;
-    print_differences(
-        ctx,
-        &bodies.differences,
-        bodies.kind == Some(BodyKind::Json),
-    )?;
+    let mut text = format!("bodies of {} and {}: {words}{kind}", args.a, args.b);
+    let are_quoted = bodies.kind == Some(BodyKind::Json);
+    text += &differences(ctx, &bodies.differences, are_quoted);
     if bodies.truncated {
-        ctx.ui.line("  and others, which are not listed")?;
+        text += "\n  and others, which are not listed";
     }
     if !request.is_empty() {
         let heading = ctx
             .ui
             .toned(Tone::Strong, "method, path, query and headers");
-        ctx.ui.line(&format!("\n{heading}"))?;
-        print_differences(ctx, request, false)?;
+        text += &format!("\n\n{heading}");
+        text += &differences(ctx, request, false);
     }
-    Ok(())
+    text
 }
 
 /// `  event/object/plan/name: "Basic" ≠ "Gold"`. JSON values are in quotes already.
-fn print_differences(
-    ctx: &Context<'_>,
-    differences: &[Difference],
-    quoted: bool,
-) -> Result<(), Failure> {
+fn differences(ctx: &Context<'_>, differences: &[Difference], quoted: bool) -> String {
+    let mut text = String::new();
     let shown = |value: &Option<String>, tone| match value {
         None => "nothing".to_owned(),
         Some(value) if quoted => ctx.ui.toned(tone, &ctx.ui.untrusted(value)),
@@ -304,14 +291,13 @@ fn print_differences(
     for Difference { path, a, b } in differences.iter().take(MAX_TEXT_DIFFERENCES) {
         let path = ctx.ui.untrusted(path);
         let (a, b) = (shown(a, Tone::Bad), shown(b, Tone::Good));
-        ctx.ui.line(&format!("  {path}: {a} ≠ {b}"))?;
+        text += &format!("\n  {path}: {a} ≠ {b}");
     }
     if differences.len() > MAX_TEXT_DIFFERENCES {
         let more = differences.len() - MAX_TEXT_DIFFERENCES;
-        ctx.ui
-            .line(&format!("  and {more} more; `-o json` lists them"))?;
+        text += &format!("\n  and {more} more; `-o json` lists them");
     }
-    Ok(())
+    text
 }
 
 fn view(args: &CapturedDiffArgs, bodies: &Comparison, request: &[Difference]) -> serde_json::Value {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::selection::whole;
 use crate::capture::SignatureCheck;
-use crate::cli::args::{Format, ReportOutput, parse_id};
+use crate::cli::args::{ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::cli::signing;
 use crate::error::{Failure, Kind};
@@ -98,27 +98,22 @@ fn print(
     fault: Option<&InvalidSignature>,
 ) -> Result<(), Failure> {
     let name = scheme.map(Scheme::name);
-    if args.output.format() == Format::Text {
-        let (tone, words) = match fault {
-            None => (Tone::Good, "is valid"),
-            Some(_) => (Tone::Bad, "is not valid"),
-        };
-        let (id, words) = (args.id, ctx.ui.toned(tone, words));
-        let scheme = name.map_or(String::new(), |name| format!("{name} "));
-        let detail = fault.map_or(String::new(), |fault| format!(": {}", fault.detail));
-        let line = format!("capture #{id}: the {scheme}signature {words}");
-        ctx.ui
-            .line(&format!("{line}{}", ctx.ui.untrusted(&detail)))?;
-    } else {
-        let view = json!({
-            "id": args.id, "verified": fault.is_none(), "scheme": name,
-            "reason": fault.map(|fault| fault.kind.as_str()),
-            "detail": fault.map(|fault| &fault.detail),
-            "hint": fault.map(|fault| fault.kind.hint()),
-        });
-        ctx.ui.line(&args.output.format().document(&view))?;
-    }
-    ctx.ui.flush()?;
+    let (tone, words) = match fault {
+        None => (Tone::Good, "is valid"),
+        Some(_) => (Tone::Bad, "is not valid"),
+    };
+    let (id, words) = (args.id, ctx.ui.toned(tone, words));
+    let shown_scheme = name.map_or(String::new(), |name| format!("{name} "));
+    let detail = fault.map_or(String::new(), |fault| format!(": {}", fault.detail));
+    let detail = ctx.ui.untrusted(&detail);
+    let text = format!("capture #{id}: the {shown_scheme}signature {words}{detail}");
+    let view = json!({
+        "id": args.id, "verified": fault.is_none(), "scheme": name,
+        "reason": fault.map(|fault| fault.kind.as_str()),
+        "detail": fault.map(|fault| &fault.detail),
+        "hint": fault.map(|fault| fault.kind.hint()),
+    });
+    ctx.ui.report(args.output.format(), &text, &view)?;
     if let Some(fault) = fault {
         ctx.ui.hint(fault.kind.hint());
     }

@@ -22,6 +22,5 @@ pub(super) fn run(_: &ConfigPathArgs, ctx: &Context<'_>) -> Result<Exit, Failure
         out.write_all(path.as_os_str().as_bytes())
             .and_then(|()| out.write_all(b"\n"))
     })?;
-    ctx.ui.flush()?;
     Ok(Exit::Done)
 }

@@ -61,6 +61,5 @@ pub(super) fn run(args: &EventsShowArgs, ctx: &Context<'_>) -> Result<Exit, Fail
             ctx.ui.line(&format.document(&view))?;
         }
     }
-    ctx.ui.flush()?;
     Ok(Exit::Done)
 }

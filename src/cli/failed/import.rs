@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
-use crate::cli::args::{Format, ReportOutput};
+use crate::cli::args::ReportOutput;
 use crate::cli::context::Context;
 use crate::cli::intake::{FailureImport, unreadable};
 use crate::error::{Failure, Kind};
@@ -90,21 +90,13 @@ pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     };
     ctx.ui.end_progress();
     let (imported, known) = (intake.imported, intake.known);
-    if args.output.format() == Format::Text {
-        let known = if known > 0 {
-            format!(", {known} already known")
-        } else {
-            String::new()
-        };
-        ctx.ui.line(&format!(
-            "imported {}{known}",
-            count(imported, "failed delivery", "failed deliveries")
-        ))?;
-    } else {
-        let view = serde_json::json!({ "imported": imported, "known": known, "broken": broken, "problems": named });
-        ctx.ui.line(&args.output.format().document(&view))?;
+    let deliveries = count(imported, "failed delivery", "failed deliveries");
+    let mut text = format!("imported {deliveries}");
+    if known > 0 {
+        text += &format!(", {known} already known");
     }
-    ctx.ui.flush()?;
+    let view = serde_json::json!({ "imported": imported, "known": known, "broken": broken, "problems": named });
+    ctx.ui.report(args.output.format(), &text, &view)?;
     taken?;
     read.map_err(|e| unreadable(e, &from))??;
     if broken > 0 {

@@ -32,7 +32,6 @@ pub fn ignore(
             let view = serde_json::json!({ "dry_run": true, "ignored_by": switch.as_str(), "request": null });
             ctx.ui.line(&format.document(&view))?;
         }
-        ctx.ui.flush()?;
         return Ok(Exit::Done);
     }
     let journal = ctx.journal()?;
@@ -129,6 +128,5 @@ pub fn dry_run(ctx: &Context<'_>, delivery: &NewDelivery, format: Format) -> Res
         });
         ctx.ui.line(&format.document(&view))?;
     }
-    ctx.ui.flush()?;
     Ok(Exit::Done)
 }

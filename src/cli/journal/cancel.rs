@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueHint};
 
-use crate::cli::args::{Format, ReportOutput, parse_id};
+use crate::cli::args::{ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::cli::list::deletion::change_all;
 use crate::cli::selection;
@@ -55,19 +55,11 @@ pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, F
     let journal = ctx.readable_journal()?;
     selection::refuse_unknown_endpoint(ctx, args.endpoint.as_deref(), &*journal)?;
     let seen = seen(named.as_deref(), args.endpoint.as_deref(), &*journal)?;
-    let names = ("delivery", "deliveries");
     let change = |journal: &dyn Journal, rest: &[_]| journal.cancel_slice(rest);
-    let (cancelled, result) = change_all(ctx, &*journal, &seen, names.1, change)?;
-    match args.output.format() {
-        Format::Text => {
-            let deliveries = count(cancelled, names.0, names.1);
-            ctx.ui.line(&format!("cancelled {deliveries}"))?;
-        }
-        format => ctx
-            .ui
-            .line(&format.document(&serde_json::json!({ "cancelled": cancelled })))?,
-    }
-    ctx.ui.flush()?;
+    let (cancelled, result) = change_all(ctx, &*journal, &seen, "deliveries", change)?;
+    let text = format!("cancelled {}", count(cancelled, "delivery", "deliveries"));
+    let view = serde_json::json!({ "cancelled": cancelled });
+    ctx.ui.report(args.output.format(), &text, &view)?;
     if cancelled > 0 {
         ctx.ui.hint("`hookfire failed list` shows them");
     }

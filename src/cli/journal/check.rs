@@ -42,51 +42,37 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let health = journal.check()?;
     let far_due = warn_of_far_due(ctx, &*journal)?;
     let path = journal.path().to_string_lossy();
-    if args.output.format() == Format::Text {
-        let total = health.counts.iter().map(|(_, number)| number).sum();
-        let state = if health.problems.is_empty() {
-            "sound"
-        } else {
-            "damaged"
-        };
-        ctx.ui.line(&format!(
-            "{path} is {state}: {} with {}, {}",
-            count(total, "delivery", "deliveries"),
-            count(health.attempts, "attempt", "attempts"),
-            count(health.captures, "capture", "captures")
-        ))?;
-        if let Some(server) = &health.server {
-            ctx.ui.line(&format!(
-                "  PostgreSQL {}, tables of version {}, its clock differs by {} ms",
-                server.version, server.tables, server.clock_ahead_ms
-            ))?;
-        }
-        for (status, number) in &health.counts {
-            ctx.ui
-                .line(&format!("  {:<11} {number}", status.as_str()))?;
-        }
+    let total = health.counts.iter().map(|(_, number)| number).sum();
+    let state = if health.problems.is_empty() {
+        "sound"
     } else {
-        let deliveries: serde_json::Map<String, serde_json::Value> = health
-            .counts
-            .iter()
-            .map(|(status, number)| (status.as_str().to_owned(), (*number).into()))
-            .collect();
-        let server = health.server.as_ref().map(|server| {
-            serde_json::json!({
-                "version": server.version, "tables": server.tables, "clock_ahead_ms": server.clock_ahead_ms,
-            })
+        "damaged"
+    };
+    let mut text = format!(
+        "{path} is {state}: {} with {}, {}",
+        count(total, "delivery", "deliveries"),
+        count(health.attempts, "attempt", "attempts"),
+        count(health.captures, "capture", "captures")
+    );
+    let mut view = serde_json::json!({
+        "path": path, "sound": health.problems.is_empty(), "deliveries": {},
+        "attempts": health.attempts, "captures": health.captures, "far_due": far_due,
+        "problems": health.problems,
+    });
+    if let Some(server) = &health.server {
+        text += &format!(
+            "\n  PostgreSQL {}, tables of version {}, its clock differs by {} ms",
+            server.version, server.tables, server.clock_ahead_ms
+        );
+        view["server"] = serde_json::json!({
+            "version": server.version, "tables": server.tables, "clock_ahead_ms": server.clock_ahead_ms,
         });
-        let mut view = serde_json::json!({
-            "path": path, "sound": health.problems.is_empty(), "deliveries": deliveries,
-            "attempts": health.attempts, "captures": health.captures, "far_due": far_due,
-            "problems": health.problems,
-        });
-        if let Some(server) = server {
-            view["server"] = server;
-        }
-        ctx.ui.line(&args.output.format().document(&view))?;
     }
-    ctx.ui.flush()?;
+    for (status, number) in &health.counts {
+        text += &format!("\n  {:<11} {number}", status.as_str());
+        view["deliveries"][status.as_str()] = (*number).into();
+    }
+    ctx.ui.report(args.output.format(), &text, &view)?;
     if health.problems.is_empty() {
         return Ok(Exit::Done);
     }

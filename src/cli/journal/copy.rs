@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use crate::cli::args::{Format, ReportOutput};
+use crate::cli::args::ReportOutput;
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -47,21 +47,16 @@ pub(super) fn run(args: &JournalCopyArgs, ctx: &Context<'_>) -> Result<Exit, Fai
         ));
     }
     let copied = journal::copy(&args.from, server)?;
-    match args.output.format() {
-        Format::Text => ctx.ui.line(&format!(
-            "copied {} and {} to {location}; {} were there already",
-            count(copied.deliveries, "delivery", "deliveries"),
-            count(copied.captures, "capture", "captures"),
-            copied.skipped
-        ))?,
-        format => {
-            let view = serde_json::json!({
-                "journal": location.to_string(), "deliveries": copied.deliveries, "captures": copied.captures,
-                "skipped": copied.skipped,
-            });
-            ctx.ui.line(&format.document(&view))?;
-        }
-    }
-    ctx.ui.flush()?;
+    let text = format!(
+        "copied {} and {} to {location}; {} were there already",
+        count(copied.deliveries, "delivery", "deliveries"),
+        count(copied.captures, "capture", "captures"),
+        copied.skipped
+    );
+    let view = serde_json::json!({
+        "journal": location.to_string(), "deliveries": copied.deliveries, "captures": copied.captures,
+        "skipped": copied.skipped,
+    });
+    ctx.ui.report(args.output.format(), &text, &view)?;
     Ok(Exit::Done)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use crate::cli::args::{Format, ReportOutput};
+use crate::cli::args::ReportOutput;
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -63,15 +63,8 @@ pub(super) fn run(args: &JournalExportArgs, ctx: &Context<'_>) -> Result<Exit, F
         other => other.into(),
     })?;
     let bytes = args.file.metadata().map_or(0, |metadata| metadata.len());
-    match args.output.format() {
-        Format::Text => ctx
-            .ui
-            .line(&format!("exported {} to {path}", journal.path().display()))?,
-        format => {
-            let view = serde_json::json!({ "path": args.file.to_string_lossy(), "bytes": bytes });
-            ctx.ui.line(&format.document(&view))?;
-        }
-    }
-    ctx.ui.flush()?;
+    let text = format!("exported {} to {path}", journal.path().display());
+    let view = serde_json::json!({ "path": args.file.to_string_lossy(), "bytes": bytes });
+    ctx.ui.report(args.output.format(), &text, &view)?;
     Ok(Exit::Done)
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::args::{Format, ReportOutput};
+use crate::cli::args::ReportOutput;
 use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -41,17 +41,10 @@ pub(super) fn run(args: &JournalMigrateArgs, ctx: &Context<'_>) -> Result<Exit, 
         from if from == migrated.to => "nothing to do: the tables are up to date".to_owned(),
         from => format!("upgraded the tables from version {from}"),
     };
-    match args.output.format() {
-        Format::Text => ctx
-            .ui
-            .line(&format!("{location}: {done} (version {})", migrated.to))?,
-        format => {
-            let view = serde_json::json!({
-                "journal": location.to_string(), "from": migrated.from, "to": migrated.to,
-            });
-            ctx.ui.line(&format.document(&view))?;
-        }
-    }
-    ctx.ui.flush()?;
+    let text = format!("{location}: {done} (version {})", migrated.to);
+    let view = serde_json::json!({
+        "journal": location.to_string(), "from": migrated.from, "to": migrated.to,
+    });
+    ctx.ui.report(args.output.format(), &text, &view)?;
     Ok(Exit::Done)
 }

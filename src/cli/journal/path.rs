@@ -22,6 +22,5 @@ pub(super) fn run(_: &JournalPathArgs, ctx: &Context<'_>) -> Result<Exit, Failur
         out.write_all(location.shown().as_os_str().as_bytes())
             .and_then(|()| out.write_all(b"\n"))
     })?;
-    ctx.ui.flush()?;
     Ok(Exit::Done)
 }

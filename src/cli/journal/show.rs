@@ -82,7 +82,6 @@ pub fn page(
             ctx.ui.line(&format.document(&view))?;
         }
     }
-    ctx.ui.flush()?;
     Ok(Exit::Done)
 }
 

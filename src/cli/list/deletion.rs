@@ -152,11 +152,10 @@ pub fn run(
         let message = format!("deleted {what}");
         (message, serde_json::json!({ "deleted": deleted }))
     };
-    match format {
-        Format::Text if args.dry_run => ctx.ui.status(&message),
-        Format::Text => ctx.ui.line(&message)?,
-        format => ctx.ui.line(&format.document(&view))?,
+    if format == Format::Text && args.dry_run {
+        ctx.ui.status(&message);
+    } else {
+        ctx.ui.report(format, &message, &view)?;
     }
-    ctx.ui.flush()?;
     result.map(|()| Exit::Done)
 }

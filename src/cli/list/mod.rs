@@ -25,8 +25,7 @@ pub fn print(
 ) -> Result<(), Failure> {
     selection::refuse_unknown_endpoint(ctx, query.filter.endpoint.as_deref(), journal)?;
     if format == Format::Xml {
-        xml(ctx, journal, query)?;
-        return Ok(ctx.ui.flush()?);
+        return xml(ctx, journal, query);
     }
     let with_status = matches!(query.list, DeliveryList::All(_));
     let columns = human::columns(with_status, is_shared(journal), ctx.now());

@@ -58,7 +58,6 @@ pub(super) fn run(args: &PortalObjectArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     if !xml.ends_with(b"\n") {
         ctx.ui.line("")?;
     }
-    ctx.ui.flush()?;
     Ok(Exit::Done)
 }
 

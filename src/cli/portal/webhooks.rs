@@ -120,7 +120,6 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
         ];
         output::rows(ctx.ui, Format::Text, columns, Clone::clone, shown)?;
     }
-    ctx.ui.flush()?;
     Ok(Exit::Done)
 }
 

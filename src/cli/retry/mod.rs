@@ -434,6 +434,5 @@ fn nothing_to_send(ctx: &Context<'_>, format: Format, words: &str) -> Result<Exi
         Format::Json => ctx.ui.line(json::Array::default().end())?,
         _ => ctx.ui.status(words),
     }
-    ctx.ui.flush()?;
     Ok(Exit::Done)
 }

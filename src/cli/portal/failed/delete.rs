@@ -79,7 +79,6 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
             let view = json!({ "would_delete": number, "and_more": more });
             ctx.ui.line(&format.document(&view))?;
         }
-        ctx.ui.flush()?;
         return Ok(Exit::Done);
     }
     if number > 0 {
@@ -89,11 +88,8 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
         }
         portal.delete_failures(last.map(failures_list_time).as_deref())?;
     }
-    let line = match format {
-        Format::Text => format!("deleted {what} on the portal"),
-        _ => format.document(&json!({ "deleted": number, "and_more": more })),
-    };
-    ctx.ui.line(&line)?;
-    ctx.ui.flush()?;
+    let text = format!("deleted {what} on the portal");
+    let view = json!({ "deleted": number, "and_more": more });
+    ctx.ui.report(format, &text, &view)?;
     Ok(Exit::Done)
 }

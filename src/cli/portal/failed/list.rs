@@ -46,7 +46,6 @@ pub(super) fn run(args: &PortalFailedListArgs, ctx: &Context<'_>) -> Result<Exit
         let document = document(&found).map_err(OutputError::from)?;
         ctx.ui
             .data(|out| out.write_all(&ctx.ui.untrusted_bytes(&document)))?;
-        ctx.ui.flush()?;
         return Ok(Exit::Done);
     }
     let columns = vec![
