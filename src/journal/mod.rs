@@ -3,7 +3,7 @@
 //! [`Journal`] is what the rest of the program uses. All changes go through [`Journal::commit`]: a list of [`Write`]s
 //! becomes one transaction, which is durable when the call returns. [`GroupWriter`] lets many threads share such
 //! transactions. `sqlite/` implements the trait on one SQLite file, `postgres/` on a PostgreSQL database; [`open`] chooses
-//! by the [`Location`]. Both read rows as `rows` says, and store what `stored` says.
+//! by the [`Location`]. Both insert the rows of `new_rows`, and read rows as `rows` does.
 //!
 //! While a process sends a delivery, it owns a lease on it. Only the owner may begin the next attempt; other processes
 //! take over when the owner has died or its lease has expired. To read on: `records` has the writes and their results.
@@ -14,6 +14,7 @@ mod error;
 mod group_writer;
 mod host;
 mod location;
+mod new_rows;
 mod postgres;
 mod records;
 mod rows;
@@ -21,6 +22,7 @@ mod sqlite;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -23,9 +23,6 @@ pub struct InProgress {
     pub lease_until: UnixMs,
 }
 
-/// The note of an imported delivery's first attempt.
-pub const IMPORT_NOTE: &str = "imported from a list of failed deliveries; not sent by hookfire";
-
 /// The content type of a captured request without one, or with one that cannot be shown.
 const UNKNOWN_CONTENT_TYPE: &str = "application/octet-stream";
 

@@ -10,17 +10,16 @@ use std::time::Duration;
 use uuid::Builder;
 
 use super::error::PostgresError;
-use super::rows;
 use super::session::{Session, insert_all};
-use super::values::{NewRow, SqlValue};
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
 use crate::journal::rows::version;
-use crate::journal::stored::{self, IMPORT_NOTE};
+use crate::journal::values::{NewRow, SqlValue};
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, Forward, Import, NewAttempt, NewDelivery, NextStep,
     ScheduleSlot, StoredCapture, WriteResult,
 };
+use crate::journal::{new_rows, stored};
 use crate::time::{UnixMs, duration_ms};
 
 /// SQL expression: when the first successful attempt of the delivery `d` ended, or NULL.
@@ -76,7 +75,7 @@ impl AttemptWriter<'_> {
             .zip(&deliveries)
             .map(|((_, new, attempt, _), delivery)| {
                 let lease = attempt.map(|attempt| (self.owner, self.now.plus(attempt.lease)));
-                rows::new_delivery(delivery, &new.payload.bytes, lease)
+                new_rows::delivery(delivery, &new.payload.bytes, lease)
             });
         let new_rows = new_rows.collect();
         let ids = insert_deliveries(self.session, new_rows, "")?;
@@ -85,7 +84,7 @@ impl AttemptWriter<'_> {
             let id = ids.get(&delivery.uuid.to_lowercase());
             delivery.id = *id.ok_or_else(|| PostgresError::internal(self.path))?;
             if let Some(attempt) = attempt {
-                attempts.push(self.new_attempt(delivery.id, 1, attempt));
+                attempts.push(new_rows::attempt(delivery.id, 1, attempt, self.now));
             }
             results[at] = WriteResult::Delivery(delivery);
         }
@@ -113,7 +112,7 @@ impl AttemptWriter<'_> {
             }
         }
         let new_rows = deliveries.iter();
-        let new_rows = new_rows.map(|delivery| rows::new_delivery(delivery, &[], None));
+        let new_rows = new_rows.map(|delivery| new_rows::delivery(delivery, &[], None));
         insert_deliveries(self.session, new_rows.collect(), "")?;
         Ok(())
     }
@@ -248,10 +247,6 @@ impl AttemptWriter<'_> {
     ) -> Result<HashMap<i64, bool>, PostgresError> {
         let each = || finished.iter().map(|(_, result)| result);
         let error = |result: &&&AttemptResult| result.outcome.error.clone();
-        let message = |text: Option<&str>| match SqlValue::from(text) {
-            SqlValue::Text(text) => text.map(|text| text.into_owned().into()),
-            _ => None,
-        };
         let rows = self.session.rows(
             "UPDATE hookfire.attempts a SET duration_ms = r.duration_ms, http_status = r.http_status,
                  error_kind = r.error_kind, error_message = r.error_message, maybe_received = r.maybe_received,
@@ -280,7 +275,7 @@ impl AttemptWriter<'_> {
                 ),
                 SqlValue::Texts(
                     each()
-                        .map(|result| message(error(&result).map(|e| e.message).as_deref()))
+                        .map(|result| error(&result).map(|error| error.message.into()))
                         .collect(),
                 ),
                 SqlValue::Bools(
@@ -295,7 +290,7 @@ impl AttemptWriter<'_> {
                 ),
                 SqlValue::Texts(
                     each()
-                        .map(|result| message(result.outcome.note.as_deref()))
+                        .map(|result| result.outcome.note.as_deref().map(Into::into))
                         .collect(),
                 ),
                 SqlValue::ints(each().map(|result| duration_ms(result.sent_after))),
@@ -438,38 +433,18 @@ impl AttemptWriter<'_> {
             .map(|import| stored::imported_delivery(import, 0))
             .collect();
         let new_rows = deliveries.iter().zip(imports).map(|(delivery, import)| {
-            rows::new_delivery(delivery, &import.delivery.payload.bytes, None)
+            new_rows::delivery(delivery, &import.delivery.payload.bytes, None)
         });
         let new_rows = new_rows.collect();
         let mut ids = insert_deliveries(self.session, new_rows, "ON CONFLICT DO NOTHING")?;
         let added = ids.len();
         let attempts = imports.iter().filter_map(|import| {
             let id = ids.remove(&import.uuid.to_lowercase())?;
-            let error = &import.error;
-            Some(vec![
-                ("delivery_id", id.into()),
-                ("number", 1_u32.into()),
-                ("started_at", import.failed_at.into()),
-                ("insecure", false.into()),
-                ("http_status", error.http_status.into()),
-                ("error_kind", error.kind.as_str().into()),
-                ("error_message", (&error.message).into()),
-                ("note", IMPORT_NOTE.into()),
-            ])
+            Some(new_rows::imported_attempt(id, import))
         });
         let attempts = attempts.collect();
         insert_all(self.session, "attempts", attempts, "")?;
         Ok(added)
-    }
-
-    fn new_attempt<'a>(&self, id: i64, number: u32, attempt: &'a NewAttempt) -> NewRow<'a> {
-        vec![
-            ("delivery_id", id.into()),
-            ("number", number.into()),
-            ("started_at", self.now.into()),
-            ("insecure", attempt.insecure.into()),
-            ("sent_to", (&attempt.sent_to).into()),
-        ]
     }
 
     /// A UUIDv7 with the transaction's time.

@@ -3,11 +3,12 @@
 use super::error::PostgresError;
 use super::new_captures::{IS_FORWARDED, insert_bin, lock};
 use super::session::Session;
-use super::values::{BoundSql, SqlValue};
+use super::values::BoundSql;
 use super::{PostgresJournal, SLICE, runs};
 use crate::capture::{Bin, BinResponse, Body, CaptureRecord, Run};
 use crate::delivery::Delivery;
 use crate::journal::rows::{self, BIN_COLUMNS, CAPTURE_COLUMNS, DELIVERY_COLUMNS, Row as _};
+use crate::journal::values::SqlValue;
 use crate::journal::{
     CaptureQuery, Captures, FollowCursor, JournalError, Order, Slice, StoredCapture,
 };

@@ -1,10 +1,11 @@
 //! Reading, importing and deleting deliveries.
 
-use super::values::{BoundSql, SqlValue};
+use super::values::BoundSql;
 use super::{PostgresJournal, SLICE};
 use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
 use crate::journal::postgres::error::PostgresError;
 use crate::journal::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS, Row as _};
+use crate::journal::values::SqlValue;
 use crate::journal::{
     Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Query, Slice,
     StatusCounts, Unchanged,

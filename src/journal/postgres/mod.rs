@@ -2,8 +2,8 @@
 //!
 //! `connect` opens connections, whose bytes `stream` moves; `connection` runs transactions, `session` statements; `values`
 //! has their parameters, `schema` the tables. `commit` applies a group of writes with the statements of `attempts` and
-//! `new_captures`. `deliveries`, `captures` and `schedule` implement the traits of these names; `rows` reads rows and has
-//! new ones. `transfer` copies rows from and to a file.
+//! `new_captures`. `deliveries`, `captures` and `schedule` implement the traits of these names; `rows` reads rows.
+//! `transfer` copies rows from and to a file.
 //!
 //! The server's clock decides leases and due times.
 
@@ -37,10 +37,11 @@ use uuid::Uuid;
 use self::connection::{Connection, TimeSource};
 use self::error::PostgresError;
 use self::new_captures::CaptureState;
-use self::values::SqlValue;
+
 use super::location::{Location, Server};
 use crate::delivery::Status;
 use crate::journal::sqlite::SqliteJournal;
+use crate::journal::values::SqlValue;
 use crate::journal::{
     CaptureRules, Copied, Health, Host, Journal, JournalError, Migrated, Schedule as _,
     ServerHealth, Write, WriteResult,

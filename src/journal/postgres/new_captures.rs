@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::error::PostgresError;
-use super::rows;
 use super::session::{Session, insert_all};
-use super::values::SqlValue;
+
 use crate::capture::{BinResponse, CapturedResponse, SignatureCheck};
+use crate::journal::new_rows;
 use crate::journal::stored::{self, named_bin};
+use crate::journal::values::SqlValue;
 use crate::journal::{CaptureRules, StoredCapture, WriteResult};
 use crate::time::UnixMs;
 
@@ -80,7 +81,7 @@ pub fn add(
         let bin = bins
             .get(&name)
             .ok_or(PostgresError::unreadable("bins.name"))?;
-        new_rows.push(rows::new_capture(new, bin.id));
+        new_rows.push(new_rows::capture(new, bin.id));
         chosen.push((name, bin));
     }
     let ids = insert_all(session, "captures", new_rows, "RETURNING id")?;
@@ -181,7 +182,7 @@ pub fn amend(
     id: i64,
     response: &CapturedResponse,
 ) -> Result<(), PostgresError> {
-    let columns = rows::captured_response(response);
+    let columns = new_rows::captured_response(response);
     let names: Vec<String> = (2..)
         .zip(&columns)
         .map(|(number, (name, _))| format!("{name} = ${number}"))

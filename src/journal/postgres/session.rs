@@ -10,7 +10,8 @@ use tokio_postgres::{Client, Row};
 
 use super::error::PostgresError;
 use super::stream::StreamActivity;
-use super::values::{BoundSql, NewRow, SqlValue};
+use super::values::{BoundSql, storable};
+use crate::journal::values::{NewRow, SqlValue};
 
 /// How long to wait for the end of a connection that is closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -53,6 +54,7 @@ impl Session {
     }
 
     pub fn rows(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<Vec<Row>, PostgresError> {
+        let values = storable(values);
         let values: Vec<_> = values.iter().map(SqlValue::with_type).collect();
         self.wait(self.client.query_typed(sql, &values))
     }
@@ -67,6 +69,7 @@ impl Session {
 
     /// Returns how many rows the statement changed.
     pub fn execute(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<usize, PostgresError> {
+        let values = storable(values);
         let values: Vec<_> = values.iter().map(SqlValue::with_type).collect();
         let rows = self.wait(self.client.execute_typed(sql, &values))?;
         Ok(usize::try_from(rows).unwrap_or(usize::MAX))

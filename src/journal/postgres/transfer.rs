@@ -14,8 +14,9 @@ use tokio_postgres::types::Type;
 use super::PostgresJournal;
 use super::error::PostgresError;
 use super::session::{Session, insert_all};
-use super::values::{NewRow, SqlValue};
+
 use crate::journal::sqlite::SqliteJournal;
+use crate::journal::values::{NewRow, SqlValue};
 use crate::journal::{Copied, Journal as _, JournalError};
 
 /// How many rows are read at a time.

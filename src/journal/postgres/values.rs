@@ -1,25 +1,16 @@
-//! Parameters of statements.
+//! Parameters of statements as the server reads them.
 
 use std::borrow::Cow;
 
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::time::UnixMs;
+use crate::journal::values::SqlValue;
 
-/// A parameter. Its type is known, so that the server is not asked for it.
-#[derive(Clone, Debug)]
-pub enum SqlValue<'a> {
-    Text(Option<Cow<'a, str>>),
-    Int(Option<i64>),
-    Bool(Option<bool>),
-    Bytes(Option<&'a [u8]>),
-    Texts(Vec<Option<Cow<'a, str>>>),
-    Ints(Vec<Option<i64>>),
-    Bools(Vec<Option<bool>>),
-    ByteArrays(Vec<Option<&'a [u8]>>),
-}
+/// PostgreSQL's text cannot contain NUL.
+const NUL_REPLACEMENT: &str = "\u{FFFD}";
 
 impl<'a> SqlValue<'a> {
+    /// The value and its type, so that the server is not asked for it.
     pub fn with_type(&self) -> (&(dyn ToSql + Sync), Type) {
         match self {
             SqlValue::Text(value) => (value, Type::TEXT),
@@ -33,13 +24,26 @@ impl<'a> SqlValue<'a> {
         }
     }
 
-    /// Text; a value of another type that has a name is stored by it. PostgreSQL's text cannot contain NUL.
-    pub fn text(text: impl Into<Cow<'a, str>>) -> SqlValue<'a> {
-        let text = text.into();
-        SqlValue::Text(Some(match text.contains('\0') {
-            true => text.replace('\0', "\u{FFFD}").into(),
-            false => text,
-        }))
+    fn has_nul(&self) -> bool {
+        let has_nul =
+            |text: &Option<Cow<'_, str>>| text.as_ref().is_some_and(|text| text.contains('\0'));
+        match self {
+            SqlValue::Text(text) => has_nul(text),
+            SqlValue::Texts(texts) => texts.iter().any(has_nul),
+            _ => false,
+        }
+    }
+
+    fn replace_nul(&self) -> SqlValue<'a> {
+        let replace = |text: &Option<Cow<'_, str>>| {
+            text.as_ref()
+                .map(|text| text.replace('\0', NUL_REPLACEMENT).into())
+        };
+        match self {
+            SqlValue::Text(text) => SqlValue::Text(replace(text)),
+            SqlValue::Texts(texts) => SqlValue::Texts(texts.iter().map(replace).collect()),
+            other => other.clone(),
+        }
     }
 
     pub fn ints(values: impl IntoIterator<Item = i64>) -> SqlValue<'a> {
@@ -83,104 +87,13 @@ impl<'a> SqlValue<'a> {
     }
 }
 
-impl<'a> From<&'a str> for SqlValue<'a> {
-    fn from(text: &'a str) -> SqlValue<'a> {
-        SqlValue::text(text)
+/// The values as PostgreSQL can store them.
+pub fn storable<'v, 'a>(values: &'v [SqlValue<'a>]) -> Cow<'v, [SqlValue<'a>]> {
+    match values.iter().any(SqlValue::has_nul) {
+        false => Cow::Borrowed(values),
+        true => values.iter().map(SqlValue::replace_nul).collect(),
     }
 }
-
-impl<'a> From<&'a String> for SqlValue<'a> {
-    fn from(text: &'a String) -> SqlValue<'a> {
-        SqlValue::text(text.as_str())
-    }
-}
-
-impl<'a> From<String> for SqlValue<'a> {
-    fn from(text: String) -> SqlValue<'a> {
-        SqlValue::text(text)
-    }
-}
-
-impl<'a> From<Option<String>> for SqlValue<'a> {
-    fn from(text: Option<String>) -> SqlValue<'a> {
-        text.map_or(SqlValue::Text(None), SqlValue::text)
-    }
-}
-
-impl<'a> From<Option<&'a str>> for SqlValue<'a> {
-    fn from(text: Option<&'a str>) -> SqlValue<'a> {
-        text.map_or(SqlValue::Text(None), SqlValue::text)
-    }
-}
-
-impl<'a> From<Option<&'a String>> for SqlValue<'a> {
-    fn from(text: Option<&'a String>) -> SqlValue<'a> {
-        text.map(String::as_str).into()
-    }
-}
-
-impl<'a> From<&'a Option<String>> for SqlValue<'a> {
-    fn from(text: &'a Option<String>) -> SqlValue<'a> {
-        text.as_deref().into()
-    }
-}
-
-impl<'a> From<&'a [u8]> for SqlValue<'a> {
-    fn from(bytes: &'a [u8]) -> SqlValue<'a> {
-        SqlValue::Bytes(Some(bytes))
-    }
-}
-
-impl<'a> From<Option<&'a [u8]>> for SqlValue<'a> {
-    fn from(bytes: Option<&'a [u8]>) -> SqlValue<'a> {
-        SqlValue::Bytes(bytes)
-    }
-}
-
-impl From<bool> for SqlValue<'_> {
-    fn from(value: bool) -> Self {
-        SqlValue::Bool(Some(value))
-    }
-}
-
-impl From<Option<bool>> for SqlValue<'_> {
-    fn from(value: Option<bool>) -> Self {
-        SqlValue::Bool(value)
-    }
-}
-
-macro_rules! ints {
-    ($($name:ty),+) => {$(
-        impl From<$name> for SqlValue<'_> {
-            fn from(value: $name) -> Self {
-                SqlValue::Int(Some(value.into()))
-            }
-        }
-
-        impl From<Option<$name>> for SqlValue<'_> {
-            fn from(value: Option<$name>) -> Self {
-                SqlValue::Int(value.map(Into::into))
-            }
-        }
-    )+};
-}
-
-ints!(i64, i32, u32, u16);
-
-impl From<UnixMs> for SqlValue<'_> {
-    fn from(time: UnixMs) -> Self {
-        SqlValue::Int(Some(time.0))
-    }
-}
-
-impl From<Option<UnixMs>> for SqlValue<'_> {
-    fn from(time: Option<UnixMs>) -> Self {
-        SqlValue::Int(time.map(|time| time.0))
-    }
-}
-
-/// A row to insert: the names of its columns, and their values.
-pub type NewRow<'a> = Vec<(&'a str, SqlValue<'a>)>;
 
 /// A condition or statement, and the values of its parameters.
 #[derive(Default)]
@@ -235,9 +148,11 @@ mod tests {
 
     #[test]
     fn text_cannot_contain_nul() {
-        let SqlValue::Text(Some(text)) = SqlValue::from("a\0b") else {
-            panic!("not a text");
+        let values = [SqlValue::texts(["a\0b", "c"]), "d\0".into()];
+        let [SqlValue::Texts(texts), SqlValue::Text(text)] = &storable(&values)[..] else {
+            panic!("not texts");
         };
-        assert_eq!(text, "a\u{FFFD}b");
+        assert_eq!(texts[..], [Some("a\u{FFFD}b".into()), Some("c".into())]);
+        assert_eq!(*text, Some("d\u{FFFD}".into()));
     }
 }

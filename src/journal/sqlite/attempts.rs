@@ -6,13 +6,11 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Builder;
 
 use super::rows;
-use crate::delivery::payload::PayloadKind;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
-use crate::journal::stored::{self, IMPORT_NOTE};
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, Forward, Import, NewAttempt, NewDelivery, NextStep,
-    ScheduleSlot, StoredCapture, WriteResult,
+    ScheduleSlot, StoredCapture, WriteResult, new_rows, stored,
 };
 use crate::time::{UnixMs, duration_ms};
 
@@ -146,7 +144,7 @@ impl WriteTransaction<'_> {
             )?
             .execute(params![
                 id,
-                status,
+                status.as_str(),
                 delay.map(|delay| self.now.plus(delay)),
                 lease.map(|lease| self.lease_clock.plus(lease)),
                 self.owner,
@@ -174,14 +172,14 @@ impl WriteTransaction<'_> {
                 result.number,
                 duration_ms(result.duration),
                 outcome.http_status,
-                error.map(|e| e.kind),
+                error.map(|e| e.kind.as_str()),
                 error.map(|e| &e.message),
                 outcome.maybe_received,
                 outcome.response_body,
                 outcome.note,
                 duration_ms(result.sent_after),
                 interrupted,
-                rows::headers_json(&outcome.response_headers),
+                stored::headers_json(&outcome.response_headers),
             ])?;
         Ok(rows > 0)
     }
@@ -260,25 +258,10 @@ impl WriteTransaction<'_> {
         if is_known {
             return Ok(false);
         }
-        let Import {
-            error, failed_at, ..
-        } = import;
         let delivery = stored::imported_delivery(import, self.new_id()?.0);
         self.insert(&delivery, &import.delivery.payload.bytes, None)?;
-        rows::insert(
-            self.tx,
-            "attempts",
-            &[
-                ("delivery_id", &delivery.id),
-                ("number", &1),
-                ("started_at", failed_at),
-                ("insecure", &false),
-                ("http_status", &error.http_status),
-                ("error_kind", &error.kind),
-                ("error_message", &error.message),
-                ("note", &IMPORT_NOTE),
-            ],
-        )?;
+        let attempt = new_rows::imported_attempt(delivery.id, import);
+        rows::insert(self.tx, "attempts", &attempt)?;
         Ok(true)
     }
 
@@ -311,82 +294,15 @@ impl WriteTransaction<'_> {
         payload: &[u8],
         attempt: Option<&NewAttempt>,
     ) -> rusqlite::Result<()> {
-        let error = delivery.last_error.as_ref();
-        let content_type = match &delivery.payload_kind {
-            PayloadKind::Event(_) => None,
-            PayloadKind::Body { content_type } => Some(content_type),
-        };
-        rows::insert(
-            self.tx,
-            "deliveries",
-            &[
-                ("id", &delivery.id),
-                ("uuid", &delivery.uuid),
-                ("type", &delivery.event_type),
-                ("action", &delivery.action),
-                ("endpoint", &delivery.endpoint),
-                ("url", &delivery.target.base.as_str()),
-                ("params", &rows::params_json(&delivery.target.params)),
-                ("headers", &rows::params_json(&delivery.target.headers)),
-                (
-                    "signing",
-                    &delivery.target.signing.as_ref().map(rows::signing_json),
-                ),
-                ("retries", &delivery.retry_policy.retries),
-                (
-                    "retry_interval_ms",
-                    &duration_ms(delivery.retry_policy.interval),
-                ),
-                (
-                    "retry_schedule",
-                    &delivery
-                        .retry_policy
-                        .schedule
-                        .as_ref()
-                        .map(rows::schedule_json),
-                ),
-                (
-                    "success_statuses",
-                    &delivery.retry_policy.success.to_string(),
-                ),
-                ("status", &delivery.status),
-                ("created_at", &delivery.created_at),
-                ("finished_at", &delivery.finished_at),
-                ("next_attempt_at", &delivery.next_attempt_at),
-                ("attempt_count", &delivery.attempt_count),
-                ("error_kind", &error.map(|error| error.kind)),
-                ("error_status", &error.and_then(|error| error.http_status)),
-                ("error_message", &error.map(|error| &error.message)),
-                ("owner", &attempt.map(|_| self.owner)),
-                (
-                    "lease_until",
-                    &attempt.map(|attempt| self.lease_clock.plus(attempt.lease)),
-                ),
-                ("last_owner", &delivery.last_owner),
-                ("method", &delivery.method),
-                ("body_format", &delivery.payload_kind.event_format()),
-                ("content_type", &content_type),
-                ("ignored_by", &delivery.ignored_by),
-                ("listed_failure_time", &delivery.listed_failure_time),
-                ("capture_id", &delivery.capture),
-                ("sequence", &delivery.sequence),
-                ("payload", &payload),
-            ],
-        )
+        let lease = attempt.map(|attempt| (self.owner, self.lease_clock.plus(attempt.lease)));
+        let mut row = new_rows::delivery(delivery, payload, lease);
+        row.push(("id", delivery.id.into()));
+        rows::insert(self.tx, "deliveries", &row)
     }
 
     fn insert_attempt(&self, id: i64, number: u32, attempt: &NewAttempt) -> rusqlite::Result<()> {
-        rows::insert(
-            self.tx,
-            "attempts",
-            &[
-                ("delivery_id", &id),
-                ("number", &number),
-                ("started_at", &self.now),
-                ("insecure", &attempt.insecure),
-                ("sent_to", &attempt.sent_to),
-            ],
-        )
+        let row = new_rows::attempt(id, number, attempt, self.now);
+        rows::insert(self.tx, "attempts", &row)
     }
 }
 

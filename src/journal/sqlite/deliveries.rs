@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_from_iter};
 
 use super::SqliteJournal;
-use crate::delivery::{Attempt, Delivery, Status};
+use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
 use crate::journal::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS, Row as _};
 use crate::journal::{
     Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Query, Slice,
@@ -47,14 +47,14 @@ impl<'a> BoundSql<'a> {
         };
         let mut condition = BoundSql::new(list);
         if let DeliveryList::All(status) = query.list {
-            condition.and("status = ?", status);
+            condition.and("status = ?", status.map(Status::as_str));
         }
         condition.and("type = ?", filter.event_type.as_deref());
         condition.and("action = ?", filter.action.as_deref());
         condition.and("endpoint = ?", filter.endpoint.as_deref());
         condition.and(&format!("{time} >= ?"), filter.since);
         condition.and(&format!("{time} <= ?"), filter.before);
-        condition.and("error_kind = ?", filter.error);
+        condition.and("error_kind = ?", filter.error.map(ErrorKind::as_str));
         if let Some(owner) = &filter.owner {
             let is_process = "last_owner = ? OR substr(last_owner, 1, length(?)) = ?";
             let process = format!("{owner}/");

@@ -8,13 +8,14 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
 
 use super::attempts::WriteTransaction;
 use super::captures::{IS_FORWARDED, bin_response, insert_bin, newest_id};
+use super::rows;
 use crate::capture::{BinResponse, CapturedResponse, SignatureCheck};
 use crate::journal::stored::{named_bin, signature_json};
-use crate::journal::{CaptureRules, StoredCapture, WriteResult};
+use crate::journal::{CaptureRules, StoredCapture, WriteResult, new_rows};
 
 /// After a transaction that deleted captures, others delete few for this many times as long: meanwhile the lock is free
 /// often enough for other processes.
@@ -109,7 +110,9 @@ impl CaptureCache {
         let tx = transaction.tx;
         let (bin_id, bin) = self.bin_for(tx, new)?;
         let id = self.newest_id + 1;
-        insert(tx, id, bin_id, new)?;
+        let mut row = new_rows::capture(new, bin_id);
+        row.push(("id", id.into()));
+        rows::insert(tx, "captures", &row)?;
         self.newest_id = id;
         *self.counts.entry(bin_id).or_default() += 1;
         self.forwards += forwards as i64;
@@ -252,47 +255,21 @@ fn delete(tx: &Transaction<'_>, ids: &[i64]) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &StoredCapture) -> rusqlite::Result<()> {
-    let StoredCapture { record, body, .. } = new;
-    let (capture, event) = (&record.capture, record.event.as_ref());
-    tx.prepare_cached(
-        "INSERT INTO captures (id, bin_id, received_at, remote_addr, method, type, action, malformed, secret_ok,
-             signature, handshake, response_status, response_duration_ms, response_note, body_size, head, body, wire_body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
-    )?
-    .execute(params![
-        id,
-        bin_id,
-        capture.received_at.0,
-        capture.remote_addr.to_string(),
-        capture.method(),
-        event.map(|event| &event.event_type),
-        event.map(|event| &event.action),
-        capture.malformed,
-        capture.secret_ok,
-        capture.signature.as_ref().map(signature_json),
-        capture.handshake,
-        capture.response.status,
-        milliseconds(capture.response.duration_ms),
-        capture.response.note,
-        body.bytes.len() as i64,
-        &*capture.head,
-        body.bytes,
-        body.wire,
-    ])?;
-    Ok(())
-}
-
 pub fn amend(tx: &Transaction<'_>, id: i64, response: &CapturedResponse) -> rusqlite::Result<()> {
-    tx.prepare_cached(
-        "UPDATE captures SET response_status = ?2, response_duration_ms = ?3, response_note = ?4 WHERE id = ?1",
-    )?
-    .execute(params![
-        id,
-        response.status,
-        milliseconds(response.duration_ms),
-        response.note
-    ])?;
+    let columns = new_rows::captured_response(response);
+    let set: Vec<String> = columns
+        .iter()
+        .map(|(name, _)| format!("{name} = ?"))
+        .collect();
+    let values = columns
+        .into_iter()
+        .map(|(_, value)| value)
+        .chain([id.into()]);
+    tx.prepare_cached(&format!(
+        "UPDATE captures SET {} WHERE id = ?",
+        set.join(", ")
+    ))?
+    .execute(params_from_iter(values))?;
     Ok(())
 }
 
@@ -304,8 +281,4 @@ pub fn set_signature(
     tx.prepare_cached("UPDATE captures SET signature = ?2 WHERE id = ?1")?
         .execute(params![id, signature_json(check)])?;
     Ok(())
-}
-
-fn milliseconds(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -3,11 +3,8 @@
 use rusqlite::types::{ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Transaction, params_from_iter};
 
-use crate::delivery::switches::Switch;
-use crate::delivery::{ErrorKind, Status};
-use crate::event::BodyFormat;
 use crate::journal::rows::{Row, Value};
-pub use crate::journal::stored::{headers_json, params_json, schedule_json, signing_json};
+use crate::journal::values::{NewRow, SqlValue};
 use crate::time::UnixMs;
 
 impl Row for rusqlite::Row<'_> {
@@ -40,17 +37,17 @@ pub fn without_schema(sql: &str) -> String {
     sql.replace("hookfire.", "")
 }
 
-/// Inserts a row of these columns.
-pub fn insert(
-    tx: &Transaction<'_>,
-    table: &str,
-    values: &[(&str, &dyn ToSql)],
-) -> rusqlite::Result<()> {
-    let columns: Vec<&str> = values.iter().map(|(column, _)| *column).collect();
-    let (columns, marks) = (columns.join(", "), vec!["?"; values.len()].join(", "));
-    tx.prepare_cached(&format!("INSERT INTO {table} ({columns}) VALUES ({marks})"))?
-        .execute(params_from_iter(values.iter().map(|(_, value)| value)))?;
-    Ok(())
+impl ToSql for SqlValue<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let value = match self {
+            SqlValue::Text(text) => text.as_deref().map(ValueRef::from),
+            SqlValue::Int(number) => number.map(ValueRef::Integer),
+            SqlValue::Bool(value) => value.map(|value| ValueRef::Integer(value.into())),
+            SqlValue::Bytes(bytes) => bytes.map(ValueRef::Blob),
+            array => unreachable!("{array:?} in SQLite"),
+        };
+        Ok(ToSqlOutput::Borrowed(value.unwrap_or(ValueRef::Null)))
+    }
 }
 
 impl ToSql for UnixMs {
@@ -59,15 +56,10 @@ impl ToSql for UnixMs {
     }
 }
 
-/// Stores an enum in a text column under the name that JSON output uses.
-macro_rules! stored_by_name {
-    ($($name:ty),+) => {$(
-        impl ToSql for $name {
-            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-                Ok(self.as_str().into())
-            }
-        }
-    )+};
+pub fn insert(tx: &Transaction<'_>, table: &str, row: &NewRow<'_>) -> rusqlite::Result<()> {
+    let columns: Vec<&str> = row.iter().map(|(column, _)| *column).collect();
+    let (columns, marks) = (columns.join(", "), vec!["?"; row.len()].join(", "));
+    tx.prepare_cached(&format!("INSERT INTO {table} ({columns}) VALUES ({marks})"))?
+        .execute(params_from_iter(row.iter().map(|(_, value)| value)))?;
+    Ok(())
 }
-
-stored_by_name!(BodyFormat, Status, ErrorKind, Switch);
