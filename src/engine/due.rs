@@ -5,7 +5,8 @@
 //! half of the workers, and half of the rest for the next unresponsive one. Every endpoint may have one.
 //!
 //! Deliveries that forward captures may wait in large numbers for one endpoint, and trying does not help while it is down:
-//! [`DueQueue::forwarding`] tries with one of them now and then, and the others keep their attempts.
+//! [`DueQueue::forwarding`] tries with one of them now and then, and the others keep their attempts. Once the endpoint
+//! responds, all of them are due.
 //!
 //! Memory holds a page of the schedule and the deliveries under way. Deliveries that were passed over are remembered per
 //! endpoint, as the position of the first one.
@@ -126,6 +127,8 @@ pub struct DueQueue<'a> {
     /// Whether a sequence was seen, and whether a delivery was released since they were read.
     has_sequences: bool,
     sequence_may_go_on: bool,
+    /// URLs that respond again. What waits for a later attempt there can be sent now.
+    recovered: Vec<String>,
 }
 
 impl<'a> DueQueue<'a> {
@@ -160,6 +163,7 @@ impl<'a> DueQueue<'a> {
             abandoned: 0,
             has_sequences: false,
             sequence_may_go_on: false,
+            recovered: Vec::new(),
         }
     }
 
@@ -180,6 +184,7 @@ impl<'a> DueQueue<'a> {
 
     /// The next delivery; it is under way until [`DueQueue::release`]. After an error it can be called again.
     pub fn next(&mut self, now: UnixMs) -> Result<Upcoming, JournalError> {
+        self.send_after_outages()?;
         let mut passed_over = 0;
         loop {
             while let Some(due) = self.page.pop_front() {
@@ -213,8 +218,25 @@ impl<'a> DueQueue<'a> {
         self.sequence_may_go_on = self.has_sequences;
         if let Some(endpoint) = self.endpoints.get_mut(&url) {
             endpoint.under_way -= 1;
+            let is_new = contact == Contact::Responded && endpoint.responded_at.is_none();
+            if self.forwards && is_new {
+                self.recovered.push(url);
+            }
             endpoint.contacted(contact, now);
         }
+    }
+
+    /// Deliveries that were tried during an outage do not wait for the time of their next attempt, which may be an hour
+    /// away.
+    fn send_after_outages(&mut self) -> Result<(), JournalError> {
+        while let Some(url) = self.recovered.last() {
+            let now = self.journal.now();
+            if self.journal.bring_forward(url)? {
+                self.look_from(now);
+            }
+            self.recovered.pop();
+        }
+        Ok(())
     }
 
     /// Whether no delivery is under way, nor was since the last look.

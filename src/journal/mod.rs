@@ -190,6 +190,9 @@ pub trait Schedule {
     fn next_due(&self) -> Result<Option<(UnixMs, i64)>, JournalError>;
     /// Makes a scheduled delivery due after `delay`. Returns false if it was claimed since it was read.
     fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError>;
+    /// Makes the deliveries that forward captures to `url` due now if their last attempt got no response. Returns whether
+    /// there were any.
+    fn bring_forward(&self, url: &str) -> Result<bool, JournalError>;
     /// How many deliveries are scheduled for a time after `time`, and the latest of these times.
     fn scheduled_after(&self, time: UnixMs) -> Result<Option<(usize, UnixMs)>, JournalError>;
     /// Moves scheduled deliveries to the failed list, except those that were claimed since they were read.

@@ -16,8 +16,12 @@ use crate::journal::{Forward, StoredCapture, WriteResult};
 const OTHER_URL: &str = "https://other.example.com/";
 const JOBS: usize = 8;
 
-/// Adds a capture with a delivery that is due now; returns the delivery's id.
+/// Adds a capture with a delivery that is due now, and again a second after a failure; returns the delivery's id.
 fn capture(simulation: &Simulation, url: &str, in_order: bool) -> i64 {
+    capture_retried(simulation, url, in_order, 1_000)
+}
+
+fn capture_retried(simulation: &Simulation, url: &str, in_order: bool, interval_ms: u64) -> i64 {
     let client = std::net::SocketAddr::from(([127, 0, 0, 1], 4242));
     let mut capture = Capture::new(T0, client, b"POST / HTTP/1.1\r\n\r\n".to_vec());
     capture.malformed = false;
@@ -25,7 +29,7 @@ fn capture(simulation: &Simulation, url: &str, in_order: bool) -> i64 {
     let forward = Forward {
         endpoint: None,
         target: Target::from_url(url).unwrap(),
-        retry_policy: policy(100, 1_000),
+        retry_policy: policy(100, interval_ms),
         in_order,
     };
     let write = Write::Capture {
@@ -139,8 +143,9 @@ fn an_outage_costs_few_attempts_and_ends_with_all_delivered() {
     let is_up = Rc::new(Cell::new(false));
     let up = Rc::clone(&is_up);
     let simulation = Simulation::new(move |_, _| if up.get() { (5, 200) } else { (10, 0) });
-    for _ in 0..DELIVERIES {
-        capture(&simulation, URL, false);
+    for number in 0..DELIVERIES {
+        // Those that were tried during the outage do not wait for an hour, either.
+        capture_retried(&simulation, URL, number == 0, 3_600_000);
     }
     simulation.at(120_000, move |_| is_up.set(true));
     simulation.interrupt_at.set(Some(160_000));

@@ -117,6 +117,16 @@ impl Schedule for PostgresJournal {
         self.changes(&sql, &[seen.id.into(), seen.attempts.into(), due.into()])
     }
 
+    fn bring_forward(&self, url: &str) -> Result<bool, JournalError> {
+        let sql = format!(
+            "UPDATE hookfire.deliveries SET next_attempt_at = $1
+             WHERE {SCHEDULED} AND next_attempt_at > $1 AND url = $2 AND error_kind <> 'status'
+                 AND capture_id IS NOT NULL AND status <> 'delivered' AND status = 'pending'"
+        );
+        let now = self.connection.now();
+        self.changes(&sql, &[now.into(), url.into()])
+    }
+
     fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError> {
         let selected = "d.id = ANY($1) AND (d.id, d.attempt_count) IN
              (SELECT * FROM unnest($1::bigint[], $2::bigint[]))";

@@ -48,6 +48,10 @@ pub const IN_SEQUENCE_SQL: &str = "WITH RECURSIVE first (id, sequence) AS (
 const UNCHANGED: &str =
     "next_attempt_at IS NOT NULL AND owner IS NULL AND id = ?1 AND attempt_count = ?2";
 
+/// SQL condition: forwards a capture to a URL, got no response, and waits for its next attempt. Parameters: now, the URL.
+const UNANSWERED: &str = "next_attempt_at > ?1 AND owner IS NULL AND capture_id IS NOT NULL
+     AND status <> 'delivered' AND status = 'pending' AND url = ?2 AND error_kind <> 'status'";
+
 /// Repeats the WHERE clause of the index `deliveries_in_progress`; otherwise SQLite does not use the index.
 pub const IN_PROGRESS_SQL: &str = "SELECT id, owner, coalesce(lease_until, 0) FROM deliveries
      WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
@@ -118,6 +122,20 @@ impl Schedule for SqliteJournal {
                 .execute(params![seen.id, seen.attempts, self.host.now().plus(delay)])?;
             Ok(rows == 1)
         })
+    }
+
+    fn bring_forward(&self, url: &str) -> Result<bool, JournalError> {
+        let now = self.host.now();
+        let some = self.read(|conn| {
+            let sql = format!("SELECT 1 FROM deliveries WHERE {UNANSWERED} LIMIT 1");
+            conn.prepare_cached(&sql)?.exists(params![now, url])
+        })?;
+        // Without any, the journal is not locked.
+        Ok(some
+            && self.write(|tx| {
+                let sql = format!("UPDATE deliveries SET next_attempt_at = ?1 WHERE {UNANSWERED}");
+                tx.prepare_cached(&sql)?.execute(params![now, url])
+            })? > 0)
     }
 
     fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError> {

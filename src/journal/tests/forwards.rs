@@ -171,6 +171,27 @@ fn a_sequence_stops_behind_what_is_not_delivered() {
 }
 
 #[test]
+fn deliveries_without_a_response_are_brought_forward() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let targets = ["https://crm.example/", "https://erp.example/"].map(|url| forward(url, false));
+    let [unanswered, refused] = ["/a", "/b"].map(|path| captured(&journal, path, &targets));
+    let mut timeout = refusal(503);
+    timeout.http_status = None;
+    timeout.error.as_mut().unwrap().kind = ErrorKind::Timeout;
+    for (capture, outcome) in [(unanswered, timeout), (refused, refusal(503))] {
+        for delivery in journal.forwards(&[capture]).unwrap() {
+            send(&journal, delivery.id, &outcome, scheduled_at(at(10_000)));
+        }
+    }
+    assert!(due_forwards(&journal).is_empty());
+    assert!(journal.bring_forward("https://crm.example/").unwrap());
+    let brought = journal.forwards(&[unanswered]).unwrap()[0].id;
+    assert_eq!(due_forwards(&journal), [brought]);
+    assert!(!journal.bring_forward("https://crm.example/").unwrap());
+}
+
+#[test]
 fn captures_are_kept_until_they_are_delivered() {
     let bench = Bench::new();
     let mut journal = bench.open(1);
