@@ -152,6 +152,11 @@ impl Capture {
             && self.invalid_signature().is_none()
     }
 
+    /// Whether the target contains a `#`. No URL can have such a target: what follows would not be sent.
+    pub fn has_fragment(&self) -> bool {
+        self.path().contains('#') || self.query().is_some_and(|query| query.contains('#'))
+    }
+
     /// How many listeners have forwarded the request; 0 if [`HOPS_HEADER`] is missing or invalid.
     pub fn hops(&self) -> u32 {
         let value = self.header(HOPS_HEADER);

@@ -226,6 +226,13 @@ impl RunObserver for ForwardRun {
                             rounded(wait)
                         )
                     }
+                    (Status::Failed, _) if delivery.sequence.is_some() => {
+                        let id = delivery.id;
+                        format!(
+                            "; all attempts failed, and later ones of its bin wait: `hookfire retry {id}` sends it again, \
+                             `hookfire failed delete {id}` skips it"
+                        )
+                    }
                     (Status::Failed, _) => {
                         format!("; all attempts failed, `hookfire retry {}`", delivery.id)
                     }

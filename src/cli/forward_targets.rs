@@ -28,6 +28,7 @@ const FIRST_INTERVALS: [Duration; 5] = [
 ];
 const LATER_INTERVAL: Duration = Duration::from_secs(3600);
 const LATER_INTERVALS: usize = 72;
+const DEFAULT_TIME: Duration = Duration::from_secs(72 * 3600);
 
 /// Any success: a receiver may respond with 202 or 204.
 const SUCCESS: &str = "200-299";
@@ -86,14 +87,22 @@ impl ForwardTargets {
     }
 }
 
-/// The policy of the settings; without any about retries, the default schedule.
+/// The policy of the settings; without any about retries, the default schedule. An interval alone is that of as many retries
+/// as the default schedule has time for.
 fn policy(settings: Settings) -> Result<RetryPolicy, Failure> {
     let has_success = settings.success.is_some();
     let mut policy = settings.retry_policy();
-    if !settings.sets_retries()
-        && let Some(schedule) = default_schedule()
-    {
-        (policy.retries, policy.schedule) = (schedule.retries(), Some(schedule));
+    match (settings.sets_retries(), settings.retry_interval) {
+        (false, _) => {
+            policy.schedule = default_schedule();
+            let retries = policy.schedule.as_ref().map(RetrySchedule::retries);
+            policy.retries = retries.unwrap_or_default();
+        }
+        (true, Some(interval)) if settings.retries.is_none() => {
+            let retries = DEFAULT_TIME.as_millis() / interval.as_millis().max(1);
+            policy.retries = u32::try_from(retries).unwrap_or(u32::MAX).max(1);
+        }
+        (true, _) => {}
     }
     if !has_success {
         let success = SUCCESS.parse();

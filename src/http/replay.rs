@@ -212,6 +212,7 @@ fn body_of(capture: &Capture, body: &[u8]) -> Option<Vec<u8>> {
     (has_body || !body.is_empty()).then(|| body.to_vec())
 }
 
+/// A path of `/` is not appended, so that a sender without a path reaches exactly the target.
 fn joined_url(
     capture: &Capture,
     target: &Resolved,
@@ -220,7 +221,7 @@ fn joined_url(
     let own_query = target.url.expose().split_once('?').map(|(_, query)| query);
     let own_path = target.base.path();
     let query = own_query.or(capture.query());
-    let path = if own_path != "/" && !appends_path {
+    let path = if own_path != "/" && (!appends_path || capture.path() == "/") {
         own_path.to_owned()
     } else if capture.path().starts_with('/') {
         format!("{}{}", own_path.trim_end_matches('/'), capture.path())

@@ -194,8 +194,13 @@ impl Handler {
         if capture.secret_ok == Some(false) {
             return Some(Refusal::WrongSecret);
         }
-        let is_loop = self.forwards && capture.hops() >= MAX_HOPS;
-        is_loop.then_some(Refusal::ForwardLoop)
+        if !self.forwards {
+            return None;
+        }
+        if capture.hops() >= MAX_HOPS {
+            return Some(Refusal::ForwardLoop);
+        }
+        capture.has_fragment().then_some(Refusal::Fragment)
     }
 
     pub(super) fn capture(

@@ -37,6 +37,8 @@ pub(super) enum Refusal {
     InvalidSignature,
     /// Listeners forward to each other.
     ForwardLoop,
+    /// The target cannot be forwarded unchanged.
+    Fragment,
 }
 
 impl Refusal {
@@ -48,7 +50,8 @@ impl Refusal {
             Self::IncompleteBody
             | Self::InvalidChunks
             | Self::ConflictingLengths
-            | Self::PlainHttp => 400,
+            | Self::PlainHttp
+            | Self::Fragment => 400,
             Self::InvalidSignature => 401,
             Self::WrongSecret => 403,
             Self::ForwardLoop => 508,
@@ -85,6 +88,9 @@ impl Refusal {
             Self::ForwardLoop => {
                 format!("{MAX_HOPS} listeners have forwarded it: they forward to each other")
             }
+            Self::Fragment => {
+                "its target contains a `#` and cannot be forwarded unchanged".to_owned()
+            }
             Self::WrongSecret | Self::InvalidSignature => return None,
         })
     }
@@ -105,7 +111,7 @@ impl Refusal {
     pub(super) fn is_malformed(self) -> bool {
         !matches!(
             self,
-            Self::WrongSecret | Self::InvalidSignature | Self::ForwardLoop
+            Self::WrongSecret | Self::InvalidSignature | Self::ForwardLoop | Self::Fragment
         )
     }
 }

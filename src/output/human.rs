@@ -51,12 +51,13 @@ pub fn result_line(ui: &Ui, delivery: &Delivery, now: UnixMs) -> String {
 /// `#42 scheduled: next attempt in 60s (hookfire retry --due)`; after a later attempt, with its error.
 fn scheduled_line(ui: &Ui, delivery: &Delivery, now: UnixMs) -> String {
     let (id, status) = (delivery.id, ui.toned(Tone::Warning, "scheduled"));
-    let wait = match (&delivery.retry_policy.schedule, delivery.next_attempt_at) {
-        // Jitter and `Retry-After` are part of the wait.
-        (Some(_), Some(next)) => Duration::from_secs(next.since(now).as_secs_f64().round() as u64),
-        _ => delivery.retry_policy.interval,
+    let due = delivery.next_attempt_at.unwrap_or(now);
+    let wait = Duration::from_secs(due.since(now).as_secs_f64().round() as u64);
+    let next = match (delivery.sequence.is_some(), wait.is_zero()) {
+        (true, true) => WAITS_IN_ORDER.to_owned(),
+        (false, true) => "next attempt is due".to_owned(),
+        (_, false) => format!("next attempt in {}", compact(wait)),
     };
-    let next = format!("next attempt in {}", compact(wait));
     match &delivery.last_error {
         Some(error) if delivery.attempt_count > 1 => {
             let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
@@ -171,10 +172,12 @@ fn last_error(delivery: &Delivery, now: UnixMs) -> String {
     error.message.clone()
 }
 
+const WAITS_IN_ORDER: &str = "waits for those before it in its bin";
+
 fn next_attempt(delivery: &Delivery, now: UnixMs) -> Option<String> {
     let due = delivery.next_attempt_at?;
     if delivery.sequence.is_some() && due <= now {
-        return Some("waits for those before it in its bin".to_owned());
+        return Some(WAITS_IN_ORDER.to_owned());
     }
     Some(format!("next {}", until(due, now)))
 }

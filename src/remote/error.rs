@@ -81,11 +81,13 @@ impl RemoteErrorKind {
         matches!(self, RemoteErrorKind::NoResponse(error) if error.kind == ErrorKind::Interrupted)
     }
 
-    /// Whether the same request may succeed later: the remote is unreachable, overloaded, or restarting.
-    pub fn is_temporary(&self) -> bool {
+    /// Whether the same request may succeed later: the remote is unreachable, overloaded, or restarting. If it responded
+    /// before, another page in its place is that of a proxy.
+    pub fn is_temporary(&self, responded_before: bool) -> bool {
         match self {
             RemoteErrorKind::NoResponse(_) => true,
             RemoteErrorKind::Status { code, .. } => *code == 429 || *code >= 500,
+            RemoteErrorKind::NotHookfire(_) => responded_before,
             _ => false,
         }
     }

@@ -76,6 +76,7 @@ pub fn follow(
         sender,
         is_lost: false,
         attempts: 0,
+        has_responded: false,
     };
     thread::spawn(move || follower.run());
     receiver
@@ -91,6 +92,8 @@ struct Follower {
     is_lost: bool,
     /// Failed attempts since the last stable connection.
     attempts: usize,
+    /// Whether captures were read.
+    has_responded: bool,
 }
 
 /// Why a connection has ended.
@@ -113,7 +116,7 @@ impl Follower {
                 Ended::Unused => return,
                 // Ctrl-C: the receiver knows it, and is about to end.
                 Ended::Error(error) if error.kind.is_interrupt() => return,
-                Ended::Error(error) if !error.kind.is_temporary() => {
+                Ended::Error(error) if !error.kind.is_temporary(self.has_responded) => {
                     let _ = self.send(Followed::Failed(error));
                     return;
                 }
@@ -168,6 +171,7 @@ impl Follower {
                 more,
                 position,
             } = self.remote.captures(&query, true)?;
+            self.has_responded = true;
             if std::mem::take(&mut self.is_lost) {
                 self.send(Followed::Back)?;
             }

@@ -229,7 +229,7 @@ fn bin_of_this_journal_is_delivered() {
         follower.wait_for_stderr("#12 →");
         follower.interrupt();
         let outcome = follower.wait().assert_code(0);
-        assert!(!outcome.stderr().contains("waits to be sent"), "{outcome}");
+        assert!(!outcome.stderr().contains("to be sent"), "{outcome}");
         let expected: Vec<String> = (3..=12).map(|number| format!("/{number}")).collect();
         assert_eq!(paths(&received(&receiver.stop())), expected);
         let list = json(env, &["captured", "list"]);
@@ -317,6 +317,42 @@ fn deliveries_are_signed_and_use_the_settings_of_an_endpoint() {
         assert_eq!(capture["signature"]["verified"], true, "{outcome}");
     }
     source.stop();
+}
+
+#[test]
+fn listener_that_uses_the_same_journal_is_refused() {
+    let env = TestEnv::new();
+    let program = TestEnv::new();
+    let (listener, receiver) = (Listener::start(&env, &[]), Listener::start(&program, &[]));
+    send(&listener, 1..=2);
+    let args = ["--from", listener.url(), "--from-start", "--for", "10s"];
+    let outcome = follow(&env, receiver.url(), &args).run().assert_code(2);
+    assert!(outcome.stderr().contains("leave out `--from`"), "{outcome}");
+    assert_eq!(receiver.stop().ndjson().len(), 1, "nothing is sent");
+    let list = json(&env, &["captured", "list"]);
+    assert_eq!(list.as_array().unwrap().len(), 2, "nothing is stored");
+    listener.stop();
+}
+
+#[test]
+fn two_followers_get_everything_at_the_same_time() {
+    let machines = Machines::new();
+    let listener = machines.listener(&[]);
+    let programs = [TestEnv::new(), TestEnv::new()];
+    let receivers = programs
+        .each_ref()
+        .map(|env| Listener::start(env, &["--keep", "10000"]));
+    let args = ["--in-order", "--exit-after", "60"];
+    let followers = receivers
+        .each_ref()
+        .map(|receiver| started(machines.deliver(&listener, receiver.url(), &args)));
+    send(&listener, 1..=60);
+    let expected: Vec<String> = (1..=60).map(|number| format!("/{number}")).collect();
+    for (follower, receiver) in followers.into_iter().zip(receivers) {
+        follower.wait().assert_code(0);
+        assert_eq!(paths(&received(&receiver.stop())), expected);
+    }
+    listener.stop();
 }
 
 #[test]

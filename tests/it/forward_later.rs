@@ -127,6 +127,8 @@ fn what_is_refused_or_filtered_out_is_not_forwarded() {
     ] {
         assert_eq!(listener.get(target).status, status, "{target}");
     }
+    // No URL can have this target.
+    assert_eq!(listener.get("/in?key=right&#part").status, 400);
     let loops = "GET /in?key=right HTTP/1.1\r\nHost: h\r\nHookfire-Hops: 5\r\n\r\n";
     assert_eq!(listener.send(loops).status, 508);
     upstream.wait_for_requests(2);
@@ -137,6 +139,20 @@ fn what_is_refused_or_filtered_out_is_not_forwarded() {
         .map(|one| one.target)
         .collect();
     assert_eq!(targets, ["/in?key=right", "/in/2?key=right"]);
+    listener.stop();
+}
+
+#[test]
+fn response_of_a_bin_does_not_apply() {
+    let env = TestEnv::new();
+    let upstream = Server::script(vec![respond(204)]);
+    let listener = later(&env, &["--forward-to", &upstream.url()]);
+    let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
+    let response = r#"{"status":503,"headers":[],"body":"","delay_ms":0}"#;
+    let changed = journal.execute("UPDATE bins SET response = ?1", [response]);
+    assert_eq!(changed.unwrap(), 1);
+    assert_eq!(listener.get("/").status, 200);
+    wait_for_statuses(&env, &["delivered"]);
     listener.stop();
 }
 
@@ -158,7 +174,7 @@ fn what_failed_is_kept_and_can_be_sent_again() {
         .run()
         .assert_code(0);
     let sent = upstream.requests();
-    assert_eq!(sent[0].target, "/hook/?token=canary-in-the-url");
+    assert_eq!(sent[0].target, "/hook?token=canary-in-the-url");
     assert_eq!(
         sent[1].header("authorization"),
         Some("Bearer canary-in-a-header")

@@ -327,6 +327,9 @@ fn not_sendable(capture: &Capture, lacks_body: bool) -> Option<&'static str> {
     if !capture.is_accepted() {
         return Some("the listener has refused it");
     }
+    if capture.has_fragment() {
+        return Some("its target contains a `#`");
+    }
     (capture.hops() >= MAX_HOPS)
         .then_some("it was forwarded too often: the target leads back to the bin")
 }

@@ -106,7 +106,7 @@ fn parse_name(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let mask = ctx.mask(args.reveal)?;
+    let (mask, hidden) = (ctx.mask(args.reveal)?, ctx.mask(false)?);
     let transport = args.source.transport();
     let targets = args.deliver.targets(ctx, transport)?;
     // With a target and without `--from`, the options of the connection are those of the target.
@@ -145,6 +145,9 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
         }
         (false, since, _) => follow_start::since(bin, &args.bin, since.as_deref(), ctx)?,
     };
+    if remote.is_some() && targets.is_some() {
+        refuse_own_journal(&*journal, bin, &args.bin)?;
+    }
     match &targets {
         Some(_) => ctx.catch_interrupts_and_drain()?,
         None => ctx.catch_interrupts()?,
@@ -174,7 +177,8 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
             &args.deliver,
             targets,
             transport,
-            &mask,
+            // Secrets that a receiver returns are not stored, whatever is printed.
+            &hidden,
             &*journal,
             stores,
         )
@@ -206,6 +210,25 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
         }
         (Some(_), _) if !ctx.clock.interrupted() => Ok(sent),
         _ => Ok(Exit::Done),
+    }
+}
+
+/// A listener that uses this journal would return what is stored here as new captures, without end. Then the bin, which has
+/// the same name here and there, was also created at the same time.
+fn refuse_own_journal(
+    journal: &dyn Journal,
+    there: &dyn FollowedBin,
+    bin: &str,
+) -> Result<(), Failure> {
+    let here = journal.bin_position(bin, 0)?;
+    let there = there.position(bin, 0)?;
+    let created_at = |position: FollowCursor| position.bin_created_at;
+    match (here.map(created_at), there.map(created_at)) {
+        (Some(here), Some(there)) if here == there => {
+            let message = "the listener uses this journal, or a copy of it";
+            Err(Failure::usage(message).hint("leave out `--from`: the captures are here already"))
+        }
+        _ => Ok(()),
     }
 }
 

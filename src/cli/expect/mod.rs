@@ -342,7 +342,16 @@ struct RemoteCaptures<'a> {
 impl CaptureFeed for RemoteCaptures<'_> {
     fn next(&mut self, timeout: Duration) -> Result<Option<FeedItem>, Failure> {
         Ok(match self.feed.next(timeout)? {
-            Some(Followed::Capture(capture)) => Some(FeedItem::Captured(capture.stored)),
+            Some(Followed::Capture(capture)) => {
+                if capture.lacks_body {
+                    let record = &capture.stored.record;
+                    let (id, size) = (record.id, crate::text::size(record.body_size));
+                    self.ui.warning(&format!(
+                        "the body of capture #{id} has {size}, which is too large to transfer; conditions on it are not met"
+                    ));
+                }
+                Some(FeedItem::Captured(capture.stored))
+            }
             Some(Followed::Missed { .. }) => Some(FeedItem::Deleted),
             Some(Followed::Lost(reason)) => {
                 self.ui.warning(&format!("{reason}; trying again"));

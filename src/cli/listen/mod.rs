@@ -244,7 +244,8 @@ fn start<'a>(
         status_in_path: args.responses.status_in_path,
         require_secret: options.require_secret.clone(),
         routes: options.routes.clone(),
-        overrides_bins: ctx.source("respond") != SettingSource::Default,
+        // Only what gets a 2xx is forwarded, and the response of a bin is known after the capture is stored.
+        overrides_bins: forward.is_some() || ctx.source("respond") != SettingSource::Default,
         verifier: options.verifier.clone(),
         handshakes: options.handshakes.clone(),
         web_tokens: options
