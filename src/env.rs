@@ -209,7 +209,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Raises the limit of open files as far as the system allows; returns it, unless there is none.
+/// Raises the limit of open files as far as the system allows; returns it, or `None` if the system has no limit.
 pub fn raise_open_file_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     /// macOS accepts at most this many, even without a hard limit.

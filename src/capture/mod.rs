@@ -253,7 +253,7 @@ pub struct CaptureRecord {
     pub event: Option<EventName>,
     /// Size of the body as stored, in bytes: without chunk framing, and before `Content-Encoding` is decoded.
     pub body_size: u64,
-    /// Kept when the bin has more captures than its limit.
+    /// Whether it stays although the bin has more captures than its limit.
     pub pinned: bool,
     /// What the user wrote about it.
     pub note: Option<String>,

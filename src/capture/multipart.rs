@@ -16,7 +16,7 @@ pub struct BodyPart {
     pub size: usize,
 }
 
-/// The first parts of a body; none if its type is not multipart, or there is no boundary in it.
+/// The first parts of a body; none if its type is not multipart, or has no boundary.
 pub fn parts(content_type: &str, body: &[u8]) -> Option<Vec<BodyPart>> {
     let (media_type, _) = content_type.split_once(';')?;
     let is_multipart = media_type

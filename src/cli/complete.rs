@@ -1,6 +1,6 @@
 //! Completion in a shell: the scripts of `generate completions` run the program with the words of the command line.
 //!
-//! Events come from the catalogue, endpoints from the configuration, bins and ids from the journal. Whatever fails completes
+//! Events come from the catalogue, endpoints from the configuration, bins and ids from the journal. A value that cannot be read completes
 //! nothing, and nothing is created.
 
 use std::ffi::{OsStr, OsString};
@@ -203,7 +203,7 @@ fn actions(words: &[String]) -> Vec<&'static str> {
     actions
 }
 
-/// The journal, unless there is none.
+/// The journal, if it exists.
 fn open_journal(words: &[String]) -> Option<Box<dyn Journal>> {
     let path =
         given("journal", words).or_else(|| Some(Environment.state_folder()?.join("journal.db")))?;

@@ -90,7 +90,7 @@ struct ReportState {
     seconds_shown: Option<u64>,
     /// The delivery whose attempt began last.
     sending: i64,
-    /// What was last reported to be next.
+    /// The next delivery as it was last reported.
     reported_next: Option<Option<(UnixMs, i64)>>,
     not_accepted: Option<u64>,
 }
@@ -326,7 +326,7 @@ impl<'a> RunReport<'a> {
         }
     }
 
-    /// Reports what is next where no countdown shows it: once all that is due was sent.
+    /// Reports the next delivery where no countdown shows it, once all due ones were sent.
     fn report_next(&self, idle: &Idle<'_>, next: Option<(UnixMs, i64)>) {
         let mut state = self.state.borrow_mut();
         if idle.in_flight > 0 || state.reported_next == Some(next) {

@@ -1,7 +1,7 @@
 //! Deliveries and their attempts, as the journal stores them: records without I/O.
 //!
 //! No record contains a secret value: a target stores names and references of secrets, and an attempt's texts are
-//! masked. `payload` is what is sent, `target` where a delivery goes and `signing` how it is signed; `retry_policy` decides
+//! masked. `payload` is the content of a delivery, `target` its destination and `signing` its signature; `retry_policy` decides
 //! what counts as delivered, `switches` which events are sent, and `filter` selects deliveries.
 
 pub mod filter;

@@ -98,7 +98,7 @@ impl Payload {
     }
 }
 
-/// A method as it is sent, in upper case; none for what is not a method, and for CONNECT, which asks for a tunnel.
+/// A method as it is sent, in upper case; `None` for an invalid method, and for CONNECT, which asks for a tunnel.
 pub fn parse_method(text: &str) -> Option<String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let method = text.to_ascii_uppercase();

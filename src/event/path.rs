@@ -1,4 +1,4 @@
-//! Paths into a document: `users/user[2]/email`, `plan/@default`. There are no wildcards, axes or predicates.
+//! Paths into a document: `users/user[2]/email`, `plan/@default`. Wildcards, axes and predicates are not supported.
 
 use std::fmt;
 

@@ -238,7 +238,7 @@ impl Stream {
         })
     }
 
-    /// Waits for the next bytes of the body. The error is why there are none, as in "the response body …".
+    /// Waits for the next bytes of the body. The error says why they are missing, as in "the response body …".
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, String> {
         match self.unread.body.read(buffer) {
             Ok(0) => Err("was closed".to_owned()),

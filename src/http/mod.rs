@@ -183,7 +183,7 @@ impl fmt::Display for Cut {
     }
 }
 
-/// Why there is no response.
+/// The reason that a request got no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendError {
     pub kind: ErrorKind,

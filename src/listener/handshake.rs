@@ -23,7 +23,7 @@ use crate::text::nearest;
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A longer token of Zoom is not signed, nor one that contains other characters than letters, digits, `-` and `_`: a
-/// signature that senders make contains a dot or a colon in what they sign.
+/// signature that senders make contains a dot or a colon in the signed text.
 const MAX_ZOOM_TOKEN_BYTES: usize = 128;
 
 /// The result of a preflight may be reused for this many seconds.

@@ -1,4 +1,4 @@
-//! Colours XML and JSON for a terminal. The text stays the same: only colour codes are added, and malformed text is no error.
+//! Colours XML and JSON for a terminal. Only colour codes are added; malformed text stays as it is.
 
 use super::{Tone, paint};
 

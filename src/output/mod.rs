@@ -419,7 +419,7 @@ impl Ui {
     /// Shows a message on a line that the next output replaces, on a terminal.
     pub fn transient(&self, text: &str) {
         if self.shows_progress() {
-            // What was written before belongs above it.
+            // Earlier output belongs above it.
             let _ = self.flush();
             // The program erases one line only.
             let width = env::terminal_width(io::stderr()).map_or(usize::MAX, usize::from);

@@ -338,7 +338,7 @@ fn painted(ui: &Ui, line: &str) -> String {
     (out + rest).replace(TONE_END, "")
 }
 
-/// Replaces what was cut of a row by the complete cells, which make only this line longer.
+/// Replaces the cut cells of a row by complete ones, which make only this line longer.
 fn complete(line: &mut String, cells: &[TableCell]) {
     for cell in cells {
         let text = visible_line(&cell.text);

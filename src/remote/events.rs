@@ -64,7 +64,7 @@ impl Parser {
 }
 
 /// Only captures name their bin. Comments, which arrive while nothing happens, count too: captures are then read again from
-/// time to time, whatever became of an event.
+/// time to time, even if an event was lost.
 fn line_is_news(line: &[u8], bin: &str) -> bool {
     if line.starts_with(b":") {
         return true;

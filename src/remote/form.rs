@@ -220,7 +220,7 @@ impl CaptureForm {
         })
     }
 
-    /// Whether the remote left out a body, although it was to send it.
+    /// Whether the remote left out a body that was asked for.
     pub fn lacks_body(&self) -> bool {
         self.body.is_none() && self.body_size > 0
     }

@@ -49,7 +49,7 @@ pub enum UrlError {
 /// Scheme, host, port and path of an http or https URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
-    /// A placeholder if there is no URL.
+    /// A placeholder if the text is not a URL.
     url: Url,
     /// What a portal lists as a URL although it is not one.
     not_a_url: Option<String>,

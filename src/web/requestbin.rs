@@ -1,4 +1,4 @@
-//! RequestBin's API: create bins, and read them and their requests. Nothing is masked: its clients check what was sent.
+//! RequestBin's API: create bins, and read them and their requests. Nothing is masked: its clients compare it with their requests.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::RandomState;

@@ -232,7 +232,7 @@ fn killed_follower_goes_on_where_it_ended() {
         follower.wait_for_stdout_line(&format!("\"/{}\"", last - 10));
         follower.kill9();
         printed.extend(paths_of_killed(follower));
-        // While nobody follows.
+        // While no follower runs.
         send(&listener, last - 4..=last);
     }
     let rest = ["--as", "ci", "--for", "1s"];

@@ -54,7 +54,7 @@ fn json(env: &TestEnv, args: &[&str]) -> Value {
 }
 
 #[test]
-fn captures_of_another_machine_are_delivered_as_they_were_received() {
+fn captures_of_another_machine_arrive_unchanged() {
     let machines = Machines::new();
     let listener = machines.listener(&[]);
     let receiver = Listener::start(&machines.program, &[]);

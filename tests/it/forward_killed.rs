@@ -47,7 +47,7 @@ fn listener_killed_while_forwarding_from_postgres_loses_nothing() {
     killed(&env, 6);
 }
 
-/// Kills the listener this many times, then compares what it accepted with what arrived.
+/// Kills the listener this many times, then compares the accepted requests with those that arrived.
 fn killed(env: &TestEnv, times: u32) {
     let seed = seed();
     tell(&format!("{SEED_VARIABLE}={seed}"));
@@ -103,7 +103,7 @@ fn check_repeated(env: &TestEnv, arrived: &BTreeMap<u32, Vec<Arrived>>, times: u
         assert!(ids.insert(id.clone()), "two deliveries of {number}");
         repeated += requests.len() - 1;
         let Some((delivered, maybe)) = attempts.get(&id) else {
-            // The journal has a sender's id only as long as it has the capture.
+            // The journal has a sender's id until the capture is deleted.
             assert!(id.starts_with("msg_"), "the journal does not have {id}");
             continue;
         };

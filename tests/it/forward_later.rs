@@ -51,7 +51,7 @@ pub fn wait_for_statuses(env: &TestEnv, wanted: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn what_was_accepted_during_an_outage_arrives_as_it_was_received() {
+fn requests_of_an_outage_arrive_unchanged() {
     let (env, receiver) = (TestEnv::new(), TestEnv::new());
     let port = closed_port();
     let to = format!("http://127.0.0.1:{port}/base");

@@ -11,7 +11,7 @@ use crate::support::postgres::postgres_server;
 use crate::support::{Listener, Receiver, Reply, Server, TestEnv, repeat};
 
 #[test]
-fn events_of_a_sender_reach_a_receiver_that_was_down_for_too_long() {
+fn events_reach_a_receiver_that_was_down_for_too_long() {
     let (env, receiver, port) = (TestEnv::new(), TestEnv::new(), closed_port());
     let to = format!("http://127.0.0.1:{port}/crm");
     let policy = ["--retries", "1", "--retry-interval", "10ms"];

@@ -89,7 +89,7 @@ fn secrets_are_only_sent() {
     for secret in [TOKEN, SIGNING, ENDPOINT, URL, BEARER, COOKIE, QUERY] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
-    // What was captured is stored once, in the capture.
+    // The request is stored once, in the capture.
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
     let emptied = journal
         .execute("UPDATE captures SET head = zeroblob(length(head))", [])

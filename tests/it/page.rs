@@ -1245,7 +1245,7 @@ fn signatures_handshakes_and_runs_are_shown() {
 }
 
 #[test]
-fn a_forwarded_capture_shows_its_deliveries_and_sends_them_again() {
+fn forwarded_capture_shows_and_resends_its_deliveries() {
     let env = TestEnv::new();
     let upstream = Server::script(vec![respond(500), respond(200)]);
     let url = upstream.url();

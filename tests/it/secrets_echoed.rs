@@ -134,7 +134,7 @@ fn secret_in_a_location_is_masked_in_every_encoding() {
 
 #[test]
 #[ignore = "long: runs in CI"]
-fn secret_at_any_place_of_a_location_is_masked_in_every_encoding() {
+fn secret_anywhere_in_a_location_is_masked_in_every_encoding() {
     masked_in_location(3);
 }
 

@@ -64,7 +64,7 @@ impl CaptureFilterArgs {
     }
 }
 
-/// Visits the selected captures page by page, newest first, until it is told to stop.
+/// Visits the selected captures page by page, newest first, until `visit` says to stop.
 pub fn newest_first(
     source: &dyn CaptureSource,
     query: &CaptureQuery,

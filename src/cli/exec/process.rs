@@ -100,7 +100,7 @@ impl Invocation<'_> {
         let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
         let (mut asked, mut reads_after_end) = (None, 0);
         loop {
-            // Asked before reading: what was written before the end is then read.
+            // Checked before reading, so that output written before the end is read.
             let code = exit_code(pid).unwrap_or(Some(1));
             let wait = match code {
                 Some(_) => Duration::ZERO,

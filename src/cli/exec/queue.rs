@@ -119,7 +119,7 @@ impl ExecQueue {
         self.workers.iter().all(JoinHandle::is_finished)
     }
 
-    /// What was left out, after the end.
+    /// The captures for which no command was run, after the end.
     pub fn left_out(&self) -> Option<String> {
         let state = self.queue.lock();
         let waiting: i64 = state

@@ -33,7 +33,7 @@ pub struct Child {
     is_stopped: bool,
 }
 
-/// What is left of the command, shared with the thread that handles signals.
+/// The state of the command, shared with the thread that handles signals.
 #[derive(Clone, Default)]
 pub struct RunningCommand(Arc<Mutex<Option<SignalTarget>>>);
 

@@ -200,7 +200,7 @@ fn invalid(key: &str, problem: &str) -> Failure {
     Failure::usage(format!("`{key}`: {problem}"))
 }
 
-/// What is wrong with a line that is JSON.
+/// The error in a line that is valid JSON.
 fn wrong_shape(line: &[u8]) -> String {
     const KEYS: [&str; 11] = [
         "type",

@@ -1,6 +1,6 @@
 //! `hookfire fire`: sends an event or another payload; with `--batch`, sends many.
 //!
-//! `payload` reads or builds what is sent, `destination` decides where and how, and the engine sends it. `batch` does the same
+//! `payload` reads or builds the payload, `destination` decides where and how to send it, and the engine sends it. `batch` does the same
 //! for each line of a file.
 
 mod background;

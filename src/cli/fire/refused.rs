@@ -16,7 +16,7 @@ pub fn ended(delivery: &Delivery) -> bool {
     delivery.status == Status::Failed && delivery.attempt_count == 1
 }
 
-/// Why there are no retries.
+/// The reason that no retries follow.
 pub fn reason(delivery: &Delivery) -> String {
     let base = &delivery.target.base;
     let (host, port) = (base.host(), base.port().unwrap_or_default());

@@ -163,7 +163,7 @@ fn an_outage_costs_few_attempts_and_ends_with_all_delivered() {
 }
 
 #[test]
-fn new_deliveries_are_found_before_those_that_were_read_in_the_meantime() {
+fn new_deliveries_are_found_before_those_read_meanwhile() {
     let simulation = Simulation::new(|_, _| (1, 200));
     let first = capture(&simulation, URL, false);
     let mut queue = forwarding(&simulation);

@@ -67,7 +67,7 @@ impl Read for Dripping<'_> {
     }
 }
 
-/// What is read of a list, in words: each failure and the end.
+/// The failures and the end of a list as text.
 fn told(input: &mut dyn BufRead) -> Vec<String> {
     let mut told = Vec::new();
     let ended = each(input, |failure| {

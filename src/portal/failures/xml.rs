@@ -68,7 +68,7 @@ enum Tag {
 
 struct XmlList<'r> {
     reader: Reader<Take<&'r mut dyn BufRead>>,
-    /// What was read and is not yet forgotten.
+    /// The part of the input that was read and is still needed.
     raw: Vec<u8>,
     /// The line on which `raw` begins.
     line: u64,
