@@ -185,6 +185,17 @@ fn expect_explains_the_closest_request() {
 }
 
 #[test]
+fn expect_of_an_event_hints_at_the_option_for_json() {
+    let env = TestEnv::new();
+    let order = env.write_file("order.json", r#"{"type":"order.paid"}"#);
+    let fire = ["fire", "-q", "--body", order.to_str().unwrap()];
+    let options = ["--within", "1s", "--type", "order"];
+    let outcome = expect_of(&env, &options, &fire).run().assert_code(7);
+    let hint = "hint: for JSON, use `--match`, such as `--match type=order.paid`";
+    assert!(outcome.stderr().contains(hint), "{outcome}");
+}
+
+#[test]
 fn expect_ends_after_within() {
     let env = TestEnv::new();
     let outcome = env

@@ -151,6 +151,12 @@ impl Expectation {
         values.chain(self.secrets.iter().map(|(_, value)| value))
     }
 
+    /// Whether a type or action is expected of a body that is JSON. Only XML events have them.
+    pub fn expects_event_of_json(&self, capture: &Capture, body: &Body) -> bool {
+        let expects_event = self.event_type.is_some() || self.action.is_some();
+        expects_event && looks_like_json(&capture.content(body))
+    }
+
     /// Reads the body to its end: the stored name says only how it begins. A body that is not an event differs in type and
     /// action, so that it is never the nearest miss.
     fn wrong_event(&self, capture: &Capture, body: &Body) -> Vec<String> {

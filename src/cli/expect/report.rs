@@ -166,9 +166,17 @@ impl<'a> WaitReport<'a> {
         }
         let failure = self.with_nearest_miss(Kind::Unmet, message, seen);
         match &seen.nearest {
-            Some(miss) => {
-                let id = miss.capture.record.id;
-                failure.hint(format!("`hookfire captured show {id}` shows it"))
+            Some(Miss { capture, .. }) => {
+                let StoredCapture { record, body, .. } = &**capture;
+                let expectation = self.watch.expectation;
+                let is_json = expectation.expects_event_of_json(&record.capture, body);
+                let failure = match is_json {
+                    true => {
+                        failure.hint("for JSON, use `--match`, such as `--match type=order.paid`")
+                    }
+                    false => failure,
+                };
+                failure.hint(format!("`hookfire captured show {}` shows it", record.id))
             }
             None => failure,
         }
