@@ -42,7 +42,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// What may be deleted, given which uuids are not needed on the portal.
+    /// What may be deleted, given which uuids are not needed on the tenant.
     pub fn deletable(&self, settled: impl Fn(&str) -> bool) -> Option<Deletable> {
         let kept_from = self.kept_from(&settled);
         let old = |listed: &&Listed| listed.at.is_some_and(|at| second(at) < kept_from);

@@ -69,7 +69,7 @@ fn portal_errors_are_reported_without_the_token() {
     let env = TestEnv::new();
     env.hookfire(["portal", "failed", "list"])
         .run()
-        .assert_code(2);
+        .assert_code(1);
     let no_token = env
         .hookfire([
             "portal",
@@ -176,7 +176,7 @@ fn portal_list_is_shown_and_deleted() {
         .assert_code(0);
     assert!(
         dry.stderr()
-            .contains("2 failed deliveries on the portal would be deleted"),
+            .contains("2 failed deliveries on the tenant would be deleted"),
         "{dry}"
     );
     assert_eq!(scenario.left().len(), 3);
@@ -188,7 +188,7 @@ fn portal_list_is_shown_and_deleted() {
         .assert_code(0);
     assert_eq!(
         deleted.stdout(),
-        "deleted 2 failed deliveries on the portal\n"
+        "deleted 2 failed deliveries on the tenant\n"
     );
     assert_eq!(scenario.left(), ["id-3"]);
     scenario
@@ -226,7 +226,7 @@ fn deleting_a_truncated_list_reports_and_more() {
     let all = delete(&["--all", "--dry-run"]);
     assert!(
         all.stderr()
-            .contains("3 failed deliveries and more on the portal would be deleted"),
+            .contains("3 failed deliveries and more on the tenant would be deleted"),
         "{all}"
     );
     let before = ["--before", "2020-01-01 10:00:02"];
@@ -239,7 +239,7 @@ fn deleting_a_truncated_list_reports_and_more() {
     let deleted = delete(&["--all", "--yes"]);
     assert_eq!(
         deleted.stdout(),
-        "deleted 3 failed deliveries and more on the portal\n"
+        "deleted 3 failed deliveries and more on the tenant\n"
     );
 }
 

@@ -723,7 +723,7 @@ fn recover_uses_unknown_urls_without_storing_their_secret() {
     assert!(
         outcome
             .stderr()
-            .contains("kept on the portal: failure 2 (line 3)"),
+            .contains("kept on the tenant: failure 2 (line 3)"),
         "{outcome}"
     );
     assert_eq!(

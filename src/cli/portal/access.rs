@@ -43,7 +43,7 @@ pub fn client(
         (Some(url), _) => base(url)?,
         (None, Some(portal)) => portal.url.clone(),
         (None, None) => {
-            return Err(Failure::usage("no portal configured: its URL is missing")
+            return Err(Failure::new(Kind::Config, "no portal configured: its URL is missing")
                     .hint(
                         "set `HOOKFIRE_PORTAL_URL`, such as https://acme-admin.3scale.net, and `HOOKFIRE_PORTAL_TOKEN`",
                     )

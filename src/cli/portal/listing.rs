@@ -32,7 +32,7 @@ pub fn read(
         Err(broken) => {
             if warn {
                 let words =
-                    portal.redact(&format!("not readable, and kept on the portal: {broken}"));
+                    portal.redact(&format!("not readable, and kept on the tenant: {broken}"));
                 ctx.ui.warning(&ctx.ui.untrusted(&words));
             }
             listing.failures.push(Listed {

@@ -12,6 +12,7 @@ use super::access::{self, PortalArgs};
 use super::listing;
 use crate::cli::args::{
     ExtraArgs, ReportOutput, RetryPolicyArgs, SigningArgs, TargetArgs, TransportArgs, whole_number,
+    with_defaults,
 };
 use crate::cli::context::Context;
 use crate::cli::intake::FailureImport;
@@ -31,6 +32,12 @@ use crate::recovery::Listing;
 use crate::text::count;
 use crate::time::Clock as _;
 
+const DEFAULTS: &[(&str, &str)] = &[
+    ("retries", "0"),
+    ("retry_interval", "that of the endpoint, else 60s"),
+    ("success", "those of the endpoint, else 200"),
+];
+
 const EXAMPLES: &str = "\
 Examples:
   Show what would be sent and deleted:
@@ -45,19 +52,19 @@ Examples:
 /// Send the tenant's failed deliveries, and delete the delivered ones there
 ///
 /// Imports the tenant's failed deliveries into the journal, sends each once, oldest first, with its id as webhook-id, and deletes
-/// them at the tenant up to the last one before the first that still fails. The tenant's times have a precision of one second:
+/// them on the tenant up to the last one before the first that still fails. The tenant's times have a precision of one second:
 /// deliveries that failed in the same second as one that still fails stay there, as do those that failed meanwhile. A second is
 /// deleted only if it ended more than two seconds ago on the tenant's clock; if the tenant sends no `Date`, the last listed
-/// second stays. Delivered events are never sent again, so you can repeat the command after it ended early. The journal knows
+/// second stays. Delivered ones are never sent again, so you can repeat the command after it ended early. The journal knows
 /// what was delivered: keep it until the tenant's list is empty.
 ///
-/// A delivery is sent to the endpoint that is configured for its URL, else to its URL at the tenant, or to --endpoint or --url.
+/// A delivery is sent to the endpoint that is configured for its URL, else to its URL on the tenant, or to --endpoint or --url.
 /// The tenant accepts any text as a URL. Deliveries whose URL nothing can be sent to are kept in the failed list here, for `hookfire
-/// retry ID --url URL`, and may be deleted at the tenant.
+/// retry ID --url URL`, and may be deleted on the tenant.
 ///
-/// Exits with 2 if a listed delivery cannot be read. It stays at the tenant, with all later ones.
+/// Exits with 2 if a listed delivery cannot be read. It stays on the tenant, with all later ones.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_args(with_defaults(DEFAULTS)))]
 pub struct PortalRecoverArgs {
     /// Show what would be sent and deleted, and change nothing
     #[arg(long)]
@@ -150,7 +157,7 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
             Kind::Interrupted,
             "stopped; nothing was deleted on the tenant since",
         )
-        .hint("`hookfire portal recover` continues; delivered events are not sent again"));
+        .hint("`hookfire portal recover` continues; what was delivered is not sent again"));
     }
     match report.take_first_failure() {
         Some(failure) if format != Format::Text => Err(Failure {
@@ -184,7 +191,7 @@ struct Recovery<'a> {
     unsendable: HashSet<i64>,
     /// The tenant's list of failures as it was last read.
     listing: Listing,
-    /// Failures left on the portal, as far as its list was read.
+    /// Failures left on the tenant, as far as its list was read.
     left: usize,
     deleted: usize,
     /// Deleted up to this time, as the portal wrote it.
@@ -254,7 +261,7 @@ impl Recovery<'_> {
         Ok(rows)
     }
 
-    /// Deletes delivered events on the portal, as far as its times allow. Lists again first, to see later failures.
+    /// Deletes what was delivered on the tenant, as far as its times allow. Lists again first, to see later failures.
     fn delete(&mut self) -> Result<usize, Failure> {
         if self.listing.failures.is_empty() {
             return Ok(0);
@@ -278,7 +285,7 @@ impl Recovery<'_> {
             return Ok(0);
         }
         self.portal.delete_failures(Some(&deletable.time)).map_err(|e| {
-            Failure::from(e).hint("`hookfire portal recover` tries the deletion again; delivered events are not sent again")
+            Failure::from(e).hint("`hookfire portal recover` tries the deletion again; what was delivered is not sent again")
         })?;
         self.deleted += deletable.count;
         self.left -= deletable.count;

@@ -23,7 +23,7 @@ Examples:
 
 /// Delete the tenant's failed deliveries, whether or not they were resent
 ///
-/// 3scale keeps no copy. `hookfire portal recover` itself deletes delivered events. `--before` is inclusive, with a precision
+/// 3scale keeps no copy. `hookfire portal recover` itself deletes what it has delivered. `--before` is inclusive, with a precision
 /// of one second, like `time` in 3scale's API. Asks for confirmation on a terminal, and requires --yes elsewhere.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("selection").required(true))]
@@ -73,7 +73,7 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
     let format = args.output.format();
     if args.dry_run {
         if format == Format::Text {
-            let words = format!("{what} on the portal would be deleted (--dry-run)");
+            let words = format!("{what} on the tenant would be deleted (--dry-run)");
             ctx.ui.status(&words);
         } else {
             let view = json!({ "would_delete": number, "and_more": more });
@@ -82,13 +82,13 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
         return Ok(Exit::Done);
     }
     if number > 0 {
-        if !confirmed(ctx, args.yes, &format!("delete {what} on the portal"))? {
+        if !confirmed(ctx, args.yes, &format!("delete {what} on the tenant"))? {
             ctx.ui.status("nothing was deleted");
             return Ok(Exit::Done);
         }
         portal.delete_failures(last.map(failures_list_time).as_deref())?;
     }
-    let text = format!("deleted {what} on the portal");
+    let text = format!("deleted {what} on the tenant");
     let view = json!({ "deleted": number, "and_more": more });
     ctx.ui.report(format, &text, &view)?;
     Ok(Exit::Done)
