@@ -426,8 +426,7 @@ impl From<RemoteError> for Failure {
     }
 }
 
-const REMOTE_ADDRESS_HINT: &str =
-    "the address of a listener looks like https://hooks.example.com/_hookfire/";
+const REMOTE_ADDRESS_HINT: &str = "the address of a listener looks like https://hooks.example.com";
 
 fn remote_hint(kind: &RemoteErrorKind) -> Option<String> {
     let hint = match kind {

@@ -11,7 +11,7 @@ use crate::exit::EXIT_CODES;
 
 /// Send webhooks, record every outcome, and redeliver the failed ones
 ///
-/// hookfire sends webhooks: events of 3scale, an API management system, as XML, and any other payload. It records each one
+/// hookfire sends webhooks: events of 3scale, an API management platform, as XML, and any other payload. It records each one
 /// in a journal before sending it, retries as 3scale does, and keeps failed deliveries until you send them again or delete
 /// them. `hookfire listen` captures requests, to see what a sender sends.
 #[derive(Debug, Parser)]

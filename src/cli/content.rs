@@ -11,7 +11,7 @@ use crate::secret::{SecretSource, header_is_secret};
 #[derive(Args, Clone, Debug, Default)]
 pub struct ContentArgs {
     /// The body has this value at this path: `object/application/plan/name=Gold`, `//org_name=Acme`; with ~= it matches a regular
-    /// expression: `//email~=@acme\\.com$`; a path alone exists (repeatable)
+    /// expression: `//email~=@acme\.com$`; a path alone exists (repeatable)
     ///
     /// A path starts at the root element, whose name may be omitted; `//` starts anywhere. `user[2]` is the second sibling of
     /// that name, `user` any of them; `@name` at the end is an attribute. In a JSON body, names are keys and `[2]` is the

@@ -24,7 +24,7 @@ const COMMANDS: &[Intent] = &[
         &[
             "serve", "server", "start", "run", "catch", "capture", "receive", "open", "ui", "web",
         ],
-        "`hookfire listen` captures requests and serves a page that shows them",
+        "`hookfire listen` captures requests and shows them in a web UI",
     ),
     (
         "",

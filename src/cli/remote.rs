@@ -30,7 +30,8 @@ const CONNECTION_OPTIONS: [(&str, &str); 9] = [
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Remote listener")]
 pub struct RemoteArgs {
-    /// Read from the `hookfire listen` at this address instead of the journal: `https://hooks.example.com/_hookfire/`
+    /// Read from the `hookfire listen` at this address instead of the journal: `https://hooks.example.com`, with or without
+    /// the path /_hookfire/
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub from: Option<String>,
     /// Its token, best one of its --read-token: @env:VARIABLE, @file:PATH or a literal

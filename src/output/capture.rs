@@ -114,7 +114,7 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, CaptureRecord>
         Col::csv("received_at", |c| rfc3339(c.capture.received_at)),
         Col::csv("remote_addr", |c| c.capture.remote_addr.to_string()),
         Col::new("METHOD", "method", |c| c.capture.method().to_owned()),
-        Col::new("TARGET", "target", |c| mask.target(&c.capture)),
+        Col::new("PATH", "target", |c| mask.target(&c.capture)),
         Col::text("EVENT", |c| event(c).unwrap_or_default())
             .min_width(70)
             .whole(),

@@ -122,7 +122,7 @@ impl Auth {
             return forbidden("requests from other sites are not allowed\n");
         }
         if area == Area::Page && !is_for_display(headers) {
-            return forbidden("the page is not available to scripts and frames\n");
+            return forbidden("the web UI is not available to scripts and frames\n");
         }
         if is_allowed
             && request.method == Method::OPTIONS
@@ -140,7 +140,7 @@ impl Auth {
             return forbidden(READ_ONLY);
         }
         if area == Area::PageApi && !is_read && !self.is_from_page(headers) {
-            return forbidden("only the page may change data\n");
+            return forbidden("only the web UI may change data\n");
         }
         Ok(Authorized::Request { rights, cookie })
     }

@@ -891,7 +891,7 @@ fn only_the_page_changes_data_and_only_under_a_local_name() {
     let refused = delete(&[]);
     assert_eq!(
         (refused.status, refused.body.as_str()),
-        (403, "only the page may change data\n")
+        (403, "only the web UI may change data\n")
     );
     assert_eq!(delete(&[("x-hookfire-token", "wrong")]).status, 403);
     let evil = [

@@ -149,6 +149,15 @@ fn pages_have_the_usual_sections() {
             );
         }
         assert_eq!(text.contains("\n.SH FILES\n"), name == "hookfire");
+        if !is_chapter {
+            let (options, _) = text
+                .split_once("\n.SH \"EXIT STATUS\"\n")
+                .expect("a section");
+            let (options, _) = options
+                .split_once("\n.SH EXAMPLES\n")
+                .unwrap_or((options, ""));
+            assert!(!options.contains("\\(ga"), "{name} prints backticks");
+        }
     }
 }
 

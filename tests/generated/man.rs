@@ -34,7 +34,7 @@ const CHAPTERS: [(&str, char); 15] = [
     ("hookfire.toml", '5'),
 ];
 
-const ENVIRONMENT: &str = "Each variable sets the option of the same name. \
+const ENVIRONMENT: &str = "A variable sets the option of the same name, for the commands whose help lists the variable. \
     Options override variables; empty variables are ignored. A variable holds one value, even if its option is repeatable.";
 
 /// File names and pages; `folder` has the chapters. Hidden commands have no page.
@@ -84,12 +84,30 @@ fn page(name: &str, section: char, body: &str) -> Vec<u8> {
 fn add_commands(pages: &mut Vec<(String, Vec<u8>)>, command: &Command, name: &str) {
     let mut body = Vec::new();
     write_sections(command, &mut body).expect("memory can be written");
-    let mut body = String::from_utf8_lossy(&body).replace("\n\n", "\n.IP\n");
+    let mut body = with_bold_code(&String::from_utf8_lossy(&body)).replace("\n\n", "\n.IP\n");
     body += &roff(&other_sections(command, name));
     pages.push((format!("{name}.1"), page(name, '1', &body)));
     for sub in visible_subcommands(command) {
         add_commands(pages, sub, &format!("{name}-{}", sub.get_name()));
     }
+}
+
+/// Prints what help has between backticks in bold, as the chapters do.
+fn with_bold_code(text: &str) -> String {
+    let is_code = |part: usize| part % 2 == 1;
+    let lines = text.lines().map(|line| {
+        let parts: Vec<String> = line
+            .split('`')
+            .enumerate()
+            .map(|(i, part)| match is_code(i) {
+                true => format!("\\fB{part}\\fR"),
+                false => part.to_owned(),
+            })
+            .collect();
+        assert!(is_code(parts.len()), "a backtick without its pair: {line}");
+        parts.concat() + "\n"
+    });
+    lines.collect()
 }
 
 fn visible_subcommands(command: &Command) -> impl Iterator<Item = &Command> {
@@ -102,6 +120,10 @@ fn visible_subcommands(command: &Command) -> impl Iterator<Item = &Command> {
 fn write_sections(command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     let usage = command.clone().render_usage().to_string();
     let has_commands = visible_subcommands(command).next().is_some();
+    // The first paragraph is the sentence of NAME.
+    let long = command.get_long_about().map(ToString::to_string);
+    let rest = long.as_deref().and_then(|long| long.split_once("\n\n"));
+    let rest = rest.map(|(_, rest)| rest.to_owned());
     let command = command
         .clone()
         .override_usage(usage.trim_start_matches("Usage: ").to_owned())
@@ -124,7 +146,12 @@ fn write_sections(command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     let man = Man::new(command).section("1");
     man.render_name_section(out)?;
     man.render_synopsis_section(out)?;
-    man.render_description_section(out)?;
+    match rest {
+        Some(text) => {
+            Man::new(Command::new("hookfire").long_about(text)).render_description_section(out)?
+        }
+        None => man.render_description_section(out)?,
+    }
     man.render_options_section(out)?;
     if has_commands {
         man.render_subcommands_section(out)?;

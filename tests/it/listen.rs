@@ -425,7 +425,7 @@ fn quiet_still_prints_the_token() {
     let args = ["listen", "0.0.0.0:0", "--expose", "-q", "--for", "100ms"];
     let outcome = env.hookfire(args).run().assert_code(0);
     assert!(
-        outcome.stderr().starts_with("page:") && outcome.stderr().contains("?token="),
+        outcome.stderr().starts_with("web UI:") && outcome.stderr().contains("?token="),
         "{outcome}"
     );
     assert_eq!(outcome.stderr().lines().count(), 1, "{outcome}");

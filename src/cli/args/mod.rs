@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, ValueHint};
+use clap::{Arg, Args, ValueHint};
 
 use crate::config::Settings;
 use crate::delivery::ErrorKind;
@@ -86,28 +86,62 @@ pub struct SigningArgs {
     /// Sign the requests: standard, github, stripe, slack, shopify, or as this endpoint of the configuration
     #[arg(long, value_name = "SCHEME", env = "HOOKFIRE_SIGN", value_hint = ValueHint::Other)]
     pub sign: Option<String>,
-    /// A secret to sign with: @env:VARIABLE, @file:PATH or a literal (repeatable, while it is replaced by another)
+    /// A secret to sign with: @env:VARIABLE, @file:PATH or a literal; repeat it while you rotate the secret
     #[arg(long, value_name = "SECRET", env = "HOOKFIRE_SIGNING_SECRET", value_hint = ValueHint::Other)]
     pub signing_secret: Vec<String>,
 }
 
+/// Appends the defaults of one command to the help of options that several commands share, for `mut_args`.
+pub fn with_defaults(defaults: &'static [(&str, &str)]) -> impl Fn(Arg) -> Arg {
+    move |arg| {
+        let Some((_, default)) = defaults.iter().find(|(id, _)| arg.get_id() == id) else {
+            return arg;
+        };
+        let help = arg.get_help().map(ToString::to_string);
+        arg.help(format!("{} [default: {default}]", help.unwrap_or_default()))
+    }
+}
+
+/// The defaults of `fire`.
+pub const FIRE_DEFAULTS: &[(&str, &str)] = &[
+    ("retries", "5"),
+    ("retry_interval", "60s"),
+    ("success", "200"),
+    ("jobs", "8"),
+];
+
+/// The defaults of commands that deliver captures.
+pub const FORWARD_DEFAULTS: &[(&str, &str)] = &[
+    ("retries", "those of the schedule; with --retry-interval: 5"),
+    (
+        "retry_interval",
+        "those of the schedule; with --retries: 60s",
+    ),
+    (
+        "retry_schedule",
+        "5s,30s,1m,5m,15m, then hourly for 72 hours",
+    ),
+    ("success", "200-299"),
+];
+
+/// A command that uses these options gives their defaults with [`with_defaults`].
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Retry policy")]
 pub struct RetryPolicyArgs {
-    /// Attempts after the first one [default: 5; for `retry`: 0]
+    /// Attempts after the first one
     #[arg(
         long,
         value_name = "N", value_parser = whole_number::<u32>(0..=u64::MAX),
         env = "HOOKFIRE_RETRIES"
     )]
     pub retries: Option<u32>,
-    /// Time between attempts, such as 500ms, 60s or 1m30s [default: 60s]
+    /// Time between attempts, such as 500ms, 60s or 1m30s
     #[arg(long, value_name = "DURATION", env = "HOOKFIRE_RETRY_INTERVAL", value_parser = parse_duration, allow_hyphen_values = true)]
     pub retry_interval: Option<Duration>,
     /// Time before each retry, such as 5s,5m,30m,2h; up to 10 % longer, or as long as Retry-After says (at most twice as long)
     #[arg(long, value_name = "DURATIONS", env = "HOOKFIRE_RETRY_SCHEDULE", value_hint = ValueHint::Other)]
     pub retry_schedule: Option<RetrySchedule>,
-    /// Status codes that count as delivered, such as 200,202 or 200-207 [default: 200]
+    /// Status codes that count as delivered, such as 200,202 or 200-207
     #[arg(long, value_name = "CODES", env = "HOOKFIRE_SUCCESS")]
     pub success: Option<StatusRanges>,
 }
@@ -124,10 +158,11 @@ impl RetryPolicyArgs {
     }
 }
 
+/// A command that uses these options gives their defaults with [`with_defaults`].
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Pace")]
 pub struct PaceArgs {
-    /// Maximum number of concurrent requests [default: 8; for `retry` without --due: 1]
+    /// Maximum number of concurrent requests
     #[arg(short, long, value_name = "N", env = "HOOKFIRE_JOBS", value_parser = whole_number::<u16>(1..=1000))]
     pub jobs: Option<u16>,
     /// Maximum number of attempts, retries included, per second, minute or hour: 10/s, 600/m, 100/h
@@ -232,7 +267,7 @@ pub struct WireArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Event")]
 pub struct CompatArgs {
-    /// Field order: `documented` (type, action), or `porta` (action, type, and the sample on one line) as 3scale's own
+    /// Element order: `documented` (type, action), or `porta` (action, type, and the sample on one line) as 3scale's own
     /// software sends it [default: documented]
     #[arg(
         long,
@@ -283,11 +318,11 @@ pub struct FilterArgs {
     /// Only events with this action
     #[arg(long, value_name = "ACTION", value_hint = ValueHint::Other)]
     pub action: Option<String>,
-    /// Only deliveries that failed (otherwise: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or
+    /// Only deliveries that ended at or after this time, and pending ones that were accepted since: 2026-11-20, RFC 3339, or
     /// an age such as 2h
     #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true)]
     pub since: Option<String>,
-    /// Only deliveries that failed at or before this time; without a fraction it includes the whole second
+    /// Only deliveries that ended, or are pending and were accepted, at or before this time; without a fraction it includes the whole second
     #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true)]
     pub before: Option<String>,
     /// Only deliveries whose last error was this HTTP status, such as 503 or 5xx

@@ -18,6 +18,19 @@ fn read(words: &[String]) -> Option<Filter> {
         .ok()
 }
 
+#[test]
+fn help_has_the_defaults_of_the_command() {
+    let defaults: &'static [(&str, &str)] = &[("success", "200-299")];
+    let command = RetryPolicyArgs::augment_args(Command::new("send"));
+    let command = command.mut_args(with_defaults(defaults));
+    let help = |id: &str| {
+        let arg = command.get_arguments().find(|arg| arg.get_id() == id);
+        arg.and_then(|arg| arg.get_help()).unwrap().to_string()
+    };
+    assert!(help("success").ends_with(" [default: 200-299]"));
+    assert!(!help("retries").contains("default"));
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
     let word = || prop::option::of("[a-z_]{1,8}");
     let time = || prop::option::of((0..4_102_444_800_000i64).prop_map(UnixMs));

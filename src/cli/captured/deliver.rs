@@ -9,7 +9,9 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use crate::capture::{Capture, Mask};
-use crate::cli::args::{RetryPolicyArgs, SigningArgs, TransportArgs, whole_number};
+use crate::cli::args::{
+    FORWARD_DEFAULTS, RetryPolicyArgs, SigningArgs, TransportArgs, whole_number, with_defaults,
+};
 use crate::cli::context::Context;
 use crate::cli::forward_later::ForwardThread;
 use crate::cli::forward_targets::{ForwardTargets, report_waiting, start_thread};
@@ -51,9 +53,15 @@ const DELIVERY_OPTIONS: [(&str, &str); 8] = [
 ];
 
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Deliver")]
+#[command(
+    next_help_heading = "Deliver",
+    mut_args(with_defaults(FORWARD_DEFAULTS))
+)]
 pub struct DeliverArgs {
     /// Send each capture to this URL, as it was received; the path is appended
+    ///
+    /// With http://host/base, a request for /orders/7 goes to http://host/base/orders/7; `captured replay --to` sends it to
+    /// http://host/base.
     ///
     /// The capture, its delivery and where to go on are stored in one commit, then it is sent until it succeeds. The retry
     /// schedule is 5s, 30s, 1m, 5m, 15m, then hourly for 72 hours, unless another is given; then it is in the failed list. Any

@@ -27,7 +27,7 @@ Examples:
   Print the paths of the differences, for a script:
     $ hookfire captured diff 17 18 -o json | jq -r '.differences[].path'
   Check whether a delivery arrived on another machine as it was sent here:
-    $ hookfire captured diff delivery:42 17 --from https://hooks.example.com/_hookfire/ --token @env:READ_TOKEN";
+    $ hookfire captured diff delivery:42 17 --from https://hooks.example.com --token @env:READ_TOKEN";
 
 const MAX_TEXT_DIFFERENCES: usize = 50;
 

@@ -33,13 +33,13 @@ const MAX_NAME_CHARS: usize = 200;
 const EXAMPLES: &str = "\
 Examples:
   Print the captures of a listener on another machine as they arrive:
-    $ hookfire captured follow --bin team --from https://hooks.example.com/_hookfire/ --token @env:READ_TOKEN
+    $ hookfire captured follow --bin team --from https://hooks.example.com --token @env:READ_TOKEN
   The same as JSON, one object per line, from the beginning:
     $ hookfire captured follow --bin team --from https://hooks.example.com --token @env:READ_TOKEN --from-start -o ndjson | jq .body
   From this journal, also one that several hosts share in PostgreSQL:
     $ hookfire captured follow --bin inbox
   Deliver what a public host captures to a program on this machine:
-    $ hookfire captured follow --bin team --from https://hooks.example.com/_hookfire/ --token @env:READ_TOKEN --to http://127.0.0.1:3000
+    $ hookfire captured follow --bin team --from https://hooks.example.com --token @env:READ_TOKEN --to http://127.0.0.1:3000
   Wait for three captures, as a reader of its own:
     $ hookfire captured follow --bin inbox --as nightly-test --exit-after 3";
 
@@ -65,13 +65,13 @@ pub struct CapturedFollowArgs {
     bin: String,
     #[command(flatten)]
     source: SourceArgs,
-    /// The name under which the journal stores how far it was read [default: the address and the bin]
+    /// The name under which the journal stores how far it was read [default: the address, the bin and the target]
     #[arg(long = "as", value_name = "NAME", value_parser = parse_name, value_hint = ValueHint::Other, help_heading = START)]
     name: Option<String>,
     /// Begin with the captures since this time: RFC 3339, 2026-11-20, or an age such as 5m
     #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true, help_heading = START)]
     since: Option<String>,
-    /// Begin with the oldest capture that is kept
+    /// Begin with the oldest capture that is kept; with --to, send again what was sent before
     #[arg(long, conflicts_with = "since", help_heading = START)]
     from_start: bool,
     #[command(flatten)]

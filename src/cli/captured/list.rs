@@ -24,7 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   List the newest captures:
     $ hookfire captured list
-  List events of one type since a day:
+  List events of one type since a date:
     $ hookfire captured list --type application --since 2026-11-20
   List orders of one customer, and requests that contain a word:
     $ hookfire captured list --match customer/email=jo@example.com --path '/orders*'
@@ -32,7 +32,7 @@ Examples:
   Print the ids of the captures of a bin, for a script:
     $ hookfire captured list --bin orders -o ndjson | jq .id
   List the captures of a listener on another machine:
-    $ hookfire captured list --from https://hooks.example.com/_hookfire/ --token @env:READ_TOKEN";
+    $ hookfire captured list --from https://hooks.example.com --token @env:READ_TOKEN";
 
 /// List captured requests, newest first
 ///

@@ -63,6 +63,9 @@ pub struct CapturedReplayArgs {
     #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other, required = true)]
     ids: Vec<i64>,
     /// Where to send; all values in its query are treated as secrets
+    ///
+    /// A path of the URL replaces the captured path: with http://host/base, a request for /orders/7 goes to http://host/base.
+    /// `captured follow --to` appends the captured path instead.
     #[arg(long, value_name = "URL", env = "HOOKFIRE_TO", value_hint = ValueHint::Url, help_heading = "Target")]
     to: Option<String>,
     /// Send to this configured endpoint, with its secrets and headers

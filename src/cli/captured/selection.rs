@@ -24,10 +24,10 @@ pub struct CaptureFilterArgs {
     /// Only requests with this method, such as POST, in any case
     #[arg(long, value_name = "METHOD", value_hint = ValueHint::Other)]
     method: Option<String>,
-    /// Only requests whose body is an event of this type
+    /// Only requests whose body is an XML event of this type
     #[arg(long = "type", value_name = "TYPE", value_hint = ValueHint::Other)]
     event_type: Option<String>,
-    /// Only requests whose body is an event with this action
+    /// Only requests whose body is an XML event with this action
     #[arg(long, value_name = "ACTION", value_hint = ValueHint::Other)]
     action: Option<String>,
     /// Only requests received at or after this time: 2026-11-20, RFC 3339, or an age such as 2h

@@ -24,7 +24,7 @@ Examples:
   Print the request as a curl command, with secrets:
     $ hookfire captured show 17 --as curl --reveal
   Show a capture of a listener on another machine:
-    $ hookfire captured show 17 --from https://hooks.example.com/_hookfire/ --token @env:READ_TOKEN";
+    $ hookfire captured show 17 --from https://hooks.example.com --token @env:READ_TOKEN";
 
 /// Show a captured request: head, formatted body, and response
 ///

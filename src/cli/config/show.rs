@@ -4,7 +4,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::args::{
-    OriginArgs, ReportOutput, RetryPolicyArgs, SigningArgs, TargetArgs, TransportArgs, WireArgs,
+    FIRE_DEFAULTS, OriginArgs, ReportOutput, RetryPolicyArgs, SigningArgs, TargetArgs,
+    TransportArgs, WireArgs, with_defaults,
 };
 use crate::cli::context::Context;
 use crate::cli::settings;
@@ -29,7 +30,7 @@ Examples:
 /// Options override environment variables, which override the configuration file, which overrides the defaults. Accepts the
 /// options of `fire`, to show their effect. Secrets are masked; their references are shown.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_args(with_defaults(FIRE_DEFAULTS)))]
 pub struct ConfigShowArgs {
     #[command(flatten)]
     target: TargetArgs,

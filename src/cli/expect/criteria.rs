@@ -17,10 +17,10 @@ use crate::secret::{Secret, SecretSource};
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Conditions (combined with AND)")]
 pub struct Criteria {
-    /// The event has this type
+    /// The body is an XML event of this type; for JSON, use --match, such as --match type=order.paid
     #[arg(long = "type", value_name = "TYPE", value_hint = ValueHint::Other)]
     event_type: Option<String>,
-    /// The event has this action
+    /// The body is an XML event with this action
     #[arg(long, value_name = "ACTION", value_hint = ValueHint::Other)]
     action: Option<String>,
     /// The request has this method

@@ -65,7 +65,7 @@ Examples:
   Test that your sender signs its webhooks:
     $ hookfire expect --verify standard --signing-secret @env:WHSEC -- ./signup
   Wait in CI for a webhook that a service sends to a listener on another machine:
-    $ hookfire expect --from https://hooks.example.com/_hookfire/ --token @env:READ_TOKEN --bin ci --type account -- ./signup
+    $ hookfire expect --from https://hooks.example.com --token @env:READ_TOKEN --bin ci --type account -- ./signup
   Check what a running `hookfire listen` captured in the last five minutes:
     $ hookfire expect --bin inbox --since 5m --within 0s --type account";
 

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use clap::{Args, ValueHint};
 
 use super::args::{
-    OriginArgs, PaceArgs, ReportOutput, RetryPolicyArgs, SigningArgs, TargetArgs, TransportArgs,
-    WireArgs, whole_number,
+    FIRE_DEFAULTS, OriginArgs, PaceArgs, ReportOutput, RetryPolicyArgs, SigningArgs, TargetArgs,
+    TransportArgs, WireArgs, whole_number, with_defaults,
 };
 use super::context::{Context, request_head};
 use super::portal::PortalArgs;
@@ -71,7 +71,7 @@ Examples:
 
 /// Send an event or another payload, and retry until it is delivered
 ///
-/// hookfire records the payload in the journal, then sends it. It is delivered if the endpoint responds with 200 (or a status of
+/// hookfire records a delivery in the journal, then sends it. It is delivered if the endpoint responds with 200 (or a status of
 /// --success); otherwise hookfire retries 5 times, 60 seconds apart. After that it is in the failed list, and `hookfire retry`
 /// sends it again. On a terminal, and unless you set --retries or --retry-interval, hookfire does not retry if nothing listens
 /// at a port of this machine.
@@ -91,7 +91,7 @@ Examples:
 /// The switches of an endpoint (`active`, `provider_actions`, `events`) are those of 3scale. An event that they disable is
 /// recorded as `ignored` and not sent, and the exit code is 0.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_args(with_defaults(FIRE_DEFAULTS)))]
 pub struct FireArgs {
     /// The event's type, such as account, user or application; or TYPE.ACTION
     #[arg(value_name = "TYPE", value_hint = ValueHint::Other)]

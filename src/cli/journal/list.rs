@@ -17,7 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   List the newest deliveries of any status:
     $ hookfire journal list
-  List deliveries to staging since a day:
+  List deliveries to staging since a date:
     $ hookfire journal list --status delivered -e staging --since 2026-11-20
   Write all deliveries to a file for a spreadsheet:
     $ hookfire journal list -o csv > deliveries.csv";

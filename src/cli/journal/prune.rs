@@ -30,7 +30,7 @@ Examples:
 
 /// Delete old deliveries from the journal
 ///
-/// Deletes delivered events only, unless --status names another status. Asks for confirmation on a terminal, and requires
+/// Deletes only deliveries that were delivered, unless --status names another status. Asks for confirmation on a terminal, and requires
 /// --yes elsewhere.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]

@@ -6,7 +6,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, ValueHint};
 
 use crate::capture::{DEFAULT_MAX_HEADERS, MAX_HEADERS, is_bin_name};
-use crate::cli::args::{HandshakeArgs, RetryPolicyArgs, TransportArgs, VerifyArgs, whole_number};
+use crate::cli::args::{
+    FORWARD_DEFAULTS, HandshakeArgs, RetryPolicyArgs, TransportArgs, VerifyArgs, whole_number,
+    with_defaults,
+};
 use crate::cli::content::ContentArgs;
 use crate::cli::exec::CommandArgs;
 use crate::cli::listen_addr::{ListenAddr, parse_port};
@@ -15,7 +18,7 @@ use crate::time::parse_timeout;
 
 const EXAMPLES: &str = "\
 Examples:
-  Capture requests, printed here and shown on the page:
+  Capture requests, printed here and shown in the web UI:
     $ hookfire listen
   An endpoint that fails three times and then recovers:
     $ hookfire listen --respond 503x3,200
@@ -44,7 +47,7 @@ Examples:
 /// Capture webhooks: any method, any path, stored byte for byte before the response
 ///
 /// A local RequestBin: each request is written to the journal before it gets its response. `hookfire captured` lists the
-/// captures, a page shows them live, and clients of RequestBin's API use this address as their base URL. A request goes to
+/// captures, the web UI shows them live, and clients of RequestBin's API use this address as their base URL. A request goes to
 /// the bin that the first segment of its path names, otherwise to the first `--bin`. Only this machine can reach it, unless
 /// `--expose` is given. Ctrl-C ends it with exit code 0.
 #[derive(Args, Debug)]
@@ -56,14 +59,14 @@ pub struct ListenArgs {
     /// The port, if ADDR has none
     #[arg(long, value_name = "N", value_parser = parse_port, env = "HOOKFIRE_PORT")]
     pub port: Option<u16>,
-    /// Listen on all addresses, or on ADDR; the page and the APIs then require a token, which is printed
+    /// Listen on all addresses, or on ADDR; the web UI and the APIs then require a token, which is printed
     #[arg(long)]
     pub expose: bool,
-    /// Require a token for the page and the APIs, and let this one only read them: @env:VAR, @file:PATH or a literal, at least
+    /// Require a token for the web UI and the APIs, and let this one only read them: @env:VAR, @file:PATH or a literal, at least
     /// 8 characters (repeatable)
     ///
-    /// The page and the APIs then require a token on a loopback address too, and any host name may lead there, as behind a
-    /// proxy. The token that is printed at start permits everything. With a read token, the page is read-only.
+    /// The web UI and the APIs then require a token on a loopback address too, and any host name may lead there, as behind a
+    /// proxy. The token that is printed at start permits everything. With a read token, the web UI is read-only.
     #[arg(long, value_name = "TOKEN", env = "HOOKFIRE_READ_TOKEN", value_hint = ValueHint::Other)]
     pub read_token: Vec<String>,
     /// Create these bins; other requests go to the first (repeatable) [default: inbox]
@@ -144,7 +147,7 @@ pub struct ResponseArgs {
     /// With --forward-later, it may be repeated: each target gets the request afterwards.
     ///
     /// Returned pages run in the browser with an origin of their own (Content-Security-Policy: sandbox), so that they cannot
-    /// use hookfire's page, which has the same address.
+    /// use the web UI, which has the same address.
     #[arg(long, value_name = "URL", env = "HOOKFIRE_FORWARD_TO", value_hint = ValueHint::Url)]
     pub forward_to: Vec<String>,
     /// Allow scripts of this origin to use RequestBin's API: an origin, or *
@@ -162,10 +165,10 @@ pub struct ExecArgs {
     /// Respond when the command has ended: exit code 0 is a 200 with its standard output, any other a 500
     #[arg(long, requires = "exec")]
     pub exec_response: bool,
-    /// Run the command, or forward later, only for events of this type
+    /// Run the command, or forward later, only for XML events of this type
     #[arg(long = "type", value_name = "TYPE", value_hint = ValueHint::Other)]
     pub event_type: Option<String>,
-    /// Run the command, or forward later, only for events with this action
+    /// Run the command, or forward later, only for XML events with this action
     #[arg(long, value_name = "ACTION", value_hint = ValueHint::Other)]
     pub action: Option<String>,
     #[command(flatten)]
@@ -173,7 +176,10 @@ pub struct ExecArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Forwarding later")]
+#[command(
+    next_help_heading = "Forwarding later",
+    mut_args(with_defaults(FORWARD_DEFAULTS))
+)]
 pub struct ForwardLaterArgs {
     /// Respond at once, and deliver each request to --forward-to or --endpoint afterwards, until it succeeds
     ///
@@ -257,7 +263,7 @@ pub struct EndingArgs {
     /// Write the URL to this file when ready; removed at exit
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub ready_file: Option<PathBuf>,
-    /// Open the page in a browser
+    /// Open the web UI in a browser
     #[arg(long)]
     pub open: bool,
 }

@@ -16,7 +16,7 @@ pub struct ListenUrls {
     /// The address of the listener, without a final slash.
     pub url: String,
     pub port: u16,
-    /// With the token, if one is required.
+    /// The web UI, with the token if one is required.
     pub page: String,
 }
 
@@ -52,7 +52,7 @@ pub fn print(
     }
     if has_token && ctx.ui.is_quiet() {
         // The token is printed nowhere else.
-        ctx.ui.status_always(&format!("page:    {page}"));
+        ctx.ui.status_always(&format!("web UI:  {page}"));
     }
     let exposed = match !options.addr.ip().is_loopback() {
         true => format!(" for all machines that reach {}", options.addr.ip()),
@@ -69,7 +69,7 @@ pub fn print(
     };
     ctx.ui
         .status(&format!("listening on {url}{exposed} (Ctrl-C stops)"));
-    ctx.ui.status(&format!("  page:    {page}"));
+    ctx.ui.status(&format!("  web UI:  {page}"));
     let others = other_urls(options, urls);
     if !others.is_empty() {
         ctx.ui

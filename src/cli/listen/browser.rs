@@ -1,4 +1,4 @@
-//! `--open`: opens the page in a browser.
+//! `--open`: opens the web UI in a browser.
 
 use std::ffi::OsStr;
 use std::io::{self, Write as _};

@@ -1,4 +1,4 @@
-//! `hookfire listen`: captures webhooks into the journal, prints them, and serves a page.
+//! `hookfire listen`: captures webhooks into the journal, prints them, and serves the web UI.
 
 mod args;
 mod banner;
@@ -269,7 +269,7 @@ fn start<'a>(
     Ok((listener, feed, exec, forward))
 }
 
-/// Opens the page in a browser. A page with a token is opened through a temporary file, which must exist for a while.
+/// Opens the web UI in a browser. An address with a token is opened through a temporary file, which must exist for a while.
 fn open_page(ctx: &Context<'_>, options: &ListenOptions, urls: &ListenUrls) -> Option<TempPath> {
     let page = &urls.page;
     let opened = match &options.token {
@@ -277,8 +277,9 @@ fn open_page(ctx: &Context<'_>, options: &ListenOptions, urls: &ListenUrls) -> O
         None => browser::open(page).map(|()| None),
     };
     opened.unwrap_or_else(|e| {
-        ctx.ui
-            .warning(&format!("cannot open a browser ({e}); the page is {page}"));
+        ctx.ui.warning(&format!(
+            "cannot open a browser ({e}); the address of the web UI is {page}"
+        ));
         None
     })
 }

@@ -41,7 +41,7 @@ pub struct ListenOptions {
     pub handshakes: Handshakes,
     /// Masks printed captures, all of this listener.
     pub mask: Mask,
-    /// Masks the page, which also shows captures of other listeners with other required secrets.
+    /// Masks the web UI, which also shows captures of other listeners with other required secrets.
     pub page_mask: Mask,
     pub forwarder: Option<Arc<Forwarder>>,
     /// Where captures are forwarded later; `None` without `--forward-later`.
@@ -50,7 +50,7 @@ pub struct ListenOptions {
     pub allow_origin: Option<String>,
     pub limits: ListenerLimits,
     pub tls: Option<Tls>,
-    /// The token of the page and APIs, if they require one: of an exposed listener, or of one with read tokens.
+    /// The token of the web UI and APIs, if they require one: of an exposed listener, or of one with read tokens.
     pub token: Option<Secret>,
     pub read_tokens: Vec<Secret>,
     pub portal_token: Option<Secret>,
@@ -143,7 +143,7 @@ fn listen_addr(args: &ListenArgs) -> Result<SocketAddr, Failure> {
     if !addr.ip().is_loopback() && !args.expose {
         return Err(
             Failure::usage(format!("other machines can reach `{addr}`: pass `--expose` to allow it"))
-                .hint("they can then send requests; the page and the APIs require a token that is printed at start"),
+                .hint("they can then send requests; the web UI and the APIs require a token that is printed at start"),
         );
     }
     Ok(addr)

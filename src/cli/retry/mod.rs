@@ -9,7 +9,7 @@ use clap::{Args, ValueHint};
 
 use super::args::{
     ExtraArgs, FilterArgs, PaceArgs, ReportOutput, RetryPolicyArgs, SigningArgs, TargetArgs,
-    TransportArgs, parse_id, whole_number,
+    TransportArgs, parse_id, whole_number, with_defaults,
 };
 use super::context::Context;
 use super::report::{RunReport, Style, run_engine};
@@ -31,6 +31,13 @@ use crate::text;
 
 /// Default number of requests at the same time with `--due`; without it, 1.
 const DEFAULT_DUE_JOBS: u16 = 8;
+
+const DEFAULTS: &[(&str, &str)] = &[
+    ("retries", "0; with --due: those of the delivery"),
+    ("retry_interval", "that of the delivery"),
+    ("success", "those of the delivery"),
+    ("jobs", "1; with --due: 8"),
+];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,7 +65,7 @@ Examples:
 ///
 /// Makes one attempt per delivery, oldest first, unless --retries is given. Deliveries are sent one at a time unless --jobs is
 /// given. The uuid stays the same, so that receivers can detect duplicates; two retries running at once never send the same
-/// delivery twice. Delivered events leave the failed list. Success statuses and interval are those of the original delivery
+/// delivery twice. A delivery that succeeds leaves the failed list. Success statuses and interval are those of the original delivery
 /// unless given. Never prompts; --dry-run shows what would be sent.
 ///
 /// Secrets come from the options, else from the endpoint's configuration, else from the reference (@env:, @file:) stored with
@@ -73,7 +80,7 @@ Examples:
 /// --watch continues until Ctrl-C or SIGTERM: requests in progress finish, the others stay scheduled. A second Ctrl-C ends at
 /// once.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_args(with_defaults(DEFAULTS)))]
 pub struct RetryArgs {
     /// Failed deliveries, such as 42 or '#42'
     #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other)]
@@ -356,7 +363,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     ctx.catch_interrupts()?;
     let summary = resend(ctx, journal, &planner, rows, limits, &report)?;
     let totals = summary.in_words(Some(asked));
-    let stopped = "stopped; undelivered events are in the failed list";
+    let stopped = "stopped; deliveries that did not succeed are in the failed list";
     report.conclude(summary, &totals, asked > 1, Some(stopped))
 }
 
