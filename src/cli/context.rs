@@ -90,6 +90,25 @@ impl<'a> Context<'a> {
         self.source(option) == SettingSource::Flag
     }
 
+    /// Fails if one of these options is on the command line; `error` gets its flag. Variables may be set for other commands, so
+    /// they are not refused.
+    pub fn refuse(
+        &self,
+        options: &[&str],
+        error: impl FnOnce(String) -> Failure,
+    ) -> Result<(), Failure> {
+        match self.flags(options).next() {
+            Some(flag) => Err(error(flag)),
+            None => Ok(()),
+        }
+    }
+
+    /// Those of the options that are on the command line, such as `--read-timeout`.
+    pub fn flags(&self, options: &[&str]) -> impl Iterator<Item = String> {
+        let given = options.iter().filter(|option| self.is_flag(option));
+        given.map(|option| format!("--{}", option.replace('_', "-")))
+    }
+
     /// Where the journal is, whether or not it exists.
     pub fn journal_location(&self) -> Result<(Location, SettingSource), Failure> {
         let given = self.globals.journal.as_ref();

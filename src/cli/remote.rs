@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueHint};
 
-use super::args::TransportArgs;
+use super::args::{TRANSPORT_OPTIONS, TransportArgs};
 use super::context::Context;
 use super::settings;
 use crate::delivery::target::{Param, Target};
@@ -13,19 +13,6 @@ use crate::remote::form::Bins;
 use crate::remote::{Remote, RemoteAddress, RemoteErrorKind};
 use crate::secret::SecretSource;
 use crate::text;
-
-/// Options that have an effect only on a connection to a remote listener.
-const CONNECTION_OPTIONS: [(&str, &str); 9] = [
-    ("token", "--token"),
-    ("timeout", "--timeout"),
-    ("connect_timeout", "--connect-timeout"),
-    ("cacert", "--cacert"),
-    ("cert", "--cert"),
-    ("key", "--key"),
-    ("insecure", "--insecure"),
-    ("proxy", "--proxy"),
-    ("resolve", "--resolve"),
-];
 
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Remote listener")]
@@ -47,11 +34,11 @@ impl RemoteArgs {
         ctx: &Context<'_>,
     ) -> Result<Option<Remote>, Failure> {
         if self.from.is_none() {
-            let useless = CONNECTION_OPTIONS.iter().find(|(id, _)| ctx.is_flag(id));
-            return match useless {
-                Some((_, flag)) => Err(Failure::usage(format!("`{flag}` requires `--from`"))),
-                None => Ok(None),
-            };
+            let requires_from =
+                |flag: String| Failure::usage(format!("`{flag}` requires `--from`"));
+            ctx.refuse(&["token"], requires_from)?;
+            ctx.refuse(&TRANSPORT_OPTIONS, requires_from)?;
+            return Ok(None);
         }
         let remote = self.client(transport, ctx)?;
         if let Some(remote) = &remote {

@@ -60,14 +60,11 @@ impl SampleArgs {
 
     /// Refuses flags about the sample; `instead` is the option that replaces it.
     pub fn refuse_beside(&self, ctx: &Context<'_>, instead: &str) -> Result<(), Failure> {
-        for (id, option) in [("auth_mode", "--auth-mode"), ("seed", "--seed")] {
-            if ctx.is_flag(id) {
-                return Err(Failure::usage(format!(
-                    "`{option}` applies to the built-in sample, which `{instead}` replaces"
-                )));
-            }
-        }
-        Ok(())
+        ctx.refuse(&["auth_mode", "seed"], |flag| {
+            Failure::usage(format!(
+                "`{flag}` applies to the built-in sample, which `{instead}` replaces"
+            ))
+        })
     }
 }
 

@@ -124,6 +124,10 @@ pub const FORWARD_DEFAULTS: &[(&str, &str)] = &[
     ("success", "200-299"),
 ];
 
+/// The options of [`RetryPolicyArgs`].
+pub const RETRY_POLICY_OPTIONS: [&str; 4] =
+    ["retries", "retry_interval", "retry_schedule", "success"];
+
 /// A command that uses these options gives their defaults with [`with_defaults`].
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Retry policy")]
@@ -169,6 +173,18 @@ pub struct PaceArgs {
     #[arg(long, value_name = "N/s", env = "HOOKFIRE_RATE")]
     pub rate: Option<Rate>,
 }
+
+/// The options of [`TransportArgs`].
+pub const TRANSPORT_OPTIONS: [&str; 8] = [
+    "timeout",
+    "connect_timeout",
+    "cacert",
+    "cert",
+    "key",
+    "insecure",
+    "proxy",
+    "resolve",
+];
 
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connection")]

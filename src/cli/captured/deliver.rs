@@ -41,15 +41,15 @@ const END_POLL: Duration = Duration::from_millis(5);
 const LOOKED_AT: usize = 500;
 
 /// Options that have an effect only on deliveries.
-const DELIVERY_OPTIONS: [(&str, &str); 8] = [
-    ("in_order", "--in-order"),
-    ("forward_jobs", "--forward-jobs"),
-    ("retries", "--retries"),
-    ("retry_interval", "--retry-interval"),
-    ("retry_schedule", "--retry-schedule"),
-    ("success", "--success"),
-    ("sign", "--sign"),
-    ("signing_secret", "--signing-secret"),
+const DELIVERY_OPTIONS: [&str; 8] = [
+    "in_order",
+    "forward_jobs",
+    "retries",
+    "retry_interval",
+    "retry_schedule",
+    "success",
+    "sign",
+    "signing_secret",
 ];
 
 #[derive(Args, Clone, Debug)]
@@ -96,13 +96,10 @@ impl DeliverArgs {
             (Some(url), _) => settings::from_url(url)?,
             (None, Some(name)) => settings::from_endpoint(name, ctx.config()?)?,
             (None, None) => {
-                let useless = DELIVERY_OPTIONS.iter().find(|(id, _)| ctx.is_flag(id));
-                return match useless {
-                    Some((_, flag)) => Err(Failure::usage(format!(
-                        "`{flag}` requires `--to` or `--endpoint`"
-                    ))),
-                    None => Ok(None),
-                };
+                ctx.refuse(&DELIVERY_OPTIONS, |flag| {
+                    Failure::usage(format!("`{flag}` requires `--to` or `--endpoint`"))
+                })?;
+                return Ok(None);
             }
         };
         signing::apply(&mut chosen.target, &self.signing, ctx)?;

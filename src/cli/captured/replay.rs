@@ -141,16 +141,9 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
 
 /// Runs a command for each capture, one after the other, and stores the runs.
 fn run_command(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    for (id, flag) in [
-        ("to", "--to"),
-        ("endpoint", "--endpoint"),
-        ("dry_run", "--dry-run"),
-    ] {
-        if ctx.is_flag(id) {
-            let conflict = format!("`{flag}` and `--exec` cannot be combined");
-            return Err(Failure::usage(conflict));
-        }
-    }
+    ctx.refuse(&["to", "endpoint", "dry_run"], |flag| {
+        Failure::usage(format!("`{flag}` and `--exec` cannot be combined"))
+    })?;
     let journal = ctx.journal()?;
     let writer = Arc::new(GroupWriter::start(ctx.journal()?, None)?);
     let redactor = Redactor::new(&ctx.mask(false)?.values);

@@ -3,22 +3,11 @@
 //! The later process has only the journal and the configuration. A secret that it could not look up is refused before
 //! anything is sent; connection options that it will not know are mentioned.
 
+use crate::cli::args::TRANSPORT_OPTIONS;
 use crate::cli::context::Context;
 use crate::cli::settings::FireSettings;
 use crate::delivery::target::{MissingSecret, RequestPart};
 use crate::error::Failure;
-
-/// Options that are not stored with a delivery.
-const CONNECTION_OPTIONS: [&str; 8] = [
-    "timeout",
-    "connect_timeout",
-    "cacert",
-    "cert",
-    "key",
-    "insecure",
-    "proxy",
-    "resolve",
-];
 
 /// Refuses a secret whose value is neither stored as a reference nor configured.
 pub fn refuse_literal_secrets(settings: &FireSettings<'_>) -> Result<(), Failure> {
@@ -65,15 +54,11 @@ fn literal_signing_secret() -> Failure {
 
 /// Mentions connection options that `retry --due` will not know.
 pub fn hint_at_connection_options(ctx: &Context<'_>) {
-    let given: Vec<String> = CONNECTION_OPTIONS
-        .iter()
-        .filter(|option| ctx.is_flag(option))
-        .map(|option| format!("`--{}`", option.replace('_', "-")))
-        .collect();
+    let given: Vec<String> = ctx.flags(&TRANSPORT_OPTIONS).collect();
     if !given.is_empty() {
         ctx.ui.hint(&format!(
-            "not kept with a delivery: {}; give it to `hookfire retry --due` as well, or configure it with an endpoint",
-            given.join(", ")
+            "not kept with a delivery: `{}`; give it to `hookfire retry --due` as well, or configure it with an endpoint",
+            given.join("`, `")
         ));
     }
 }

@@ -31,14 +31,9 @@ impl<'a> FireTarget<'a> {
                 Settings::or,
             );
         if args.no_retry {
-            for option in ["retries", "retry_schedule"] {
-                if ctx.is_flag(option) {
-                    let option = option.replace('_', "-");
-                    return Err(Failure::usage(format!(
-                        "`--{option}` and `--no-retry` cannot be used together"
-                    )));
-                }
-            }
+            ctx.refuse(&["retries", "retry_schedule"], |flag| {
+                Failure::usage(format!("`{flag}` and `--no-retry` cannot be used together"))
+            })?;
             (options.retries, options.retry_schedule) = (Some(0), None);
         }
         let settings = FireSettings::new(chosen, options);

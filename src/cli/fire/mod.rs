@@ -180,12 +180,10 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
 
 /// Fires one event; waits for its retries, or leaves them to the schedule (`--background`).
 fn fire(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    for option in ["jobs", "rate", "skip"] {
-        if ctx.is_flag(option) {
-            return Err(Failure::usage(format!("`--{option}` requires `--batch`"))
-                .hint("`--batch FILE` sends many events"));
-        }
-    }
+    ctx.refuse(&["jobs", "rate", "skip"], |flag| {
+        Failure::usage(format!("`{flag}` requires `--batch`"))
+            .hint("`--batch FILE` sends many events")
+    })?;
     let source = PayloadSource::new(args, ctx)?;
     let chosen = settings::chosen(ctx, &args.target)?;
     let destination = FireTarget::resolve(args, ctx, chosen)?;

@@ -34,7 +34,11 @@ impl<'a> PayloadSource<'a> {
     /// Checks the options that say what to send, and reads nothing yet.
     pub fn new(args: &'a FireArgs, ctx: &Context<'_>) -> Result<PayloadSource<'a>, Failure> {
         if let Some(file) = &args.body.body {
-            refuse_event_options(ctx)?;
+            ctx.refuse(&EVENT_OPTIONS, |flag| {
+                Failure::usage(format!(
+                    "`{flag}` applies to events, and `--body` is sent as it is"
+                ))
+            })?;
             refuse_url(args)?;
             return Ok(PayloadSource::Body(file));
         }
@@ -78,16 +82,6 @@ fn refuse_url(args: &FireArgs) -> Result<(), Failure> {
         crate::cli::sample::refuse_url(word)?;
     }
     Ok(())
-}
-
-fn refuse_event_options(ctx: &Context<'_>) -> Result<(), Failure> {
-    match EVENT_OPTIONS.iter().find(|option| ctx.is_flag(option)) {
-        None => Ok(()),
-        Some(option) => Err(Failure::usage(format!(
-            "`--{}` applies to events, and `--body` is sent as it is",
-            option.replace('_', "-")
-        ))),
-    }
 }
 
 fn given_body(

@@ -3,6 +3,7 @@
 use super::args::ListenArgs;
 use crate::capture::Mask;
 use crate::capture::expect::Expectation;
+use crate::cli::args::RETRY_POLICY_OPTIONS;
 use crate::cli::context::Context;
 use crate::cli::forward_later::ForwardThread;
 use crate::cli::forward_targets::{ForwardTargets, start_thread};
@@ -15,7 +16,10 @@ use crate::listener::Notifier;
 pub fn targets(args: &ListenArgs, ctx: &Context<'_>) -> Result<Option<ForwardTargets>, Failure> {
     let later = &args.forward_later;
     if !later.forward_later {
-        return refuse_policy_options(ctx).map(|()| None);
+        ctx.refuse(&RETRY_POLICY_OPTIONS, |flag| {
+            Failure::usage(format!("`{flag}` requires `--forward-later`"))
+        })?;
+        return Ok(None);
     }
     let config = ctx.config()?;
     let urls = args.responses.forward_to.iter();
@@ -33,19 +37,6 @@ pub fn targets(args: &ListenArgs, ctx: &Context<'_>) -> Result<Option<ForwardTar
     }
     let targets = ForwardTargets::new(ctx, chosen, &later.policy, &args.transport, later.in_order)?;
     Ok(Some(targets))
-}
-
-/// Without `--forward-later` nothing is retried. Variables may be set for other commands, so only flags are refused.
-fn refuse_policy_options(ctx: &Context<'_>) -> Result<(), Failure> {
-    for option in ["retries", "retry_interval", "retry_schedule", "success"] {
-        if ctx.is_flag(option) {
-            let option = option.replace('_', "-");
-            return Err(Failure::usage(format!(
-                "`--{option}` requires `--forward-later`"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// The running thread, and what makes captures into deliveries for it.

@@ -26,6 +26,15 @@ const PORTAL_BIN: &str = "admin";
 /// Tokens are masked wherever they occur in a captured head, so that a short one would change other text.
 const MIN_TOKEN_LENGTH: usize = 8;
 
+/// What decides the responses without `--forward-to`.
+const RESPONSE_OPTIONS: [&str; 5] = [
+    "route",
+    "respond",
+    "response_body",
+    "response_header",
+    "status_in_path",
+];
+
 pub struct ListenOptions {
     pub addr: SocketAddr,
     /// Requests whose path names none of them go to the first.
@@ -66,7 +75,12 @@ impl ListenOptions {
         }
         let forwarder = Forwarder::new(args, ctx)?.map(Arc::new);
         if let Some(forwarder) = &forwarder {
-            refuse_response_options(ctx)?;
+            ctx.refuse(&RESPONSE_OPTIONS, |flag| {
+                Failure::usage(format!(
+                    "`{flag}` and `--forward-to` cannot be used together"
+                ))
+                .hint("with `--forward-to` the responses are those of the target")
+            })?;
             refuse_loop(addr, forwarder.base())?;
         }
         let forward_targets = forward_later::targets(args, ctx)?;
@@ -187,24 +201,6 @@ fn read_tokens(texts: &[String], ctx: &Context<'_>) -> Result<Vec<Secret>, Failu
 fn is_read_token(token: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     token.len() >= MIN_TOKEN_LENGTH && token.bytes().all(is_allowed)
-}
-
-/// With `--forward-to` the target decides the responses. Variables may be set for other runs, so only flags are refused.
-fn refuse_response_options(ctx: &Context<'_>) -> Result<(), Failure> {
-    const OPTIONS: [(&str, &str); 5] = [
-        ("route", "--route"),
-        ("respond", "--respond"),
-        ("response_body", "--response-body"),
-        ("response_header", "--response-header"),
-        ("status_in_path", "--status-in-path"),
-    ];
-    match OPTIONS.iter().find(|(id, _)| ctx.is_flag(id)) {
-        Some((_, flag)) => Err(Failure::usage(format!(
-            "`{flag}` and `--forward-to` cannot be used together"
-        ))
-        .hint("with `--forward-to` the responses are those of the target")),
-        None => Ok(()),
-    }
 }
 
 /// Refuses a forward target that is this listener, as far as the address tells.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{PlanReport, RetryArgs, dry_run, nothing_to_send};
+use crate::cli::args::RETRY_POLICY_OPTIONS;
 use crate::cli::context::Context;
 use crate::cli::journal::check::warn_of_far_due;
 use crate::cli::report::{Blocked, RunReport, Style, run_engine};
@@ -24,7 +25,10 @@ use crate::time::{Clock as _, UnixMs, until};
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
 pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    refuse_policy_options(ctx)?;
+    ctx.refuse(&RETRY_POLICY_OPTIONS, |flag| {
+        Failure::usage(format!("`{flag}` and `--due` are both given"))
+            .hint("scheduled deliveries keep the retry policy that they were accepted with")
+    })?;
     let journal = match ctx.existing_journal()? {
         Some(journal) => journal,
         None if args.watch => ctx.journal()?,
@@ -36,21 +40,6 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     } else {
         send(args, ctx, &*journal)
     }
-}
-
-/// Deliveries on the schedule keep the policy that they were accepted with.
-fn refuse_policy_options(ctx: &Context<'_>) -> Result<(), Failure> {
-    for option in ["retries", "retry_interval", "retry_schedule", "success"] {
-        if ctx.is_flag(option) {
-            let option = option.replace('_', "-");
-            return Err(
-                Failure::usage(format!("`--{option}` and `--due` are both given")).hint(
-                    "scheduled deliveries keep the retry policy that they were accepted with",
-                ),
-            );
-        }
-    }
-    Ok(())
 }
 
 fn nothing_due(
