@@ -8,7 +8,7 @@ use crate::delivery::filter::Filter;
 use crate::delivery::{Delivery, Status};
 use crate::error::{Failure, Kind};
 use crate::event::catalogue;
-use crate::journal::{DeliveryVersion, Journal, Query};
+use crate::journal::{DeliveryVersion, Journal, PAGE_SIZE, Query};
 use crate::text;
 
 /// Deliveries of the failed list.
@@ -115,7 +115,8 @@ impl Selection {
                     limit: most,
                     ..Query::failed(filter.clone())
                 };
-                journal.each(&query, visit)?
+                let mut found = journal.deliveries(&query, None, PAGE_SIZE);
+                found.try_for_each(|delivery| visit(delivery?))
             }
             Selection::Ids(_) => {
                 let found = seen.iter().map(|seen| journal.delivery(seen.id));

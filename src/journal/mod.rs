@@ -24,6 +24,7 @@ mod stored;
 mod tests;
 mod values;
 
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -245,8 +246,24 @@ pub trait Captures {
     fn delete_bin(&self, name: &str) -> Result<bool, JournalError>;
 }
 
-/// How many deliveries [`Deliveries::page`] reads at a time here; no transaction is open between two pages.
-const PAGE_SIZE: usize = 500;
+/// How many rows commands read at a time.
+pub const PAGE_SIZE: usize = 500;
+
+/// Reads items page by page, up to an empty page or an error; no transaction is open between two pages.
+pub fn by_page<T, E>(
+    mut read: impl FnMut() -> Result<Vec<T>, E>,
+) -> impl Iterator<Item = Result<T, E>> {
+    let mut page = Vec::new().into_iter();
+    iter::from_fn(move || {
+        if page.len() == 0 {
+            match read() {
+                Ok(read) => page = read.into_iter(),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        page.next().map(Ok)
+    })
+}
 
 impl dyn Journal + '_ {
     /// Commits; after a temporary error, repeats the same commit if `again` says so.
@@ -264,25 +281,20 @@ impl dyn Journal + '_ {
         }
     }
 
-    /// Passes each delivery of a query to `visit`; stops at its first error, which is the inner result.
-    pub fn each<E>(
+    /// The deliveries of a query, or those that follow `after`, read in pages of at most `page_size`.
+    pub fn deliveries(
         &self,
         query: &Query,
-        mut visit: impl FnMut(Delivery) -> Result<(), E>,
-    ) -> Result<Result<(), E>, JournalError> {
-        let (mut after, mut remaining) = (None, query.limit.unwrap_or(usize::MAX));
-        while remaining > 0 {
-            let page = self.page(query, after, remaining.min(PAGE_SIZE))?;
-            let Some(last) = page.last() else { break };
-            after = Some(Cursor::after(last));
-            remaining -= page.len();
-            for delivery in page {
-                if let Err(e) = visit(delivery) {
-                    return Ok(Err(e));
-                }
-            }
-        }
-        Ok(Ok(()))
+        mut after: Option<Cursor>,
+        page_size: usize,
+    ) -> impl Iterator<Item = Result<Delivery, JournalError>> {
+        let limit = query.limit.unwrap_or(usize::MAX);
+        let deliveries = by_page(move || {
+            let page = self.page(query, after, page_size.min(limit))?;
+            after = page.last().map(Cursor::after).or(after);
+            Ok(page)
+        });
+        deliveries.take(limit)
     }
 
     /// How many deliveries a query matches. Ignores the query's limit.

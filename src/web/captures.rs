@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::iter;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -21,13 +20,11 @@ use crate::capture::diff::BodyKind;
 use crate::capture::{Body, CaptureRecord, Mask, credentials, diff, export};
 use crate::delivery::Status;
 use crate::error::Failure;
-use crate::journal::{CaptureQuery, Journal, Order, StoredCapture};
+use crate::journal::{CaptureQuery, Journal, Order, PAGE_SIZE, StoredCapture, by_page};
 use crate::output::capture::head;
 use crate::output::capture_json::{capture_view, run_view};
 use crate::output::json::delivery_view;
 
-/// Captures read at a time while filtering.
-const FILTER_PAGE_SIZE: u32 = 500;
 /// How much of a body is shown, as it is and formatted.
 const MAX_SHOWN_BYTES: usize = 256 * 1024;
 const MAX_NOTE_BYTES: usize = 4 * 1024;
@@ -66,19 +63,24 @@ async fn list(State(state): Web, Query(list): Query<CapturesQuery>) -> ApiResult
         .respond(move |options, journal| {
             let limit = page_size(list.limit);
             let words = Words::new(&list.q);
-            let query = CaptureQuery {
+            let mut query = CaptureQuery {
                 bin: list.bin.filter(|bin| !bin.is_empty()),
                 before: list.before,
                 order: Order::NewestFirst,
                 limit: Some(match words.is_empty() {
                     true => limit as u32 + 1,
-                    false => FILTER_PAGE_SIZE,
+                    false => PAGE_SIZE as u32,
                 }),
                 ..CaptureQuery::default()
             };
             let newest = journal.newest_capture()?;
+            let records = by_page(|| {
+                let read = journal.captures(&query)?;
+                query.before = read.last().map(|record| record.id);
+                Ok(read)
+            });
             let mut page = Page::fill(
-                captures(journal, query),
+                records,
                 (limit, MAX_LIST_BYTES),
                 |record| record.id,
                 |record| {
@@ -119,25 +121,6 @@ fn add_forwards(journal: &dyn Journal, captures: &mut [Value]) -> Result<(), Fai
         capture["forwarded"] = first.map(|status| status.as_str()).into();
     }
     Ok(())
-}
-
-/// Captures from the newest, read in pages of the query's limit.
-fn captures(
-    journal: &dyn Journal,
-    mut query: CaptureQuery,
-) -> impl Iterator<Item = Result<CaptureRecord, Failure>> {
-    let mut page = Vec::new().into_iter();
-    iter::from_fn(move || {
-        if page.len() == 0 {
-            let read = match journal.captures(&query) {
-                Ok(read) => read,
-                Err(e) => return Some(Err(e.into())),
-            };
-            query.before = read.last().map(|record| record.id);
-            page = read.into_iter();
-        }
-        page.next().map(Ok)
-    })
 }
 
 /// Whether a capture contains all words, in what the list shows, in its headers or in its body; and how much of the body

@@ -1,6 +1,5 @@
 //! The page's API for deliveries: list, show, retry, delete, and the counts of the chart.
 
-use std::iter;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -19,14 +18,11 @@ use crate::delivery::{Delivery, Status};
 use crate::document::pretty_json;
 use crate::error::Failure;
 use crate::event;
-use crate::journal::{Cursor, DeliveryList, DeliveryVersion, Journal, Query as DeliveryQuery};
+use crate::journal::{Cursor, DeliveryList, DeliveryVersion, PAGE_SIZE, Query as DeliveryQuery};
 use crate::output::json::{delivery_view, whole_delivery};
 use crate::time::{UnixMs, rfc3339};
 
 const FAILED: [Status; 2] = [Status::Failed, Status::Interrupted];
-
-/// Deliveries read at a time while filtering.
-const FILTER_PAGE_SIZE: usize = 500;
 
 /// Longer bodies are shown as they are.
 const MAX_PRETTY_BYTES: usize = 8 * 1024 * 1024;
@@ -73,10 +69,10 @@ async fn list(State(state): Web, Query(query): Query<DeliveriesQuery>) -> ApiRes
             };
             let at_once = match words.is_empty() {
                 true => limit + 1,
-                false => FILTER_PAGE_SIZE,
+                false => PAGE_SIZE,
             };
             let page = Page::fill(
-                newest(journal, of(list), below, at_once),
+                journal.deliveries(&of(list), below, at_once),
                 (limit, MAX_LIST_BYTES),
                 position,
                 |delivery| {
@@ -100,27 +96,6 @@ fn of(list: DeliveryList) -> DeliveryQuery {
         filter: Filter::default(),
         limit: None,
     }
-}
-
-/// Deliveries of a list from the newest, read in pages of `page_size`.
-fn newest(
-    journal: &dyn Journal,
-    query: DeliveryQuery,
-    mut after: Option<Cursor>,
-    page_size: usize,
-) -> impl Iterator<Item = Result<Delivery, Failure>> {
-    let mut page = Vec::new().into_iter();
-    iter::from_fn(move || {
-        if page.len() == 0 {
-            let read = match journal.page(&query, after, page_size) {
-                Ok(read) => read,
-                Err(e) => return Some(Err(e.into())),
-            };
-            after = read.last().map(Cursor::after).or(after);
-            page = read.into_iter();
-        }
-        page.next().map(Ok)
-    })
 }
 
 /// What the list shows of a delivery.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Failure;
+use crate::journal::JournalError;
 use crate::output::json;
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
@@ -33,7 +34,7 @@ impl<P> Page<P> {
     /// Shows items with `view`, until there are `limit` entries, or they have more than `max_bytes` together, or too much
     /// was read. `view` returns nothing for an item that does not match, and the bytes that it read of the item's body.
     pub(super) fn fill<T, V: Serialize>(
-        items: impl Iterator<Item = Result<T, Failure>>,
+        items: impl Iterator<Item = Result<T, JournalError>>,
         (limit, max_bytes): (usize, usize),
         position: impl Fn(&T) -> P,
         mut view: impl FnMut(&T) -> Result<(Option<V>, usize), Failure>,

@@ -103,7 +103,7 @@ async fn list(State(state): Web, Path(name): Path<String>) -> BinResult {
             .into_iter()
             .filter_map(|id| journal.capture(id).transpose());
         let page = Page::fill(
-            captures.map(|found| Ok(found?)),
+            captures,
             (MAX_REQUESTS, MAX_LIST_BYTES),
             |stored| stored.record.id,
             |stored| Ok((Some(request_view(&stored.record, &stored.body)), 0)),

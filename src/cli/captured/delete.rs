@@ -1,7 +1,5 @@
 //! `hookfire captured delete`
 
-use std::ops::ControlFlow;
-
 use clap::{Args, ValueHint};
 
 use super::selection::{CaptureFilterArgs, head, newest_first};
@@ -66,10 +64,7 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     )?;
     let each = |visit: &mut dyn FnMut(CaptureRecord) -> Result<(), Failure>| match &named {
         Some(ids) => ids.iter().try_for_each(|&id| visit(head(&journal, id)?)),
-        None => newest_first(&journal, &query, |record| {
-            visit(record)?;
-            Ok(ControlFlow::Continue(()))
-        }),
+        None => newest_first(&journal, &query).try_for_each(|record| visit(record?)),
     };
     let mut ids = Vec::new();
     each(&mut |record| {

@@ -1,7 +1,5 @@
 //! `hookfire captured list`
 
-use std::ops::ControlFlow;
-
 use clap::Args;
 
 use super::selection::{CaptureFilterArgs, newest_first};
@@ -76,17 +74,17 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let view = |record: &CaptureRecord| capture_view(record, &mask, None);
     let mut list = RowWriter::new(ctx.ui, format, columns, view)?;
     let mut found = 0;
-    newest_first(&*source, &query, |record| {
+    for record in newest_first(&*source, &query) {
+        let record = record?;
         if !matches(&*source, &record, &conditions)? {
-            return Ok(ControlFlow::Continue(()));
+            continue;
         }
         found += 1;
-        if limit.is_none_or(|limit| found <= limit) {
-            list.push(&record)?;
-            return Ok(ControlFlow::Continue(()));
+        if limit.is_some_and(|limit| found > limit) {
+            break;
         }
-        Ok(ControlFlow::Break(()))
-    })?;
+        list.push(&record)?;
+    }
     list.finish()?;
     match limit {
         _ if !is_text => {}

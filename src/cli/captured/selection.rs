@@ -1,7 +1,5 @@
 //! The captures that a command selects, read page by page.
 
-use std::ops::ControlFlow;
-
 use clap::{Args, ValueHint};
 
 use super::source::CaptureSource;
@@ -9,10 +7,8 @@ use crate::capture::{CaptureRecord, Run};
 use crate::cli::context::Context;
 use crate::cli::selection;
 use crate::error::{Failure, Kind};
-use crate::journal::{CaptureQuery, Order, StoredCapture};
+use crate::journal::{CaptureQuery, Order, PAGE_SIZE, StoredCapture, by_page};
 use crate::time::{Edge, parse_time};
-
-const PAGE_SIZE: u32 = 500;
 
 /// The time is parsed in [`CaptureFilterArgs::query`], for a better error message than clap's.
 #[derive(Args, Clone, Debug, Default)]
@@ -64,34 +60,28 @@ impl CaptureFilterArgs {
     }
 }
 
-/// Visits the selected captures page by page, newest first, until `visit` says to stop.
+/// The selected captures, newest first, read page by page.
 pub fn newest_first(
     source: &dyn CaptureSource,
     query: &CaptureQuery,
-    mut visit: impl FnMut(CaptureRecord) -> Result<ControlFlow<()>, Failure>,
-) -> Result<(), Failure> {
-    let mut left = query.limit.unwrap_or(u32::MAX);
+) -> impl Iterator<Item = Result<CaptureRecord, Failure>> {
+    let mut left = query.limit.map_or(usize::MAX, |limit| limit as usize);
     let mut part = CaptureQuery {
         order: Order::NewestFirst,
         ..query.clone()
     };
-    while left > 0 {
+    by_page(move || {
         let asked = left.min(PAGE_SIZE);
-        part.limit = Some(asked);
-        let captures = source.list(&part)?;
-        let found = u32::try_from(captures.len()).unwrap_or(asked);
-        part.before = captures.last().map(|record| record.id);
-        for capture in captures {
-            if visit(capture)?.is_break() {
-                return Ok(());
-            }
+        if asked == 0 {
+            return Ok(Vec::new());
         }
-        if found < asked {
-            break;
-        }
-        left -= found;
-    }
-    Ok(())
+        part.limit = Some(asked as u32);
+        let page = source.list(&part)?;
+        part.before = page.last().map(|record| record.id);
+        // A shorter page is the last one.
+        left = if page.len() < asked { 0 } else { left - asked };
+        Ok(page)
+    })
 }
 
 /// The capture without its body.

@@ -8,7 +8,7 @@ use super::args::Format;
 use super::context::Context;
 use super::selection;
 use crate::error::{Failure, Kind};
-use crate::journal::{DeliveryList, Journal, Query};
+use crate::journal::{DeliveryList, Journal, PAGE_SIZE, Query};
 use crate::output::json::delivery_view;
 use crate::output::{OutputError, RowWriter, human};
 use crate::portal::failures::{FailureEntry, FailuresWriter, ListFormat};
@@ -30,7 +30,9 @@ pub fn print(
     let with_status = matches!(query.list, DeliveryList::All(_));
     let columns = human::columns(with_status, is_shared(journal), ctx.now());
     let mut list = RowWriter::new(ctx.ui, format, columns, delivery_view)?;
-    journal.each(query, |delivery| list.push(&delivery))??;
+    for delivery in journal.deliveries(query, None, PAGE_SIZE) {
+        list.push(&delivery?)?;
+    }
     let listed = list.finish()?;
     match query.limit {
         _ if format != Format::Text => {}
@@ -80,7 +82,8 @@ fn report_scheduled(
 fn xml(ctx: &Context<'_>, journal: &dyn Journal, query: &Query) -> Result<(), Failure> {
     let mut list = FailuresWriter::new(ctx.ui.untrusted_writer(), ListFormat::Xml)
         .map_err(OutputError::from)?;
-    journal.each(query, |delivery| {
+    for delivery in journal.deliveries(query, None, PAGE_SIZE) {
+        let delivery = delivery?;
         let payload = journal.payload(delivery.id)?;
         // An imported failure keeps the time as 3scale wrote it.
         let listed = delivery.listed_failure_time.clone();
@@ -89,8 +92,8 @@ fn xml(ctx: &Context<'_>, journal: &dyn Journal, query: &Query) -> Result<(), Fa
             .map_err(|e| match e.kind() {
                 ErrorKind::InvalidData => Failure::from_error(Kind::Journal, e),
                 _ => OutputError::from(e).into(),
-            })
-    })??;
+            })?;
+    }
     list.finish().map_err(OutputError::from)?;
     Ok(())
 }

@@ -193,13 +193,9 @@ pub fn expected(all: &[Delivery], query: &Query) -> Vec<i64> {
 }
 
 pub fn visited(journal: &TestJournal, query: &Query) -> Vec<Delivery> {
-    let mut found = Vec::new();
-    let visit = |delivery| {
-        found.push(delivery);
-        Ok::<(), ()>(())
-    };
-    journal.dynamic().each(query, visit).unwrap().unwrap();
-    found
+    let journal = journal.dynamic();
+    let found = journal.deliveries(query, None, PAGE_SIZE);
+    found.collect::<Result<_, _>>().unwrap()
 }
 
 proptest! {
@@ -289,22 +285,20 @@ fn finds_exactly(rows: &[Row], filters: &[Filter], limit: usize) -> Result<(), T
 }
 
 #[test]
-fn a_visit_that_fails_ends_the_list_and_its_error_comes_back() {
+fn deliveries_are_read_across_pages_up_to_the_limit() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
     for n in 0..5 {
         accept(&journal, at(n));
     }
-    let mut seen = Vec::new();
-    let ended = journal.dynamic().each(&Query::all(None), |delivery| {
-        seen.push(delivery.id);
-        if seen.len() == 2 {
-            Err("enough")
-        } else {
-            Ok(())
-        }
-    });
-    assert_eq!(ended.unwrap(), Err("enough"));
-    assert_eq!(seen, [5, 4]);
-    accept(&journal, at(9));
+    let ids = |limit| {
+        let query = Query {
+            limit,
+            ..Query::all(None)
+        };
+        let found = journal.dynamic().deliveries(&query, None, 2);
+        found.map(|found| found.unwrap().id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(None), [5, 4, 3, 2, 1]);
+    assert_eq!(ids(Some(3)), [5, 4, 3]);
 }

@@ -199,15 +199,14 @@ fn no_transaction_is_open_while_deliveries_are_visited() {
     let (journal, _) = slow(&bench, 3);
     let other = bench.raw();
     other.busy_timeout(Duration::ZERO).unwrap();
-    let mut are_busy = Vec::new();
-    let all = journal.dynamic().each(&Query::all(None), |_| {
+    let query = Query::all(None);
+    let all = journal.dynamic().deliveries(&query, None, PAGE_SIZE);
+    let are_busy = all.map(|delivery| {
+        delivery.unwrap();
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let is_busy = other.query_row(checkpoint, [], |row| row.get::<_, bool>(0))?;
-        are_busy.push(is_busy);
-        Ok::<_, rusqlite::Error>(())
+        other.query_row(checkpoint, [], |row| row.get(0)).unwrap()
     });
-    all.unwrap().unwrap();
-    assert_eq!(are_busy, [false; 3]);
+    assert_eq!(are_busy.collect::<Vec<bool>>(), [false; 3]);
 }
 
 #[test]
