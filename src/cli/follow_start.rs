@@ -1,11 +1,11 @@
 //! Where a reader of a bin begins.
 
 use super::context::Context;
-use super::{remote, selection};
+use super::{args, remote, selection};
 use crate::error::{Failure, Kind};
 use crate::journal::{CaptureQuery, FollowCursor, Journal};
 use crate::remote::Remote;
-use crate::time::{Edge, parse_time};
+use crate::time::Edge;
 
 /// Where the bin is: in the journal, or on another machine.
 pub trait FollowedBin {
@@ -66,10 +66,7 @@ pub fn since(
     since: Option<&str>,
     ctx: &Context<'_>,
 ) -> Result<FollowCursor, Failure> {
-    let since = since.map(|text| parse_time(text, ctx.now(), Edge::From));
-    let since = since
-        .transpose()
-        .map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let since = args::time(since, ctx.now(), Edge::From)?;
     // Read first: later captures follow in any case.
     let newest = bin.newest(name)?;
     let query = CaptureQuery {

@@ -324,7 +324,7 @@ impl OriginArgs {
     }
 }
 
-/// The filter of deliveries. Times are text here, so that errors are hookfire's own.
+/// The filter of deliveries.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Filter (combined with AND)")]
 pub struct FilterArgs {
@@ -355,18 +355,12 @@ pub struct FilterArgs {
 impl FilterArgs {
     /// The filter, without an endpoint.
     pub fn filter(&self, now: UnixMs) -> Result<Filter, Failure> {
-        let time = |text: &Option<String>, edge| {
-            text.as_deref()
-                .map(|text| parse_time(text, now, edge))
-                .transpose()
-                .map_err(|e| Failure::from_error(Kind::Usage, e))
-        };
         Ok(Filter {
             event_type: self.event_type.clone(),
             action: self.action.clone(),
             endpoint: None,
-            since: time(&self.since, Edge::From)?,
-            before: time(&self.before, Edge::UpTo)?,
+            since: time(self.since.as_deref(), now, Edge::From)?,
+            before: time(self.before.as_deref(), now, Edge::UpTo)?,
             http_status: self.http_status.clone(),
             error: self.error,
             owner: self.owner.clone(),
@@ -391,6 +385,13 @@ impl ListFilterArgs {
             ..self.rest.filter(now)?
         })
     }
+}
+
+/// Parses the value of a time option, which clap passes as text: errors are hookfire's own.
+pub fn time(text: Option<&str>, now: UnixMs, edge: Edge) -> Result<Option<UnixMs>, Failure> {
+    let time = text.map(|text| parse_time(text, now, edge));
+    let time = time.transpose();
+    time.map_err(|e| Failure::from_error(Kind::Usage, e))
 }
 
 /// Parses the name of one of `values`.

@@ -4,13 +4,13 @@ use clap::{Args, ValueHint};
 
 use super::source::CaptureSource;
 use crate::capture::{CaptureRecord, Run};
+use crate::cli::args::time;
 use crate::cli::context::Context;
 use crate::cli::selection;
-use crate::error::{Failure, Kind};
+use crate::error::Failure;
 use crate::journal::{CaptureQuery, Order, PAGE_SIZE, StoredCapture, by_page};
-use crate::time::{Edge, parse_time};
+use crate::time::Edge;
 
-/// The time is parsed in [`CaptureFilterArgs::query`], for a better error message than clap's.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Filter (combined with AND)")]
 pub struct CaptureFilterArgs {
@@ -38,9 +38,6 @@ impl CaptureFilterArgs {
         ctx: &Context<'_>,
         source: &dyn CaptureSource,
     ) -> Result<CaptureQuery, Failure> {
-        let since = self.since.as_deref();
-        let since = since.map(|text| parse_time(text, ctx.now(), Edge::From));
-        let since = since.transpose();
         if let Some(bin) = &self.bin {
             source.require_bin(bin)?;
         }
@@ -49,7 +46,7 @@ impl CaptureFilterArgs {
             method: self.method.clone(),
             event_type: self.event_type.clone(),
             action: self.action.clone(),
-            since: since.map_err(|e| Failure::from_error(Kind::Usage, e))?,
+            since: time(self.since.as_deref(), ctx.now(), Edge::From)?,
             ..CaptureQuery::default()
         })
     }

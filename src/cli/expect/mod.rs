@@ -21,7 +21,9 @@ use self::criteria::Criteria;
 use self::junit::JunitFile;
 use self::report::WaitReport;
 use self::watch::{Arrivals, End, PolledCode, Watch};
-use super::args::{Format, HandshakeArgs, ReportOutput, TransportArgs, VerifyArgs, whole_number};
+use super::args::{
+    Format, HandshakeArgs, ReportOutput, TransportArgs, VerifyArgs, time, whole_number,
+};
 use super::capture_feed::{BinFeed, CaptureFeed, FeedItem, FeedingStore, ListenerFeed, WhenFull};
 use super::context::Context;
 use super::follow_feed::{FollowFeed as _, RemoteFeed};
@@ -34,13 +36,13 @@ use super::signature_feed::{Explainer, SignatureFeed};
 use super::signing;
 use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse};
-use crate::error::{Failure, Kind};
+use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::{CaptureQuery, CaptureStore, JournalCaptureStore, StoreReply, StoredCapture};
 use crate::listener::{Handshakes, Listener, Notifier, Route, Script, Setup};
 use crate::output::Ui;
 use crate::remote::{Followed, Remote};
-use crate::time::{Clock as _, Edge, parse_duration, parse_time};
+use crate::time::{Clock as _, Edge, parse_duration};
 
 /// The bin of requests to `expect`'s own listener.
 const BIN: &str = "expect";
@@ -287,10 +289,7 @@ fn watch_bin(
     command: &RunningCommand,
     report: &mut WaitReport<'_>,
 ) -> Result<Exit, Failure> {
-    let since = args.since.as_deref();
-    let since = since.map(|text| parse_time(text, ctx.now(), Edge::From));
-    let since = since.transpose();
-    let since = since.map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let since = time(args.since.as_deref(), ctx.now(), Edge::From)?;
     let journal = ctx.readable_journal()?;
     selection::require_bin(&*journal, bin)?;
     let after = match since {

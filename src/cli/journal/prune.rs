@@ -2,16 +2,16 @@
 
 use clap::Args;
 
-use crate::cli::args::{DeleteArgs, one_of};
+use crate::cli::args::{DeleteArgs, one_of, time};
 use crate::cli::context::Context;
 use crate::cli::list::deletion::Deletion;
 use crate::delivery::Status;
 use crate::delivery::filter::Filter;
-use crate::error::{Failure, Kind};
+use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::{DeliveryList, DeliveryVersion, Journal, Query};
 use crate::output::human::headline;
-use crate::time::{Edge, ago, local, parse_time};
+use crate::time::{Edge, ago, local};
 
 /// The statuses that no longer change by themselves.
 const FINISHED: [Status; 4] = [
@@ -46,10 +46,8 @@ pub struct JournalPruneArgs {
 }
 
 pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let before = parse_time(&args.older_than, ctx.now(), Edge::UpTo)
-        .map_err(|e| Failure::from_error(Kind::Usage, e))?;
     let filter = Filter {
-        before: Some(before),
+        before: time(Some(&args.older_than), ctx.now(), Edge::UpTo)?,
         ..Filter::default()
     };
     let query = Query {

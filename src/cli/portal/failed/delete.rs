@@ -3,15 +3,15 @@
 use clap::{ArgGroup, Args, ValueHint};
 use serde_json::json;
 
-use crate::cli::args::{Format, ReportOutput, TransportArgs};
+use crate::cli::args::{Format, ReportOutput, TransportArgs, time};
 use crate::cli::context::Context;
 use crate::cli::portal::access::{self, PortalArgs};
 use crate::cli::portal::listing;
 use crate::cli::selection::confirmed;
-use crate::error::{Failure, Kind};
+use crate::error::Failure;
 use crate::exit::Exit;
 use crate::text::count;
-use crate::time::{Edge, UnixMs, failures_list_time, parse_time};
+use crate::time::{Edge, UnixMs, failures_list_time};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,12 +49,7 @@ pub struct PortalFailedDeleteArgs {
 }
 
 pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let before = args
-        .before
-        .as_deref()
-        .map(|text| parse_time(text, ctx.now(), Edge::UpTo))
-        .transpose();
-    let before = before.map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let before = time(args.before.as_deref(), ctx.now(), Edge::UpTo)?;
     let portal = access::client(&args.portal, &args.transport, ctx)?;
     ctx.catch_interrupts()?;
     let listing = listing::read(ctx, &portal, false, |_| Ok(()))?;
