@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod capture_feed;
+mod capture_printer;
 pub mod captured;
 pub mod command_line;
 pub mod complete;

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use crate::output::Ui;
+use crate::sanitize::visible_line;
 use crate::text::count;
 
 /// Reports that are kept until they are printed; further ones are counted.
@@ -12,6 +14,16 @@ const MAX_REPORTS: usize = 1000;
 pub struct Report {
     pub text: String,
     pub succeeded: bool,
+}
+
+impl Report {
+    pub fn print(&self, ui: &Ui) {
+        let text = visible_line(&self.text);
+        match self.succeeded {
+            true => ui.status(&text),
+            false => ui.warning(&text),
+        }
+    }
 }
 
 #[derive(Default)]

@@ -23,7 +23,6 @@ use crate::exit::Exit;
 use crate::journal::{CaptureRules, Forward, Journal, StoredCapture, Write, WriteResult};
 use crate::listener::MAX_HOPS;
 use crate::remote::FollowedCapture;
-use crate::sanitize::visible_line;
 use crate::time::{Clock as _, UnixMs};
 
 /// While so many deliveries wait, no more captures are read.
@@ -274,11 +273,7 @@ impl<'a> Deliverer<'a> {
 
     pub fn print_reports(&self) {
         for report in self.thread.reports() {
-            let text = visible_line(&report.text);
-            match report.succeeded {
-                true => self.ctx.ui.status(&text),
-                false => self.ctx.ui.warning(&text),
-            }
+            report.print(self.ctx.ui);
         }
     }
 

@@ -7,20 +7,19 @@ use serde_json::json;
 
 use super::deliver::{self, DeliverArgs, Deliverer};
 use super::source::SourceArgs;
-use crate::capture::Mask;
 use crate::cli::args::{Format, ReportOutput, whole_number};
+use crate::cli::capture_printer::CapturePrinter;
 use crate::cli::context::Context;
 use crate::cli::follow_feed::{FollowFeed, JournalFeed, RemoteFeed};
 use crate::cli::follow_start::{self, FollowedBin};
 use crate::cli::forward_targets::ForwardTargets;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::{FollowCursor, Journal, StoredCapture, Write};
-use crate::output::capture_json::capture_view;
-use crate::output::{RowWriter, Tone, capture, json};
+use crate::journal::{FollowCursor, Journal, Write};
+use crate::output::json;
 use crate::remote::{Followed, FollowedCapture};
 use crate::text;
-use crate::time::{Clock as _, local_clock, parse_timeout};
+use crate::time::{Clock as _, parse_timeout};
 
 /// How often the end of the run is checked for while nothing arrives.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -189,7 +188,7 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
         place,
         name,
         journal: &*journal,
-        printer: CapturePrinter::new(ctx, &mask, args.output.format())?,
+        printer: CapturePrinter::new(ctx.ui, mask.clone(), args.output.format()),
         printed: 0,
     };
     // Where a reader that has seen nothing yet goes on.
@@ -304,8 +303,10 @@ impl FollowRun<'_> {
             Some(deliverer) => {
                 let stored = deliverer.deliver(captures, moved)?;
                 self.printed += stored.len() as u64;
-                let mut stored = stored.iter();
-                stored.try_for_each(|stored| self.printer.print(stored))
+                for stored in stored {
+                    self.printer.print(&stored)?;
+                }
+                Ok(self.ctx.ui.flush()?)
             }
             None => captures.iter().try_for_each(|capture| self.print(capture)),
         }
@@ -322,6 +323,7 @@ impl FollowRun<'_> {
         }
         self.printed += 1;
         self.printer.print(&capture.stored)?;
+        self.ctx.ui.flush()?;
         self.store(capture.cursor)
     }
 
@@ -359,49 +361,5 @@ impl FollowRun<'_> {
             name: self.name.clone(),
             to: cursor,
         }
-    }
-}
-
-/// Prints captures as `listen` does.
-struct CapturePrinter<'a> {
-    ctx: &'a Context<'a>,
-    mask: &'a Mask,
-    /// The writer of JSON output; `None` prints one line of text per capture.
-    rows: Option<RowWriter<'a, StoredCapture>>,
-}
-
-impl<'a> CapturePrinter<'a> {
-    fn new(
-        ctx: &'a Context<'a>,
-        mask: &'a Mask,
-        format: Format,
-    ) -> Result<CapturePrinter<'a>, Failure> {
-        let view = |stored: &StoredCapture| capture_view(&stored.record, mask, Some(&stored.body));
-        let rows = match format {
-            Format::Text => None,
-            format => Some(RowWriter::new(ctx.ui, format, Vec::new(), view)?),
-        };
-        Ok(CapturePrinter { ctx, mask, rows })
-    }
-
-    fn print(&mut self, stored: &StoredCapture) -> Result<(), Failure> {
-        let ui = self.ctx.ui;
-        match &mut self.rows {
-            Some(rows) => rows.push(stored)?,
-            None => {
-                let time = local_clock(stored.record.capture.received_at);
-                let time = ui.toned(Tone::Faint, &time);
-                let line = capture::line(ui, &stored.record, self.mask);
-                ui.line(&format!("{time} {line}"))?;
-            }
-        }
-        Ok(ui.flush()?)
-    }
-
-    fn finish(self) -> Result<(), Failure> {
-        if let Some(rows) = self.rows {
-            rows.finish()?;
-        }
-        Ok(())
     }
 }

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use crate::capture::{DEFAULT_MAX_HEADERS, MAX_HEADERS, is_bin_name};
 use crate::cli::args::{
-    FORWARD_DEFAULTS, HandshakeArgs, RetryPolicyArgs, TransportArgs, VerifyArgs, whole_number,
-    with_defaults,
+    FORWARD_DEFAULTS, Format, HandshakeArgs, RetryPolicyArgs, TransportArgs, VerifyArgs,
+    whole_number, with_defaults,
 };
 use crate::cli::content::ContentArgs;
 use crate::cli::exec::CommandArgs;
@@ -116,6 +116,15 @@ pub enum ListenFormat {
     Text,
     /// One JSON object per line; the first has the URL.
     Ndjson,
+}
+
+impl From<ListenFormat> for Format {
+    fn from(format: ListenFormat) -> Format {
+        match format {
+            ListenFormat::Text => Format::Text,
+            ListenFormat::Ndjson => Format::Ndjson,
+        }
+    }
 }
 
 #[derive(Args, Debug)]

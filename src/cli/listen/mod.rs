@@ -71,7 +71,7 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mut printer = Printer::new(
         ctx,
         options.mask.clone(),
-        args.output,
+        args.output.into(),
         wanted,
         exec,
         forward,

@@ -3,19 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::args::{EndingArgs, ListenFormat};
+use super::args::EndingArgs;
 use crate::capture::{Capture, Mask};
+use crate::cli::args::Format;
 use crate::cli::capture_feed::{CaptureFeed, FeedItem};
+use crate::cli::capture_printer::CapturePrinter;
 use crate::cli::context::Context;
 use crate::cli::exec::queue::ExecQueue;
 use crate::cli::forward_later::ForwardThread;
 use crate::error::Failure;
-use crate::journal::{JournalError, StoredCapture};
-use crate::output::capture_json::capture_view;
-use crate::output::{Tone, capture, json};
-use crate::sanitize::visible_line;
+use crate::journal::JournalError;
 use crate::text;
-use crate::time::{Clock as _, local_clock};
+use crate::time::Clock as _;
 
 /// How often the end of the run is checked for while nothing arrives.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -31,8 +30,7 @@ fn counts(capture: &Capture) -> bool {
 
 pub struct Printer<'a> {
     ctx: &'a Context<'a>,
-    mask: Mask,
-    format: ListenFormat,
+    captures: CapturePrinter<'a>,
     /// The value of `--exit-after`.
     wanted: Option<u64>,
     /// How many captures were printed that count for `--exit-after`.
@@ -56,15 +54,14 @@ impl<'a> Printer<'a> {
     pub fn new(
         ctx: &'a Context<'a>,
         mask: Mask,
-        format: ListenFormat,
+        format: Format,
         wanted: Option<u64>,
         exec: Option<ExecQueue>,
         forward: Option<ForwardThread>,
     ) -> Printer<'a> {
         Printer {
             ctx,
-            mask,
-            format,
+            captures: CapturePrinter::new(ctx.ui, mask, format),
             wanted,
             printed: 0,
             surplus: 0,
@@ -126,11 +123,7 @@ impl<'a> Printer<'a> {
         let forwarded = self.forward.iter().flat_map(ForwardThread::reports);
         let reports = self.exec.iter().flat_map(ExecQueue::reports);
         for report in reports.chain(forwarded) {
-            let text = visible_line(&report.text);
-            match report.succeeded {
-                true => self.ctx.ui.status(&text),
-                false => self.ctx.ui.warning(&text),
-            }
+            report.print(self.ctx.ui);
         }
     }
 
@@ -186,7 +179,7 @@ impl<'a> Printer<'a> {
                 }
                 _ if self.is_complete() => self.surplus += 1,
                 FeedItem::Captured(capture) => {
-                    self.print(&capture)?;
+                    self.captures.print(&capture)?;
                     self.printed += u64::from(counts(&capture.record.capture));
                 }
                 FeedItem::Deleted => self.missed += 1,
@@ -194,18 +187,6 @@ impl<'a> Printer<'a> {
         }
         self.ctx.ui.flush()?;
         Ok(count)
-    }
-
-    fn print(&mut self, StoredCapture { record, body, .. }: &StoredCapture) -> Result<(), Failure> {
-        let ui = self.ctx.ui;
-        let line = match self.format {
-            ListenFormat::Text => {
-                let time = ui.toned(Tone::Faint, &local_clock(record.capture.received_at));
-                format!("{time} {}", capture::line(ui, record, &self.mask))
-            }
-            ListenFormat::Ndjson => json::compact(&capture_view(record, &self.mask, Some(body))),
-        };
-        Ok(ui.line(&line)?)
     }
 
     fn warn_of_errors(&mut self) {
