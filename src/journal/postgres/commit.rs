@@ -163,22 +163,25 @@ impl PostgresJournal {
                 new_captures::prune(session, &mut rules, captures.len())
             }
             Write::Forward { .. } => {
-                let mut stored = Vec::new();
-                for (at, write) in group {
-                    if let Write::Forward { capture, forwards } = write {
-                        // Until the end of the transaction, it is not deleted.
-                        let found = new_captures::hold(session, capture.record.id)?;
-                        results[*at] = match found {
-                            true => WriteResult::Captured {
-                                id: capture.record.id,
-                                bin: capture.record.bin.clone(),
-                                response: None,
-                                due: self.connection.now(),
-                            },
-                            false => WriteResult::Deleted,
-                        };
-                        stored.push((*at, &**capture, &**forwards));
-                    }
+                // Captures are deleted under this lock too.
+                new_captures::lock(session)?;
+                let stored = group.iter().filter_map(|(at, write)| match write {
+                    Write::Forward { capture, forwards } => Some((*at, &**capture, &**forwards)),
+                    _ => None,
+                });
+                let stored: Vec<_> = stored.collect();
+                let ids = stored.iter().map(|(_, capture, _)| capture.record.id);
+                let existing = new_captures::existing(session, ids)?;
+                for (at, capture, _) in &stored {
+                    results[*at] = match existing.contains(&capture.record.id) {
+                        true => WriteResult::Captured {
+                            id: capture.record.id,
+                            bin: capture.record.bin.clone(),
+                            response: None,
+                            due: self.connection.now(),
+                        },
+                        false => WriteResult::Deleted,
+                    };
                 }
                 self.writer(session).forward(&stored, results)?;
                 for (at, ..) in stored {
@@ -243,13 +246,13 @@ fn changed(write: &Write) -> (usize, Vec<ChangedRow>) {
         Write::Renew { ids, .. } => (4, deliveries(ids)),
         Write::Release(ids) => (5, deliveries(ids)),
         Write::Capture { .. } => (6, Vec::new()),
-        Write::Forward { capture, .. } => (12, vec![ChangedRow::Capture(capture.record.id)]),
+        Write::Forward { capture, .. } => (11, vec![ChangedRow::Capture(capture.record.id)]),
         Write::AmendCapture { id, .. } => (7, vec![ChangedRow::Capture(*id)]),
         Write::SetSignature { id, .. } => (8, vec![ChangedRow::Capture(*id)]),
         Write::BeginRun(id, _) => (9, vec![ChangedRow::Capture(*id)]),
         Write::EndRun(id, _) => (10, vec![ChangedRow::Capture(*id)]),
-        // Applied in their order.
-        Write::MoveCursor { .. } => (11, Vec::new()),
+        // Applied in their order, and after the writes that take the lock of captures.
+        Write::MoveCursor { .. } => (12, Vec::new()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Adding captures: choosing the bin, and deleting the oldest captures of full bins.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::error::PostgresError;
@@ -14,7 +14,7 @@ use crate::journal::{CaptureRules, StoredCapture, WriteResult};
 use crate::time::UnixMs;
 
 /// The number of the lock that transactions with captures take: their ids are committed in order, so that a reader that
-/// has seen an id has seen all smaller ones.
+/// has seen an id has seen all smaller ones, and no capture is deleted while it becomes a delivery.
 const CAPTURE_LOCK: i64 = 0x686b_6663;
 
 /// A full bin may have this fraction of its limit more captures.
@@ -97,13 +97,17 @@ pub fn add(
     Ok(())
 }
 
-/// Until the end of the transaction, others do not delete the capture. Returns whether it exists.
-pub fn hold(session: &mut Session, id: i64) -> Result<bool, PostgresError> {
-    let sql = "SELECT id FROM hookfire.captures WHERE id = $1 FOR UPDATE";
-    Ok(session.row(sql, &[id.into()])?.is_some())
+/// Which of these captures exist.
+pub fn existing(
+    session: &mut Session,
+    ids: impl Iterator<Item = i64>,
+) -> Result<HashSet<i64>, PostgresError> {
+    let sql = "SELECT id FROM hookfire.captures WHERE id = ANY($1)";
+    let rows = session.rows(sql, &[SqlValue::ints(ids)])?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Until the end of the transaction, others add no captures.
+/// Until the end of the transaction, others add and delete no captures.
 pub fn lock(session: &mut Session) -> Result<(), PostgresError> {
     session.rows("SELECT pg_advisory_xact_lock($1)", &[CAPTURE_LOCK.into()])?;
     Ok(())

@@ -4,6 +4,7 @@ use super::*;
 use crate::capture::{Body, Capture, CapturedResponse};
 use crate::journal::{CaptureRules, Forward, StoredCapture};
 use std::net::SocketAddr;
+use std::sync::Barrier;
 
 const BODY: &[u8] = b"{\"a\":1}";
 
@@ -223,4 +224,38 @@ fn captures_are_kept_until_they_are_delivered() {
     assert_eq!(journal.dynamic().delete_captures(&[forwarded]).unwrap(), 1);
     assert_eq!(journal.payload(delivery).unwrap(), b"");
     assert_eq!(only_delivery(&journal, forwarded).status, Status::Delivered);
+}
+
+#[test]
+fn a_capture_that_is_deleted_meanwhile_gets_no_delivery() {
+    const ROUNDS: usize = 10;
+    const CAPTURES: usize = 50;
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let forwards: Arc<[Forward]> = Arc::new([forward("https://crm.example/", false)]);
+    for _ in 0..ROUNDS {
+        let ids: Vec<i64> = (0..CAPTURES)
+            .map(|_| captured(&journal, "/a", &[]))
+            .collect();
+        let write = |id: &i64| Write::Forward {
+            capture: Arc::new(journal.capture(*id).unwrap().unwrap()),
+            forwards: Arc::clone(&forwards),
+        };
+        let writes: Vec<Write> = ids.iter().map(write).collect();
+        let begin = Arc::new(Barrier::new(2));
+        let deleter = {
+            let (other, begin, ids) = (bench.boxed(2), Arc::clone(&begin), ids.clone());
+            std::thread::spawn(move || {
+                begin.wait();
+                other.delete_captures(&ids).unwrap();
+            })
+        };
+        begin.wait();
+        journal.commit(&writes).unwrap();
+        deleter.join().unwrap();
+        for delivery in journal.forwards(&ids).unwrap() {
+            let capture = journal.capture(delivery.capture.unwrap()).unwrap();
+            assert!(capture.is_some(), "#{} has no capture", delivery.id);
+        }
+    }
 }
