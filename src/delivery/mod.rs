@@ -60,6 +60,8 @@ named_enum! {
         Interrupted = "interrupted",
         /// Imported from a portal that does not report why.
         Portal = "portal",
+        /// The capture that the delivery forwards does not exist.
+        Capture = "capture",
     }
 }
 

@@ -484,7 +484,18 @@ impl<'r> EventLoop<'r> {
         self.claiming -= 1;
         self.window.committed();
         attempt.claimed_at = self.elapsed();
-        self.ready.push_back(attempt);
+        match attempt.delivery.capture {
+            Some(capture) if attempt.captured.is_none() => self.fail_without(capture, attempt),
+            _ => self.ready.push_back(attempt),
+        }
+    }
+
+    /// Moves a delivery to the failed list whose capture does not exist.
+    fn fail_without(&mut self, capture: i64, mut attempt: ClaimedAttempt) {
+        attempt.made = attempt.made.saturating_add(1);
+        let message = format!("capture #{capture}, which it forwards, does not exist");
+        let outcome = not_sent(ErrorKind::Capture, message);
+        self.record_unsent(attempt, outcome, NextStep::Failed);
     }
 
     /// The commit of a claim has ended without one; `bytes` is the size of its payload.
@@ -510,7 +521,7 @@ impl<'r> EventLoop<'r> {
             ClaimCondition::Owned | ClaimCondition::Failed { .. } => 0,
         };
         let id = delivery.id;
-        let stored = self.with_capture(delivery, payload);
+        let stored = self.with_capture(delivery, payload).map(Some);
         self.claim_stored(id, condition, stored, made)
     }
 
@@ -566,14 +577,14 @@ impl<'r> EventLoop<'r> {
         true
     }
 
-    /// The delivery; none if it or its capture was deleted.
+    /// The delivery; none if it was deleted.
     fn read(&self, id: i64) -> Result<Option<StoredPayload>, JournalError> {
         let journal = self.engine.journal;
         let Some(delivery) = journal.delivery(id)? else {
             return Ok(None);
         };
         if delivery.capture.is_some() {
-            return self.with_capture(delivery, Vec::new());
+            return self.with_capture(delivery, Vec::new()).map(Some);
         }
         match journal.payload(id) {
             Ok(payload) => Ok(Some((delivery, payload, None))),
@@ -582,18 +593,22 @@ impl<'r> EventLoop<'r> {
         }
     }
 
-    /// The delivery with its payload, or with the capture that it forwards; none if that was deleted.
+    /// The delivery with its payload, or with the capture that it forwards, if that exists.
     fn with_capture(
         &self,
         delivery: Delivery,
         payload: Vec<u8>,
-    ) -> Result<Option<StoredPayload>, JournalError> {
-        let Some(capture) = delivery.capture else {
-            return Ok(Some((delivery, payload, None)));
+    ) -> Result<StoredPayload, JournalError> {
+        let stored = match delivery.capture {
+            Some(capture) => self.engine.journal.capture(capture)?,
+            None => None,
         };
-        let stored = self.engine.journal.capture(capture)?;
-        Ok(stored
-            .map(|StoredCapture { record, body, .. }| (delivery, body.bytes, Some(record.capture))))
+        Ok(match stored {
+            Some(StoredCapture { record, body, .. }) => {
+                (delivery, body.bytes, Some(record.capture))
+            }
+            None => (delivery, payload, None),
+        })
     }
 
     fn claim_committed(&mut self, mut attempt: ClaimedAttempt, result: Written) {
@@ -804,7 +819,8 @@ impl<'r> EventLoop<'r> {
             return;
         }
         apply(&mut delivery, &outcome, next, self.now());
-        if sent {
+        // An attempt that was only interrupted is not reported.
+        if sent || next == NextStep::Failed {
             if outcome.http_status.is_some() {
                 self.summary.latencies.add(duration);
             }
@@ -929,24 +945,20 @@ impl<'r> EventLoop<'r> {
             });
             return self.release(id, attempt.condition, Contact::NotSent);
         }
-        let outcome = Outcome {
-            http_status: None,
-            error: Some(AttemptError {
-                kind: ErrorKind::Interrupted,
-                message: "stopped before it was sent".to_owned(),
-            }),
-            maybe_received: false,
-            response_headers: Vec::new(),
-            response_body: None,
-            note: None,
-        };
+        let message = "stopped before it was sent".to_owned();
+        let outcome = not_sent(ErrorKind::Interrupted, message);
+        self.record_unsent(attempt, outcome, NextStep::Interrupted);
+    }
+
+    /// Records the outcome of an attempt whose request is not sent.
+    fn record_unsent(&mut self, attempt: ClaimedAttempt, outcome: Outcome, next: NextStep) {
         let ended_at = attempt.claimed_at;
         self.record(Recording {
             attempt,
             sent: false,
             duration: Duration::ZERO,
             outcome: Arc::new(outcome),
-            next: NextStep::Interrupted,
+            next,
             ended_at,
         });
     }
@@ -1025,6 +1037,18 @@ impl<'r> EventLoop<'r> {
         for (id, condition) in lost {
             self.taken_over(id, condition);
         }
+    }
+}
+
+/// The outcome of an attempt whose request is not sent.
+fn not_sent(kind: ErrorKind, message: String) -> Outcome {
+    Outcome {
+        http_status: None,
+        error: Some(AttemptError { kind, message }),
+        maybe_received: false,
+        response_headers: Vec::new(),
+        response_body: None,
+        note: None,
     }
 }
 

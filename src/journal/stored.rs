@@ -14,6 +14,7 @@ use crate::delivery::target::Param;
 use crate::delivery::{Delivery, Status};
 use crate::event::BodyFormat;
 use crate::signature::{InvalidKind, InvalidSignature};
+use crate::text;
 use crate::time::{UnixMs, duration_ms};
 
 /// A pending delivery that has an owner, or has neither an owner nor a due time.
@@ -27,6 +28,17 @@ pub struct InProgress {
 const UNKNOWN_CONTENT_TYPE: &str = "application/octet-stream";
 
 pub const INTERRUPTED_MESSAGE: &str = "its process ended before a response was recorded";
+
+/// What the check of a journal reports about undelivered deliveries whose captures do not exist.
+pub fn lost_captures_problem(deliveries: usize) -> Option<String> {
+    (deliveries > 0).then(|| {
+        text::count(
+            deliveries,
+            "undelivered delivery forwards a capture that does not exist",
+            "undelivered deliveries forward captures that do not exist",
+        )
+    })
+}
 
 /// Parameters or headers as JSON: of a secret, only its name and reference.
 pub fn params_json(params: &[Param]) -> String {

@@ -83,7 +83,10 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             health.problems.join("; ")
         ),
     );
-    Err(failure.hint("copy the file first, then try `sqlite3 FILE .recover`"))
+    Err(match health.server {
+        Some(_) => failure,
+        None => failure.hint("copy the file first, then try `sqlite3 FILE .recover`"),
+    })
 }
 
 /// Warns of deliveries that are scheduled for more than a year from now; returns how many.

@@ -9,6 +9,7 @@ use super::due::{limits, once, watch};
 use super::simulation::{T0, URL};
 use super::*;
 use crate::capture::{Body, Capture};
+use crate::delivery::ErrorKind;
 use crate::delivery::target::Target;
 use crate::engine::due::{DueQueue, Upcoming};
 use crate::journal::{Forward, StoredCapture, WriteResult};
@@ -261,4 +262,22 @@ fn a_sequence_has_one_request_at_a_time() {
             "{times:?}"
         );
     }
+}
+
+#[test]
+fn a_delivery_fails_whose_capture_does_not_exist() {
+    let simulation = Simulation::new(|_, _| (1, 200));
+    let lost = capture(&simulation, URL, true);
+    let kept = capture(&simulation, OTHER_URL, false);
+    let delete = "DELETE FROM captures WHERE id = (SELECT capture_id FROM deliveries WHERE id = ";
+    sql(&simulation, &format!("{delete}{lost})"));
+    let ended = once(&simulation, JOBS);
+    assert!(ended.contains(&format!("#{lost} failed")), "{ended:?}");
+    assert!(ended.contains(&format!("#{kept} delivered")), "{ended:?}");
+    let sent: Vec<i64> = (simulation.sent.borrow().iter())
+        .map(|(_, id, _)| *id)
+        .collect();
+    assert_eq!(sent, [kept]);
+    let error = simulation.delivery(lost).last_error.expect("an error");
+    assert_eq!(error.kind, ErrorKind::Capture);
 }

@@ -44,7 +44,7 @@ use crate::journal::sqlite::SqliteJournal;
 use crate::journal::values::SqlValue;
 use crate::journal::{
     CaptureRules, Copied, Health, Host, Journal, JournalError, Migrated, Schedule as _,
-    ServerHealth, Write, WriteResult,
+    ServerHealth, Write, WriteResult, stored,
 };
 use crate::time::UnixMs;
 
@@ -192,10 +192,14 @@ impl Journal for PostgresJournal {
             let number = self.number(by_status, &[status.as_str().into()])?;
             counts.push((status, usize::try_from(number).unwrap_or_default()));
         }
-        let count = |table: &str| {
-            let number = self.number(&format!("SELECT count(*) FROM hookfire.{table}"), &[])?;
+        let count = |rows: &str| {
+            let number = self.number(&format!("SELECT count(*) FROM hookfire.{rows}"), &[])?;
             Ok::<_, JournalError>(usize::try_from(number).unwrap_or_default())
         };
+        let lost = count(
+            "deliveries WHERE capture_id IS NOT NULL AND status <> 'delivered'
+                 AND NOT EXISTS (SELECT * FROM hookfire.captures c WHERE c.id = capture_id)",
+        )?;
         let version = self.connection.read(|session| {
             let row = session.row("SELECT current_setting('server_version')", &[])?;
             let row = row.ok_or_else(|| PostgresError::internal(self.connection.shown()))?;
@@ -205,7 +209,7 @@ impl Journal for PostgresJournal {
             counts,
             attempts: count("attempts")?,
             captures: count("captures")?,
-            problems: Vec::new(),
+            problems: stored::lost_captures_problem(lost).into_iter().collect(),
             server: Some(ServerHealth {
                 version,
                 tables: schema::VERSION,

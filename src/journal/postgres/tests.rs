@@ -80,6 +80,14 @@ impl Bench {
         Some(connection)
     }
 
+    /// Deletes captures as the journal does not: those that must be kept too.
+    fn lose_captures(&self) {
+        if self.execute("DELETE FROM hookfire.captures").is_none() {
+            let file = rusqlite::Connection::open(self.path()).unwrap();
+            file.execute_batch("DELETE FROM captures").unwrap();
+        }
+    }
+
     /// Locks the journal until the result is dropped.
     fn lock(&self) -> Option<Connection> {
         self.execute("BEGIN; LOCK TABLE hookfire.writers")

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 use super::SqliteJournal;
 use super::open::io_error;
 use crate::delivery::Status;
-use crate::journal::{Health, JournalError};
+use crate::journal::{Health, JournalError, stored};
 
 /// Begins the names of unfinished copies; the pid of the process follows.
 const COPY_PREFIX: &str = ".hookfire-copy-";
@@ -88,6 +88,10 @@ pub fn check(conn: &Connection) -> rusqlite::Result<Health> {
     }
     let count =
         |sql: &str| conn.query_row(&format!("SELECT count(*) FROM {sql}"), [], |row| row.get(0));
+    problems.extend(stored::lost_captures_problem(count(
+        "deliveries WHERE capture_id IS NOT NULL AND status <> 'delivered'
+             AND NOT EXISTS (SELECT * FROM captures WHERE id = capture_id)",
+    )?));
     let mut counts = Vec::new();
     for status in Status::ALL {
         let is_status = format!("deliveries WHERE status = '{}'", status.as_str());

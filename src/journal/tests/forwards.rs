@@ -227,6 +227,23 @@ fn captures_are_kept_until_they_are_delivered() {
 }
 
 #[test]
+fn the_check_reports_undelivered_deliveries_without_captures() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let target = [forward("https://crm.example/", false)];
+    let captures = [(); 3].map(|()| captured(&journal, "/a", &target));
+    deliver(&journal, only_delivery(&journal, captures[0]).id);
+    assert!(journal.check().unwrap().problems.is_empty());
+    bench.lose_captures();
+    assert_eq!(
+        journal.check().unwrap().problems,
+        ["2 undelivered deliveries forward captures that do not exist"]
+    );
+    let lost = only_delivery(&journal, captures[1]);
+    assert_eq!(journal.payload(lost.id).unwrap(), b"");
+}
+
+#[test]
 fn a_capture_that_is_deleted_meanwhile_gets_no_delivery() {
     const ROUNDS: usize = 10;
     const CAPTURES: usize = 50;

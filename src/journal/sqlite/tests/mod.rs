@@ -90,6 +90,11 @@ impl Bench {
         journal
     }
 
+    /// Deletes captures as the journal does not: those that must be kept too.
+    fn lose_captures(&self) {
+        self.raw().execute_batch("DELETE FROM captures").unwrap();
+    }
+
     /// Locks the journal until the result is dropped.
     fn lock(&self) -> rusqlite::Connection {
         let lock = self.raw();
