@@ -3,7 +3,7 @@
 //! [`Journal`] is what the rest of the program uses. All changes go through [`Journal::commit`]: a list of [`Write`]s
 //! becomes one transaction, which is durable when the call returns. [`GroupWriter`] lets many threads share such
 //! transactions. `sqlite/` implements the trait on one SQLite file, `postgres/` on a PostgreSQL database; [`open`] chooses
-//! by the [`Location`]. Both insert the rows of `new_rows`, and read rows as `rows` does.
+//! by the [`Location`]. Both run the statements of `statements`, insert the rows of `new_rows`, and read rows as `rows` does.
 //!
 //! While a process sends a delivery, it owns a lease on it. Only the owner may begin the next attempt; other processes
 //! take over when the owner has died or its lease has expired. To read on: `records` has the writes and their results.
@@ -19,6 +19,7 @@ mod postgres;
 mod records;
 mod rows;
 mod sqlite;
+mod statements;
 mod stored;
 #[cfg(test)]
 mod tests;

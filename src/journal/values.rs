@@ -1,4 +1,4 @@
-//! Parameters of statements, and rows to insert.
+//! Statements with parameters, and rows to insert.
 
 use std::borrow::Cow;
 
@@ -19,6 +19,40 @@ pub enum SqlValue<'a> {
 
 /// A row to insert: the names of its columns, and their values.
 pub type NewRow<'a> = Vec<(&'a str, SqlValue<'a>)>;
+
+/// A condition or statement, and the values of its parameters. It is written as PostgreSQL reads it: the first parameter is
+/// `$1`, and tables are named with their schema, as in `hookfire.captures`.
+pub struct BoundSql<'a> {
+    pub sql: String,
+    pub values: Vec<SqlValue<'a>>,
+}
+
+impl<'a> BoundSql<'a> {
+    pub fn new(sql: &str) -> BoundSql<'a> {
+        BoundSql {
+            sql: sql.to_owned(),
+            values: Vec::new(),
+        }
+    }
+
+    /// Adds SQL with one `?` per value, which becomes `$` and the number of the value.
+    pub fn push(&mut self, sql: &str, values: impl IntoIterator<Item = SqlValue<'a>>) {
+        let mut values = values.into_iter();
+        let mut parts = sql.split('?');
+        self.sql.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            self.values.extend(values.next());
+            self.sql += &format!("${}{part}", self.values.len());
+        }
+    }
+
+    /// Adds a condition with one parameter; does nothing if `value` is `None`.
+    pub fn and(&mut self, sql: &str, value: Option<impl Into<SqlValue<'a>>>) {
+        if let Some(value) = value {
+            self.push(&format!(" AND {sql}"), [value.into()]);
+        }
+    }
+}
 
 impl<'a> From<&'a str> for SqlValue<'a> {
     fn from(text: &'a str) -> SqlValue<'a> {
@@ -113,5 +147,23 @@ impl From<UnixMs> for SqlValue<'_> {
 impl From<Option<UnixMs>> for SqlValue<'_> {
     fn from(time: Option<UnixMs>) -> Self {
         SqlValue::Int(time.map(|time| time.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_number_their_parameters() {
+        let mut sql = BoundSql::new("SELECT 1 WHERE TRUE");
+        sql.and("a = ?", Some(1_i64));
+        sql.and("b = ?", None::<i64>);
+        sql.push(" AND c BETWEEN ? AND ?", [2_i64.into(), 3_i64.into()]);
+        assert_eq!(
+            sql.sql,
+            "SELECT 1 WHERE TRUE AND a = $1 AND c BETWEEN $2 AND $3"
+        );
+        assert_eq!(sql.values.len(), 3);
     }
 }

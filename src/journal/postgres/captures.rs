@@ -3,20 +3,19 @@
 use super::error::PostgresError;
 use super::new_captures::{IS_FORWARDED, insert_bin, lock};
 use super::session::Session;
-use super::values::BoundSql;
 use super::{PostgresJournal, SLICE, runs};
 use crate::capture::{Bin, BinResponse, Body, CaptureRecord, Run};
 use crate::delivery::Delivery;
 use crate::journal::rows::{self, BIN_COLUMNS, CAPTURE_COLUMNS, DELIVERY_COLUMNS, Row as _};
 use crate::journal::values::SqlValue;
 use crate::journal::{
-    CaptureQuery, Captures, FollowCursor, JournalError, Order, Slice, StoredCapture,
+    CaptureQuery, Captures, FollowCursor, JournalError, Slice, StoredCapture, statements,
 };
 use crate::time::UnixMs;
 
 impl Captures for PostgresJournal {
     fn captures(&self, query: &CaptureQuery) -> Result<Vec<CaptureRecord>, JournalError> {
-        let select = select(query);
+        let select = statements::captures(query);
         self.connection
             .read(|session| session.select(&select)?.iter().map(rows::capture).collect())
     }
@@ -193,30 +192,4 @@ pub fn move_cursor(
 
 fn bin_sql() -> String {
     format!("SELECT {BIN_COLUMNS} FROM hookfire.bins b WHERE b.name = $1")
-}
-
-fn select(query: &CaptureQuery) -> BoundSql<'_> {
-    let mut select = BoundSql::new(&format!(
-        "SELECT {CAPTURE_COLUMNS} FROM hookfire.captures c JOIN hookfire.bins b ON b.id = c.bin_id WHERE TRUE"
-    ));
-    let bin = query.bin.as_deref();
-    select.and(
-        "c.bin_id = (SELECT id FROM hookfire.bins WHERE name = ?)",
-        bin,
-    );
-    select.and("lower(c.method) = lower(?)", query.method.as_deref());
-    select.and("c.type = ?", query.event_type.as_deref());
-    select.and("c.action = ?", query.action.as_deref());
-    select.and("c.received_at >= ?", query.since);
-    select.and("c.id > ?", query.after);
-    select.and("c.id < ?", query.before);
-    let order = match query.order {
-        Order::OldestFirst => "c.id",
-        Order::NewestFirst => "c.id DESC",
-    };
-    select.sql += &format!(" ORDER BY {order}");
-    if let Some(limit) = query.limit {
-        select.push(" LIMIT ?", [limit.into()]);
-    }
-    select
 }

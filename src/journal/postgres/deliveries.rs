@@ -1,14 +1,13 @@
 //! Reading, importing and deleting deliveries.
 
-use super::values::BoundSql;
 use super::{PostgresJournal, SLICE};
-use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
+use crate::delivery::{Attempt, Delivery, Status};
 use crate::journal::postgres::error::PostgresError;
 use crate::journal::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS, Row as _};
 use crate::journal::values::SqlValue;
 use crate::journal::{
-    Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Query, Slice,
-    StatusCounts, Unchanged,
+    Cursor, Deliveries, DeliveryVersion, Import, JournalError, Query, Slice, StatusCounts,
+    Unchanged, statements,
 };
 use crate::time::UnixMs;
 
@@ -90,7 +89,7 @@ impl Deliveries for PostgresJournal {
     }
 
     fn delivery_versions(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError> {
-        let page = page("id, attempt_count", query, None, query.limit);
+        let page = statements::deliveries("id, attempt_count", query, None, query.limit);
         self.connection
             .read(|session| session.select(&page)?.iter().map(rows::version).collect())
     }
@@ -101,20 +100,14 @@ impl Deliveries for PostgresJournal {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Vec<Delivery>, JournalError> {
-        let page = page(DELIVERY_COLUMNS, query, after, Some(limit));
+        let page = statements::deliveries(DELIVERY_COLUMNS, query, after, Some(limit));
         self.connection
             .read(|session| session.select(&page)?.iter().map(rows::delivery).collect())
     }
 
     fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError> {
-        let mut count = condition(query);
-        let max = i64::try_from(max).unwrap_or(i64::MAX);
-        count.push(" LIMIT ?", [max.into()]);
-        let sql = format!(
-            "SELECT count(*) FROM (SELECT 1 FROM hookfire.deliveries WHERE {}) matching",
-            count.sql
-        );
-        let number = self.number(&sql, &count.values)?;
+        let count = statements::count(query, max);
+        let number = self.number(&count.sql, &count.values)?;
         Ok(usize::try_from(number).unwrap_or(usize::MAX))
     }
 
@@ -208,80 +201,4 @@ pub fn version_arrays(seen: &[DeliveryVersion]) -> [SqlValue<'static>; 2] {
         SqlValue::ints(seen.iter().map(|seen| seen.id)),
         SqlValue::ints(attempts),
     ]
-}
-
-/// The condition that selects a query's deliveries.
-fn condition(query: &Query) -> BoundSql<'_> {
-    let filter = &query.filter;
-    // Repeats the WHERE clause of an index, so that it is used.
-    let (list, time) = match query.list {
-        DeliveryList::Failed | DeliveryList::NewestFailed => {
-            ("status IN ('failed', 'interrupted')", "finished_at")
-        }
-        DeliveryList::Scheduled => (
-            "next_attempt_at IS NOT NULL AND owner IS NULL AND status = 'pending'",
-            "created_at",
-        ),
-        DeliveryList::All(_) => ("TRUE", "coalesce(finished_at, created_at)"),
-    };
-    let mut condition = BoundSql::new(list);
-    if let DeliveryList::All(status) = query.list {
-        condition.and("status = ?", status.map(Status::as_str));
-    }
-    condition.and("type = ?", filter.event_type.as_deref());
-    condition.and("action = ?", filter.action.as_deref());
-    condition.and("endpoint = ?", filter.endpoint.as_deref());
-    condition.and(&format!("{time} >= ?"), filter.since);
-    condition.and(&format!("{time} <= ?"), filter.before);
-    condition.and("error_kind = ?", filter.error.map(ErrorKind::as_str));
-    if let Some(owner) = &filter.owner {
-        let process = format!("{owner}/");
-        condition.push(
-            " AND (last_owner = ? OR starts_with(last_owner, ?))",
-            [owner.into(), process.into()],
-        );
-    }
-    if let Some(ranges) = &filter.http_status {
-        let ranges = ranges.ranges();
-        let either = vec!["error_status BETWEEN ? AND ?"; ranges.len()].join(" OR ");
-        let bounds = ranges
-            .iter()
-            .flat_map(|range| [*range.start(), *range.end()]);
-        condition.push(&format!(" AND ({either})"), bounds.map(SqlValue::from));
-    }
-    condition
-}
-
-/// The statement that reads the next `limit` deliveries of a query, after `after`.
-fn page<'q>(
-    columns: &str,
-    query: &'q Query,
-    after: Option<Cursor>,
-    limit: Option<usize>,
-) -> BoundSql<'q> {
-    let mut page = condition(query);
-    let order = match query.list {
-        DeliveryList::Failed => "created_at, id",
-        DeliveryList::NewestFailed => "created_at DESC, id DESC",
-        DeliveryList::All(_) | DeliveryList::Scheduled => "id DESC",
-    };
-    if let Some(after) = after {
-        let (created_at, id) = (after.created_at.into(), after.id.into());
-        match query.list {
-            DeliveryList::Failed => page.push(" AND (created_at, id) > (?, ?)", [created_at, id]),
-            DeliveryList::NewestFailed => {
-                page.push(" AND (created_at, id) < (?, ?)", [created_at, id]);
-            }
-            DeliveryList::All(_) | DeliveryList::Scheduled => page.push(" AND id < ?", [id]),
-        }
-    }
-    page.sql = format!(
-        "SELECT {columns} FROM hookfire.deliveries WHERE {} ORDER BY {order}",
-        page.sql
-    );
-    if let Some(limit) = limit {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        page.push(" LIMIT ?", [limit.into()]);
-    }
-    page
 }

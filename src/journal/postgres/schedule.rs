@@ -9,11 +9,10 @@ use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_errors};
 use super::deliveries::version_arrays;
 use super::error::PostgresError;
 use super::session::Session;
-use super::values::BoundSql;
 use super::{PostgresJournal, SLICE};
 use crate::journal::rows::{self, DUE_COLUMNS, Row as _};
 use crate::journal::stored::{INTERRUPTED_MESSAGE, InProgress};
-use crate::journal::values::SqlValue;
+use crate::journal::values::{BoundSql, SqlValue};
 use crate::journal::{DeliveryVersion, Due, DueFilter, JournalError, Schedule, Slice, in_slices};
 use crate::time::{UnixMs, duration_ms};
 

@@ -10,8 +10,8 @@ use tokio_postgres::{Client, Row};
 
 use super::error::PostgresError;
 use super::stream::StreamActivity;
-use super::values::{BoundSql, storable};
-use crate::journal::values::{NewRow, SqlValue};
+use super::values::storable;
+use crate::journal::values::{BoundSql, NewRow, SqlValue};
 
 /// How long to wait for the end of a connection that is closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);

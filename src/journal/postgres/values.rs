@@ -95,56 +95,9 @@ pub fn storable<'v, 'a>(values: &'v [SqlValue<'a>]) -> Cow<'v, [SqlValue<'a>]> {
     }
 }
 
-/// A condition or statement, and the values of its parameters.
-#[derive(Default)]
-pub struct BoundSql<'a> {
-    pub sql: String,
-    pub values: Vec<SqlValue<'a>>,
-}
-
-impl<'a> BoundSql<'a> {
-    pub fn new(sql: &str) -> BoundSql<'a> {
-        BoundSql {
-            sql: sql.to_owned(),
-            values: Vec::new(),
-        }
-    }
-
-    /// Adds SQL with one `?` per value.
-    pub fn push(&mut self, sql: &str, values: impl IntoIterator<Item = SqlValue<'a>>) {
-        let mut values = values.into_iter();
-        let mut parts = sql.split('?');
-        self.sql.push_str(parts.next().unwrap_or_default());
-        for part in parts {
-            self.values.extend(values.next());
-            self.sql += &format!("${}{part}", self.values.len());
-        }
-    }
-
-    /// Adds a condition with one parameter; does nothing if `value` is `None`.
-    pub fn and(&mut self, sql: &str, value: Option<impl Into<SqlValue<'a>>>) {
-        if let Some(value) = value {
-            self.push(&format!(" AND {sql}"), [value.into()]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn conditions_number_their_parameters() {
-        let mut sql = BoundSql::new("SELECT 1 WHERE TRUE");
-        sql.and("a = ?", Some(1_i64));
-        sql.and("b = ?", None::<i64>);
-        sql.push(" AND c BETWEEN ? AND ?", [2_i64.into(), 3_i64.into()]);
-        assert_eq!(
-            sql.sql,
-            "SELECT 1 WHERE TRUE AND a = $1 AND c BETWEEN $2 AND $3"
-        );
-        assert_eq!(sql.values.len(), 3);
-    }
 
     #[test]
     fn text_cannot_contain_nul() {

@@ -2,15 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::deliveries::BoundSql;
-use super::rows::without_schema;
+use super::rows::{for_sqlite, select};
 use super::{SqliteJournal, runs};
 use crate::capture::{Bin, BinResponse, Body, CaptureRecord, Run};
 use crate::delivery::Delivery;
 use crate::journal::rows::{self, BIN_COLUMNS, CAPTURE_COLUMNS, DELIVERY_COLUMNS};
 use crate::journal::{
-    CaptureQuery, Captures, FollowCursor, JournalError, Order, Slice, StoredCapture, WriteResult,
-    stored,
+    CaptureQuery, Captures, FollowCursor, JournalError, Slice, StoredCapture, WriteResult,
+    statements, stored,
 };
 use crate::time::UnixMs;
 
@@ -20,7 +19,8 @@ pub const IS_FORWARDED: &str = "EXISTS (SELECT * FROM deliveries
 
 impl Captures for SqliteJournal {
     fn captures(&self, query: &CaptureQuery) -> Result<Vec<CaptureRecord>, JournalError> {
-        self.read(|conn| select(query).rows(conn, |row| rows::capture(row)))
+        let captures = statements::captures(query);
+        self.read(|conn| select(conn, &captures, |row| rows::capture(row)))
     }
 
     fn capture(&self, id: i64) -> Result<Option<StoredCapture>, JournalError> {
@@ -167,32 +167,12 @@ impl Captures for SqliteJournal {
 }
 
 fn bins_sql(rest: &str) -> String {
-    without_schema(&format!("SELECT {BIN_COLUMNS} FROM bins b {rest}"))
+    for_sqlite(&format!("SELECT {BIN_COLUMNS} FROM bins b {rest}"))
 }
 
 fn bin_named(conn: &Connection, name: &str) -> rusqlite::Result<Bin> {
     conn.prepare_cached(&bins_sql("WHERE b.name = ?1"))?
         .query_row([name], |row| rows::bin(row))
-}
-
-pub fn select(query: &CaptureQuery) -> BoundSql<'_> {
-    let mut select = BoundSql::new(&format!(
-        "SELECT {CAPTURE_COLUMNS} FROM captures c JOIN bins b ON b.id = c.bin_id WHERE TRUE"
-    ));
-    let bin = query.bin.as_deref();
-    select.and("c.bin_id = (SELECT id FROM bins WHERE name = ?)", bin);
-    select.and("c.method = ? COLLATE NOCASE", query.method.as_deref());
-    select.and("c.type = ?", query.event_type.as_deref());
-    select.and("c.action = ?", query.action.as_deref());
-    select.and("c.received_at >= ?", query.since);
-    select.and("c.id > ?", query.after);
-    select.and("c.id < ?", query.before);
-    let order = match query.order {
-        Order::OldestFirst => "c.id",
-        Order::NewestFirst => "c.id DESC",
-    };
-    select.limit(order, query.limit.map(|limit| limit as usize));
-    select
 }
 
 pub fn insert_bin(

@@ -1,13 +1,14 @@
 //! Reading, importing and deleting deliveries.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_from_iter};
+use rusqlite::{OptionalExtension as _, Row, params, params_from_iter};
 
 use super::SqliteJournal;
-use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
+use super::rows::{for_sqlite, select};
+use crate::delivery::{Attempt, Delivery, Status};
 use crate::journal::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS, Row as _};
 use crate::journal::{
-    Cursor, Deliveries, DeliveryList, DeliveryVersion, Import, JournalError, Query, Slice,
-    StatusCounts, Unchanged,
+    Cursor, Deliveries, DeliveryVersion, Import, JournalError, Query, Slice, StatusCounts,
+    Unchanged, statements,
 };
 use crate::time::UnixMs;
 
@@ -16,118 +17,6 @@ pub const MAX_COUNTED: u32 = if cfg!(test) { 20 } else { 20_000 };
 
 /// How many deliveries [`Deliveries::delivery_versions`] reads at a time.
 const VERSIONS_PAGE: usize = if cfg!(test) { 20 } else { 2_000 };
-
-/// A condition or statement, and the values of its parameters.
-pub struct BoundSql<'a> {
-    pub sql: String,
-    pub values: Vec<Box<dyn ToSql + 'a>>,
-}
-
-impl<'a> BoundSql<'a> {
-    pub fn new(sql: &str) -> BoundSql<'a> {
-        BoundSql {
-            sql: sql.to_owned(),
-            values: Vec::new(),
-        }
-    }
-
-    /// The condition that selects a query's deliveries.
-    fn condition(query: &'a Query) -> BoundSql<'a> {
-        let filter = &query.filter;
-        // Repeats the WHERE clause of an index; otherwise SQLite does not use the index.
-        let (list, time) = match query.list {
-            DeliveryList::Failed | DeliveryList::NewestFailed => {
-                ("status IN ('failed', 'interrupted')", "finished_at")
-            }
-            DeliveryList::Scheduled => (
-                "next_attempt_at IS NOT NULL AND owner IS NULL AND status = 'pending'",
-                "created_at",
-            ),
-            DeliveryList::All(_) => ("TRUE", "coalesce(finished_at, created_at)"),
-        };
-        let mut condition = BoundSql::new(list);
-        if let DeliveryList::All(status) = query.list {
-            condition.and("status = ?", status.map(Status::as_str));
-        }
-        condition.and("type = ?", filter.event_type.as_deref());
-        condition.and("action = ?", filter.action.as_deref());
-        condition.and("endpoint = ?", filter.endpoint.as_deref());
-        condition.and(&format!("{time} >= ?"), filter.since);
-        condition.and(&format!("{time} <= ?"), filter.before);
-        condition.and("error_kind = ?", filter.error.map(ErrorKind::as_str));
-        if let Some(owner) = &filter.owner {
-            let is_process = "last_owner = ? OR substr(last_owner, 1, length(?)) = ?";
-            let process = format!("{owner}/");
-            let values = [owner.clone(), process.clone(), process];
-            condition.push(&format!(" AND ({is_process})"), values);
-        }
-        if let Some(ranges) = &filter.http_status {
-            let ranges = ranges.ranges();
-            let either = vec!["error_status BETWEEN ? AND ?"; ranges.len()].join(" OR ");
-            let bounds = ranges
-                .iter()
-                .flat_map(|range| [*range.start(), *range.end()]);
-            condition.push(&format!(" AND ({either})"), bounds);
-        }
-        condition
-    }
-
-    /// The statement that reads the next `limit` deliveries of a query, after `after`.
-    pub fn page(
-        columns: &str,
-        query: &'a Query,
-        after: Option<Cursor>,
-        limit: Option<usize>,
-    ) -> BoundSql<'a> {
-        let order = match query.list {
-            DeliveryList::Failed => "created_at, id",
-            DeliveryList::NewestFailed => "created_at DESC, id DESC",
-            DeliveryList::All(_) | DeliveryList::Scheduled => "id DESC",
-        };
-        let mut page = BoundSql::condition(query);
-        if let Some(Cursor { created_at, id }) = after {
-            let by_time = [created_at.0, id];
-            match query.list {
-                DeliveryList::Failed => page.push(" AND (created_at, id) > (?, ?)", by_time),
-                DeliveryList::NewestFailed => page.push(" AND (created_at, id) < (?, ?)", by_time),
-                DeliveryList::All(_) | DeliveryList::Scheduled => page.push(" AND id < ?", [id]),
-            }
-        }
-        page.limit(order, limit);
-        page.sql = format!("SELECT {columns} FROM deliveries WHERE {}", page.sql);
-        page
-    }
-
-    /// Adds a condition with one parameter; does nothing if `value` is `None`.
-    pub fn and(&mut self, sql: &str, value: Option<impl ToSql + 'a>) {
-        if let Some(value) = value {
-            self.push(&format!(" AND {sql}"), [value]);
-        }
-    }
-
-    fn push(&mut self, sql: &str, values: impl IntoIterator<Item = impl ToSql + 'a>) {
-        self.sql.push_str(sql);
-        for value in values {
-            self.values.push(Box::new(value));
-        }
-    }
-
-    /// Adds ORDER BY and LIMIT; `None` for no limit.
-    pub fn limit(&mut self, order: &str, limit: Option<usize>) {
-        let limit = limit.map_or(-1, |limit| limit as i64);
-        self.push(&format!(" ORDER BY {order} LIMIT ?"), [limit]);
-    }
-
-    pub fn rows<T>(
-        &self,
-        conn: &Connection,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<Vec<T>> {
-        conn.prepare_cached(&self.sql)?
-            .query_map(params_from_iter(&self.values), read)?
-            .collect()
-    }
-}
 
 impl SqliteJournal {
     /// Reads a row of [`DELIVERY_COLUMNS`].
@@ -218,9 +107,9 @@ impl Deliveries for SqliteJournal {
         // No transaction is open between two pages: while one is, the write-ahead log only grows.
         while versions.len() < limit {
             let page = VERSIONS_PAGE.min(limit - versions.len());
-            let page = BoundSql::page(COLUMNS, query, after, Some(page));
-            let rows =
-                self.read(|conn| page.rows(conn, |row| Ok((rows::version(row)?, row.read(2)?))))?;
+            let page = statements::deliveries(COLUMNS, query, after, Some(page));
+            let rows = self
+                .read(|conn| select(conn, &page, |row| Ok((rows::version(row)?, row.read(2)?))))?;
             let Some((last, created_at)) = rows.last() else {
                 break;
             };
@@ -237,19 +126,15 @@ impl Deliveries for SqliteJournal {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Vec<Delivery>, JournalError> {
-        let page = BoundSql::page(DELIVERY_COLUMNS, query, after, Some(limit));
-        self.read(|conn| page.rows(conn, |row| self.row(row)))
+        let page = statements::deliveries(DELIVERY_COLUMNS, query, after, Some(limit));
+        self.read(|conn| select(conn, &page, |row| self.row(row)))
     }
 
     fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError> {
-        let mut condition = BoundSql::condition(query);
-        condition.push(" LIMIT ?", [i64::try_from(max).unwrap_or(-1)]);
-        let sql = &condition.sql;
+        let count = statements::count(query, max);
         self.read(|conn| {
-            conn.prepare_cached(&format!(
-                "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE {sql})"
-            ))?
-            .query_row(params_from_iter(&condition.values), |row| row.get(0))
+            conn.prepare_cached(&for_sqlite(&count.sql))?
+                .query_row(params_from_iter(&count.values), |row| row.get(0))
         })
     }
 

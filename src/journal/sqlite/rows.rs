@@ -1,10 +1,10 @@
 //! Rows that are read and inserted.
 
 use rusqlite::types::{ToSql, ToSqlOutput, Type, ValueRef};
-use rusqlite::{Transaction, params_from_iter};
+use rusqlite::{Connection, Transaction, params_from_iter};
 
 use crate::journal::rows::{Row, Value};
-use crate::journal::values::{NewRow, SqlValue};
+use crate::journal::values::{BoundSql, NewRow, SqlValue};
 use crate::time::UnixMs;
 
 impl Row for rusqlite::Row<'_> {
@@ -32,9 +32,19 @@ impl Row for rusqlite::Row<'_> {
     }
 }
 
-/// A statement that names the schema of the tables, which SQLite does not have.
-pub fn without_schema(sql: &str) -> String {
-    sql.replace("hookfire.", "")
+/// A statement of both implementations as SQLite reads it: without the schema of its tables, and with `?1` for `$1`.
+pub fn for_sqlite(sql: &str) -> String {
+    sql.replace("hookfire.", "").replace('$', "?")
+}
+
+pub fn select<T>(
+    conn: &Connection,
+    statement: &BoundSql<'_>,
+    read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    conn.prepare_cached(&for_sqlite(&statement.sql))?
+        .query_map(params_from_iter(&statement.values), read)?
+        .collect()
 }
 
 impl ToSql for SqlValue<'_> {

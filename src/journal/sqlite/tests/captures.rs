@@ -79,10 +79,10 @@ fn a_list_of_one_bin_reads_no_other() {
         limit: Some(50),
         ..CaptureQuery::default()
     };
-    let select = sqlite::captures::select(&query);
+    let select = statements::captures(&query);
     let plan: Vec<String> = journal
         .conn
-        .prepare(&format!("EXPLAIN QUERY PLAN {}", select.sql))
+        .prepare(&format!("EXPLAIN QUERY PLAN {}", for_sqlite(&select.sql)))
         .unwrap()
         .query_map(rusqlite::params_from_iter(select.values), |row| row.get(3))
         .unwrap()

@@ -42,7 +42,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::{SqliteJournal, schema};
-use crate::journal::sqlite;
+use crate::journal::sqlite::rows::for_sqlite;
+use crate::journal::statements;
 use crate::journal::tests::support::*;
 
 pub type TestJournal = SqliteJournal;
@@ -151,10 +152,10 @@ impl SqliteJournal {
 
     /// SQLite's query plan for a list.
     fn plan(&self, query: &Query, after: Option<Cursor>) -> String {
-        let page = sqlite::deliveries::BoundSql::page("*", query, after, Some(50));
+        let page = statements::deliveries("*", query, after, Some(50));
         let mut statement = self
             .conn
-            .prepare(&format!("EXPLAIN QUERY PLAN {}", page.sql))
+            .prepare(&format!("EXPLAIN QUERY PLAN {}", for_sqlite(&page.sql)))
             .unwrap();
         let steps = statement
             .query_map(rusqlite::params_from_iter(&page.values), |row| {
