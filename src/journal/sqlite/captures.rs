@@ -14,7 +14,7 @@ use crate::journal::{
 use crate::time::UnixMs;
 
 /// SQL condition: a delivery forwards the capture `c` and is not delivered yet.
-pub const IS_FORWARDED: &str = "EXISTS (SELECT * FROM deliveries
+pub const IS_FORWARDED: &str = "EXISTS (SELECT * FROM deliveries INDEXED BY deliveries_forwarding
      WHERE capture_id = c.id AND status <> 'delivered')";
 
 impl Captures for SqliteJournal {

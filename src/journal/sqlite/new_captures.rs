@@ -30,13 +30,17 @@ const MAX_LOOKED_UP: usize = 512;
 /// A full bin may have this fraction of its limit more captures; twice as many if other connections write too.
 const PRUNED_FRACTION: i64 = 100;
 
+/// It may also have this fraction of the deliveries that wait: to find out which captures these forward takes longer than
+/// to count captures.
+const WAITING_FRACTION: i64 = 20;
+
 /// The newest id and the counts after the last commit.
 #[derive(Default)]
 pub struct CaptureCache {
     /// SQLite's counter of other connections' commits.
     data_version: Option<i64>,
     newest_id: i64,
-    /// Captures of each bin that are not pinned, by bin id.
+    /// The captures that each bin may keep a limited number of, by bin id: neither pinned nor waiting to be forwarded.
     counts: HashMap<i64, i64>,
     /// Undelivered deliveries that forward captures.
     forwards: i64,
@@ -82,9 +86,9 @@ impl CaptureCache {
         self.default_bin = None;
     }
 
-    /// As long as they are forwarded, captures are kept besides the newest.
-    fn limit(&self) -> i64 {
-        i64::from(self.rules.keep_per_bin.max(1)) + self.forwards
+    /// How many captures are added before full bins are looked at.
+    fn enough(&self) -> i64 {
+        i64::from(self.rules.keep_per_bin) / PRUNED_FRACTION + self.forwards / WAITING_FRACTION
     }
 
     fn count(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
@@ -94,7 +98,7 @@ impl CaptureCache {
             )?
             .query_row([], |row| row.get(0))?;
         for (bin_id, count) in &mut self.counts {
-            *count = unpinned(tx, *bin_id)?;
+            *count = count_limited(tx, *bin_id, self.forwards)?;
         }
         (self.is_outdated, self.added) = (false, Some(0));
         Ok(())
@@ -114,7 +118,9 @@ impl CaptureCache {
         row.push(("id", id.into()));
         rows::insert(tx, "captures", &row)?;
         self.newest_id = id;
-        *self.counts.entry(bin_id).or_default() += 1;
+        if forwards == 0 {
+            *self.counts.entry(bin_id).or_default() += 1;
+        }
         self.forwards += forwards as i64;
         self.added = self.added.map(|added| added + 1);
         let response = match self.responses.entry(bin_id) {
@@ -140,20 +146,20 @@ impl CaptureCache {
         added: usize,
         time: Duration,
     ) -> rusqlite::Result<()> {
-        let enough = self.limit() / PRUNED_FRACTION;
+        let enough = self.enough();
         if self.is_outdated && self.added.is_none_or(|added| added > enough) {
             self.count(tx)?;
         }
         if self.is_outdated {
             return Ok(());
         }
-        let limit = self.limit();
+        let limit = i64::from(self.rules.keep_per_bin.max(1));
         let began = Instant::now();
         let is_paused = self.paused_until.is_some_and(|until| began < until);
         let goes_on = |deleted| deleted <= 2 * added || !is_paused && began.elapsed() < time;
         let mut deleted = 0;
         for (bin_id, count) in &mut self.counts {
-            if *count - limit <= limit / PRUNED_FRACTION {
+            if *count - limit <= enough {
                 continue;
             }
             while *count > limit && goes_on(deleted) {
@@ -221,19 +227,24 @@ impl CaptureCache {
         if let Some(id) = found
             && !self.counts.contains_key(&id)
         {
-            let count = unpinned(tx, id)?;
+            let count = count_limited(tx, id, self.forwards)?;
             self.counts.insert(id, count);
         }
         Ok(found)
     }
 }
 
-/// How many captures of a bin are not pinned.
-fn unpinned(tx: &Transaction<'_>, bin_id: i64) -> rusqlite::Result<i64> {
-    tx.prepare_cached(
-        "SELECT (SELECT count(*) FROM captures WHERE bin_id = ?1)
-             - (SELECT count(*) FROM captures WHERE bin_id = ?1 AND pinned)",
-    )?
+/// How many captures of a bin are neither pinned nor forwarded by one of `forwards` undelivered deliveries.
+fn count_limited(tx: &Transaction<'_>, bin_id: i64, forwards: i64) -> rusqlite::Result<i64> {
+    // Both subqueries read indexes only.
+    let is_limited = match forwards {
+        0 => "TRUE".to_owned(),
+        _ => format!("NOT {IS_FORWARDED}"),
+    };
+    tx.prepare_cached(&format!(
+        "SELECT (SELECT count(*) FROM captures c WHERE c.bin_id = ?1 AND {is_limited})
+             - (SELECT count(*) FROM captures c WHERE c.bin_id = ?1 AND c.pinned AND {is_limited})"
+    ))?
     .query_row([bin_id], |row| row.get(0))
 }
 

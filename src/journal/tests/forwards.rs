@@ -227,6 +227,35 @@ fn captures_are_kept_until_they_are_delivered() {
 }
 
 #[test]
+fn what_waits_in_one_bin_does_not_raise_the_limit_of_others() {
+    let bench = Bench::new();
+    let mut journal = bench.open(1);
+    let other = bench.open(2);
+    let rules = CaptureRules {
+        default_bin: "inbox".to_owned(),
+        keep_per_bin: 2,
+        ..CaptureRules::default()
+    };
+    journal.tune_for_captures(rules).unwrap();
+    journal.create_bin("orders", false, T0).unwrap();
+    let target = [forward("https://crm.example/", false)];
+    let count = |bin: &str| journal.bin(bin).unwrap().unwrap().request_count;
+    let forwarded = [(); 6].map(|()| captured(&journal, "/orders/1", &target));
+    for _ in 0..6 {
+        captured(&journal, "/orders/2", &[]);
+        captured(&journal, "/a", &[]);
+    }
+    assert_eq!(count("orders"), 8, "two besides those that wait");
+    assert_eq!(count("inbox"), 2);
+    for capture in &forwarded[..5] {
+        deliver(&other, only_delivery(&journal, *capture).id);
+    }
+    captured(&journal, "/orders/3", &[]);
+    assert_eq!(count("orders"), 3);
+    assert!(journal.capture(forwarded[5]).unwrap().is_some());
+}
+
+#[test]
 fn the_check_reports_undelivered_deliveries_without_captures() {
     let bench = Bench::new();
     let journal = bench.open(1);
