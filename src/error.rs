@@ -294,6 +294,7 @@ fn journal_hint(error: &JournalError) -> &'static str {
         JournalError::ReadOnly { .. } => "use the URL of the primary server",
         JournalError::NoTables { .. } => "create them with `hookfire journal migrate`",
         JournalError::Older { .. } => "upgrade them with `hookfire journal migrate`",
+        JournalError::CursorMoved => "give each reader a name of its own with `--as NAME`",
         JournalError::Backlog { .. } => {
             "`hookfire journal list --status pending` shows them; see hookfire-forward(7)"
         }

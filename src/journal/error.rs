@@ -70,6 +70,9 @@ pub enum JournalError {
         found: i64,
         known: i64,
     },
+    /// Another process has moved a cursor since it was read.
+    #[error("another process reads under the same name")]
+    CursorMoved,
     #[error("{max} deliveries that forward captures wait already (`--max-pending`)")]
     Backlog { max: usize },
     /// Any other problem; `problem` completes the sentence that begins with the path.

@@ -53,8 +53,14 @@ pub enum Write {
     BeginRun(i64, Run),
     /// Records the result of a run.
     EndRun(i64, Run),
-    /// Stores how far the reader with this name has read.
-    MoveCursor { name: String, to: FollowCursor },
+    /// Stores how far the reader with this name has read. If its cursor is not `from` any more, the whole commit fails with
+    /// [`JournalError::CursorMoved`].
+    MoveCursor {
+        name: String,
+        /// The stored cursor; none if there is none.
+        from: Option<FollowCursor>,
+        to: FollowCursor,
+    },
 }
 
 #[cfg(test)]

@@ -250,6 +250,26 @@ fn bin_of_this_journal_is_delivered() {
 }
 
 #[test]
+fn second_run_under_the_same_name_delivers_nothing_twice() {
+    let (env, program) = (TestEnv::new(), TestEnv::new());
+    let listener = Listener::start(&env, &[]);
+    let receiver = Listener::start_to_be_followed(&program, &[]);
+    assert_eq!(listener.post("/0", "body").status, 200);
+    let to = receiver.url().to_owned();
+    let ends = ["--exit-after", "1"];
+    let both = [(); 2].map(|()| started(follow(&env, &to, &ends)));
+    assert_eq!(listener.post("/1", "body").status, 200);
+    let mut outcomes = both.map(Running::wait);
+    outcomes.sort_by_key(|outcome| outcome.code);
+    let [first, second] = outcomes;
+    first.assert_code(0);
+    let second = second.assert_code(6);
+    assert!(second.stderr().contains("`--as NAME`"), "{second}");
+    assert_eq!(paths(&received(&receiver.stop())), ["/1"]);
+    listener.stop();
+}
+
+#[test]
 fn exit_code_says_whether_all_were_delivered_in_time() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);

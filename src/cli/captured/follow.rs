@@ -187,6 +187,7 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
         ctx,
         place,
         name,
+        cursor: stored,
         journal: &*journal,
         printer: CapturePrinter::new(ctx.ui, mask.clone(), args.output.format()),
         printed: 0,
@@ -237,6 +238,8 @@ struct FollowRun<'a> {
     /// Where the captures come from, for messages.
     place: String,
     name: String,
+    /// The cursor as this command has stored it.
+    cursor: Option<FollowCursor>,
     /// The journal that stores the cursor, and with `--to` the deliveries.
     journal: &'a dyn Journal,
     printer: CapturePrinter<'a>,
@@ -298,10 +301,12 @@ impl FollowRun<'_> {
         let Some(last) = captures.last() else {
             return Ok(());
         };
-        let moved = self.moved(last.cursor);
+        let cursor = last.cursor;
+        let moved = self.moved(cursor);
         match &mut self.deliverer {
             Some(deliverer) => {
                 let stored = deliverer.deliver(captures, moved)?;
+                self.cursor = Some(cursor);
                 self.printed += stored.len() as u64;
                 for stored in stored {
                     self.printer.print(&stored)?;
@@ -352,13 +357,16 @@ impl FollowRun<'_> {
         Ok(())
     }
 
-    fn store(&self, cursor: FollowCursor) -> Result<(), Failure> {
-        deliver::commit(self.ctx, self.journal, &[self.moved(cursor)]).map(drop)
+    fn store(&mut self, cursor: FollowCursor) -> Result<(), Failure> {
+        deliver::commit(self.ctx, self.journal, &[self.moved(cursor)])?;
+        self.cursor = Some(cursor);
+        Ok(())
     }
 
     fn moved(&self, cursor: FollowCursor) -> Write {
         Write::MoveCursor {
             name: self.name.clone(),
+            from: self.cursor,
             to: cursor,
         }
     }

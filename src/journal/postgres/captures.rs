@@ -172,22 +172,38 @@ impl Captures for PostgresJournal {
     }
 }
 
+/// Fails if the cursor is not `from`.
 pub fn move_cursor(
     session: &mut Session,
     name: &str,
+    from: Option<&FollowCursor>,
     to: &FollowCursor,
 ) -> Result<(), PostgresError> {
-    session.execute(
-        "INSERT INTO hookfire.cursors (name, bin_created_at, last_id, seen) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (name) DO UPDATE SET bin_created_at = $2, last_id = $3, seen = $4",
-        &[
-            name.into(),
-            to.bin_created_at.into(),
-            to.last_id.into(),
-            to.seen.into(),
-        ],
-    )?;
-    Ok(())
+    let mut values = vec![
+        name.into(),
+        to.bin_created_at.into(),
+        to.last_id.into(),
+        to.seen.into(),
+    ];
+    let sql = match from {
+        None => {
+            "INSERT INTO hookfire.cursors (name, bin_created_at, last_id, seen) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (name) DO NOTHING"
+        }
+        Some(from) => {
+            values.extend([
+                from.bin_created_at.into(),
+                from.last_id.into(),
+                from.seen.into(),
+            ]);
+            "UPDATE hookfire.cursors SET bin_created_at = $2, last_id = $3, seen = $4
+             WHERE name = $1 AND bin_created_at = $5 AND last_id = $6 AND seen = $7"
+        }
+    };
+    match session.execute(sql, &values)? {
+        1 => Ok(()),
+        _ => Err(JournalError::CursorMoved.into()),
+    }
 }
 
 fn bin_sql() -> String {

@@ -208,7 +208,9 @@ impl PostgresJournal {
                             results[*at] = runs::begin(session, *id, run)?;
                         }
                         Write::EndRun(id, run) => runs::end(session, *id, run)?,
-                        Write::MoveCursor { name, to } => move_cursor(session, name, to)?,
+                        Write::MoveCursor { name, from, to } => {
+                            move_cursor(session, name, from.as_ref(), to)?;
+                        }
                         _ => {}
                     }
                 }

@@ -209,17 +209,39 @@ pub fn exists(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<bool> {
         .exists([id])
 }
 
+/// Fails with [`StatementChangedRows`](rusqlite::Error::StatementChangedRows) if the cursor is not `from`.
 pub fn move_cursor(
     tx: &Transaction<'_>,
     name: &str,
+    from: Option<&FollowCursor>,
     to: &FollowCursor,
 ) -> rusqlite::Result<WriteResult> {
-    tx.prepare_cached(
-        "INSERT INTO cursors (name, bin_created_at, last_id, seen) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (name) DO UPDATE SET bin_created_at = ?2, last_id = ?3, seen = ?4",
-    )?
-    .execute(params![name, to.bin_created_at, to.last_id, to.seen])?;
-    Ok(WriteResult::Done)
+    let changed = match from {
+        None => tx
+            .prepare_cached(
+                "INSERT INTO cursors (name, bin_created_at, last_id, seen) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (name) DO NOTHING",
+            )?
+            .execute(params![name, to.bin_created_at, to.last_id, to.seen])?,
+        Some(from) => tx
+            .prepare_cached(
+                "UPDATE cursors SET bin_created_at = ?2, last_id = ?3, seen = ?4
+                 WHERE name = ?1 AND bin_created_at = ?5 AND last_id = ?6 AND seen = ?7",
+            )?
+            .execute(params![
+                name,
+                to.bin_created_at,
+                to.last_id,
+                to.seen,
+                from.bin_created_at,
+                from.last_id,
+                from.seen
+            ])?,
+    };
+    match changed {
+        1 => Ok(WriteResult::Done),
+        _ => Err(rusqlite::Error::StatementChangedRows(changed)),
+    }
 }
 
 /// The response of the bin with this id.

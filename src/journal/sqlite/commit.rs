@@ -139,7 +139,9 @@ fn apply(
         }
         Write::BeginRun(id, run) => runs::begin(transaction.tx, *id, run),
         Write::EndRun(id, run) => runs::end(transaction.tx, *id, run),
-        Write::MoveCursor { name, to } => move_cursor(transaction.tx, name, to),
+        Write::MoveCursor { name, from, to } => {
+            move_cursor(transaction.tx, name, from.as_ref(), to)
+        }
         Write::SetSignature { id, check } => {
             set_signature(transaction.tx, *id, check)?;
             Ok(WriteResult::Done)

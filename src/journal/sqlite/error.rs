@@ -33,6 +33,9 @@ fn no_file_can_be_opened() -> bool {
 
 pub fn store_error(path: &Path, timeout: Duration, error: rusqlite::Error) -> JournalError {
     let path = path.to_owned();
+    if let rusqlite::Error::StatementChangedRows(_) = error {
+        return JournalError::CursorMoved;
+    }
     let problem = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             return JournalError::Locked {

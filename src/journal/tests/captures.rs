@@ -596,17 +596,51 @@ fn cursors_are_stored_by_name() {
         last_id,
         seen: last_id + 1,
     };
-    let go = |name: &str, last_id| Write::MoveCursor {
+    let go = |name: &str, from: Option<i64>, to| Write::MoveCursor {
         name: name.to_owned(),
-        to: at(last_id),
+        from: from.map(at),
+        to: at(to),
     };
     assert_eq!(journal.cursor("a").unwrap(), None);
-    journal.commit(&[go("a", 3), go("b", 4)]).unwrap();
-    journal.commit(&[go("a", 5)]).unwrap();
-    journal.commit(&[go("a", 6), go("a", 7)]).unwrap();
+    let first = [go("a", None, 3), go("b", None, 4)];
+    journal.commit(&first).unwrap();
+    journal.commit(&[go("a", Some(3), 5)]).unwrap();
+    let twice = [go("a", Some(5), 6), go("a", Some(6), 7)];
+    journal.commit(&twice).unwrap();
     let again = bench.boxed(2);
     assert_eq!(again.cursor("a").unwrap(), Some(at(7)));
     assert_eq!(again.cursor("b").unwrap(), Some(at(4)));
+}
+
+#[test]
+fn a_commit_fails_whose_cursor_another_process_has_moved() {
+    let bench = Bench::new();
+    let (journal, other) = (bench.boxed(1), bench.boxed(2));
+    let at = |last_id| FollowCursor {
+        bin_created_at: T0,
+        last_id,
+        seen: last_id,
+    };
+    let take = |journal: &dyn Journal, from: Option<i64>, to| {
+        let new = StoredCapture::new(0, "team", None, request("/"), body(EVENT));
+        let moved = Write::MoveCursor {
+            name: "reader".to_owned(),
+            from: from.map(at),
+            to: at(to),
+        };
+        journal.commit(&[Write::capture(Arc::new(new)), moved])
+    };
+    let is_refused = |taken| matches!(taken, Err(JournalError::CursorMoved));
+    take(&*journal, None, 1).unwrap();
+    assert!(is_refused(take(&*other, None, 1)), "two first runs");
+    take(&*journal, Some(1), 2).unwrap();
+    assert!(is_refused(take(&*other, Some(1), 2)));
+    assert!(is_refused(take(&*other, Some(1), 3)));
+    assert_eq!(journal.cursor("reader").unwrap(), Some(at(2)));
+    assert_eq!(journal.bin("team").unwrap().unwrap().request_count, 2);
+    take(&*other, Some(2), 1).unwrap();
+    take(&*other, Some(1), 1).unwrap();
+    assert_eq!(journal.bin("team").unwrap().unwrap().request_count, 4);
 }
 
 #[test]
