@@ -250,6 +250,27 @@ fn bin_of_this_journal_is_delivered() {
 }
 
 #[test]
+fn capture_that_is_deleted_before_it_becomes_a_delivery_is_reported() {
+    let (env, program) = (TestEnv::new(), TestEnv::new());
+    let listener = Listener::start(&env, &[]);
+    send(&listener, 1..=2);
+    // Deletes the second at the latest possible time.
+    let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
+    let trigger = "CREATE TRIGGER late AFTER INSERT ON deliveries WHEN NEW.capture_id = 1
+        BEGIN UPDATE deleted_ids SET newest_capture = 2; DELETE FROM captures WHERE id = 2; END";
+    journal.execute_batch(trigger).unwrap();
+    let receiver = Listener::start(&program, &[]);
+    let args = ["--from-start", "--exit-after", "2"];
+    let mut follower = started(follow(&env, receiver.url(), &args));
+    follower.wait_for_stderr("#2 is not sent: it was deleted");
+    send(&listener, 3..=3);
+    let outcome = follower.wait().assert_code(0);
+    assert_eq!(outcome.stdout().lines().count(), 2, "{outcome}");
+    assert_eq!(paths(&received(&receiver.stop())), ["/1", "/3"]);
+    listener.stop();
+}
+
+#[test]
 fn second_run_under_the_same_name_delivers_nothing_twice() {
     let (env, program) = (TestEnv::new(), TestEnv::new());
     let listener = Listener::start(&env, &[]);

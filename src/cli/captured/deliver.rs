@@ -164,7 +164,8 @@ impl<'a> Deliverer<'a> {
     }
 
     /// Stores a delivery of each capture, together with `moved`, and wakes the thread. Returns the captures as the journal has
-    /// them. Those that cannot be sent are reported, and only `moved` is stored for them.
+    /// them. Those that cannot be sent are reported, and only `moved` is stored for them; those that were deleted meanwhile are
+    /// reported and left out.
     pub fn deliver(
         &mut self,
         captures: Vec<FollowedCapture>,
@@ -183,17 +184,18 @@ impl<'a> Deliverer<'a> {
         let due = self.journal.now();
         writes.push(moved);
         let mut results = commit(self.ctx, self.journal, &writes)?.into_iter();
-        let added = (writes.len() - 1) * self.forwards.len();
+        let unfinished = self.unfinished.len();
+        let stored = captures.into_iter().zip(sendable);
+        let stored = stored.filter_map(|(capture, sends)| match sends {
+            true => self.stored(capture.stored, results.next()),
+            false => Some(capture.stored),
+        });
+        let stored = stored.collect();
+        let added = (self.unfinished.len() - unfinished) * self.forwards.len();
         if added > 0 {
             self.pending.fetch_add(added, Ordering::Relaxed);
             (self.wake)(due);
         }
-        let stored = captures.into_iter().zip(sendable);
-        let stored = stored.map(|(capture, sends)| match sends {
-            true => self.stored(capture.stored, results.next()),
-            false => capture.stored,
-        });
-        let stored = stored.collect();
         if self.unfinished.len() >= LOOKED_AT {
             self.is_done()?;
         }
@@ -209,35 +211,41 @@ impl<'a> Deliverer<'a> {
     ) -> bool {
         let reason = not_sendable(&stored.record.capture, *lacks_body);
         if let Some(reason) = reason {
-            let id = stored.record.id;
-            let ui = self.ctx.ui;
-            ui.warning(&format!("capture #{id} is not sent: {reason}"));
+            self.warn_not_sent(stored.record.id, reason);
         }
         reason.is_none()
     }
 
-    /// The capture as the journal has it after the commit with this result.
+    fn warn_not_sent(&self, id: i64, reason: &str) {
+        let ui = self.ctx.ui;
+        ui.warning(&format!("capture #{id} is not sent: {reason}"));
+    }
+
+    /// The capture as the journal has it after the commit with this result; none if it was deleted.
     fn stored(
         &mut self,
         stored: Arc<StoredCapture>,
         result: Option<WriteResult>,
-    ) -> Arc<StoredCapture> {
+    ) -> Option<Arc<StoredCapture>> {
+        let id = stored.record.id;
         match result {
             Some(WriteResult::Captured { id, .. }) => {
                 self.unfinished.push_back(id);
                 let mut here = Arc::unwrap_or_clone(stored);
                 here.record.id = id;
-                Arc::new(here)
+                Some(Arc::new(here))
             }
             Some(WriteResult::Rejected(error)) => {
-                let id = stored.record.id;
-                let ui = self.ctx.ui;
-                ui.warning(&format!("capture #{id} is not sent: {error}"));
-                stored
+                self.warn_not_sent(id, &error.to_string());
+                Some(stored)
+            }
+            Some(WriteResult::Deleted) => {
+                self.warn_not_sent(id, "it was deleted before its delivery was stored");
+                None
             }
             _ => {
-                self.unfinished.push_back(stored.record.id);
-                stored
+                self.unfinished.push_back(id);
+                Some(stored)
             }
         }
     }
