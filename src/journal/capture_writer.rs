@@ -50,6 +50,7 @@ impl JournalCaptureStore {
         journal.tune_for_captures(CaptureRules {
             default_bin: default_bin.to_owned(),
             keep_per_bin,
+            keep_without_delivery: false,
             survives_power_failure: forwarding.is_some(),
         })?;
         let writer = Arc::new(GroupWriter::start(journal, None)?);

@@ -197,6 +197,8 @@ pub struct CaptureRules {
     pub default_bin: String,
     /// The newest captures to keep in each bin.
     pub keep_per_bin: u32,
+    /// Whether captures without deliveries are kept as well, and not counted.
+    pub keep_without_delivery: bool,
     /// Whether a commit is on disk when it returns. Otherwise a power failure may lose the latest ones.
     pub survives_power_failure: bool,
 }
@@ -206,6 +208,7 @@ impl Default for CaptureRules {
         CaptureRules {
             default_bin: INBOX.to_owned(),
             keep_per_bin: u32::MAX,
+            keep_without_delivery: false,
             survives_power_failure: true,
         }
     }

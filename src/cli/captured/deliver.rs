@@ -28,7 +28,7 @@ use crate::time::{Clock as _, UnixMs};
 /// While so many deliveries wait, no more captures are read.
 const MAX_PENDING: usize = 100_000;
 
-/// Captures of another machine that are kept in each bin, besides those that are not delivered yet.
+/// Delivered captures that are kept in each bin.
 const KEEP: u32 = 10_000;
 
 /// Before a commit is tried again.
@@ -113,6 +113,8 @@ pub fn rules(bin: &str) -> CaptureRules {
     CaptureRules {
         default_bin: bin.to_owned(),
         keep_per_bin: KEEP,
+        // Those that a listener has stored in a bin of the same name.
+        keep_without_delivery: true,
         survives_power_failure: true,
     }
 }

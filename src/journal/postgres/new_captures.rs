@@ -27,6 +27,9 @@ const MAX_PRUNED: i64 = 200;
 pub const IS_FORWARDED: &str = "EXISTS (SELECT 1 FROM hookfire.deliveries d
      WHERE d.capture_id = c.id AND d.status <> 'delivered')";
 
+/// SQL condition: a delivery forwards the capture `c`, or has forwarded it.
+const HAS_DELIVERY: &str = "EXISTS (SELECT 1 FROM hookfire.deliveries d WHERE d.capture_id = c.id)";
+
 /// How captures are assigned to bins, and how many were added since bins were last pruned.
 #[derive(Default)]
 pub struct CaptureState {
@@ -125,6 +128,10 @@ pub fn prune(
         return Ok(());
     }
     let limit = i64::try_from(added).unwrap_or(0).saturating_mul(2) + MAX_PRUNED;
+    let is_limited = match state.rules.keep_without_delivery {
+        true => format!("{HAS_DELIVERY} AND NOT {IS_FORWARDED}"),
+        false => format!("NOT {IS_FORWARDED}"),
+    };
     for (bin_id, since_pruned) in &mut state.added {
         if *since_pruned <= keep / PRUNED_FRACTION {
             continue;
@@ -134,7 +141,7 @@ pub fn prune(
                 "DELETE FROM hookfire.captures WHERE id IN (
                      SELECT id FROM (
                          SELECT c.id FROM hookfire.captures c
-                         WHERE c.bin_id = $1 AND NOT c.pinned AND NOT {IS_FORWARDED} ORDER BY c.id DESC OFFSET $2
+                         WHERE c.bin_id = $1 AND NOT c.pinned AND {is_limited} ORDER BY c.id DESC OFFSET $2
                      ) old ORDER BY id LIMIT $3)"
             ),
             &[(*bin_id).into(), keep.into(), limit.into()],

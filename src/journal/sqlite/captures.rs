@@ -17,6 +17,9 @@ use crate::time::UnixMs;
 pub const IS_FORWARDED: &str = "EXISTS (SELECT * FROM deliveries INDEXED BY deliveries_forwarding
      WHERE capture_id = c.id AND status <> 'delivered')";
 
+/// SQL condition: a delivery forwards the capture `c`, or has forwarded it.
+pub const HAS_DELIVERY: &str = "EXISTS (SELECT * FROM deliveries WHERE capture_id = c.id)";
+
 impl Captures for SqliteJournal {
     fn captures(&self, query: &CaptureQuery) -> Result<Vec<CaptureRecord>, JournalError> {
         let captures = statements::captures(query);

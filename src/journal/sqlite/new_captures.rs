@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
 
 use super::attempts::WriteTransaction;
-use super::captures::{IS_FORWARDED, bin_response, insert_bin, newest_id};
+use super::captures::{HAS_DELIVERY, IS_FORWARDED, bin_response, insert_bin, newest_id};
 use super::rows;
 use crate::capture::{BinResponse, CapturedResponse, SignatureCheck};
 use crate::journal::stored::{named_bin, signature_json};
@@ -40,7 +40,8 @@ pub struct CaptureCache {
     /// SQLite's counter of other connections' commits.
     data_version: Option<i64>,
     newest_id: i64,
-    /// The captures that each bin may keep a limited number of, by bin id: neither pinned nor waiting to be forwarded.
+    /// The captures that each bin may keep a limited number of, by bin id: not pinned, not waiting to be forwarded, and
+    /// with a delivery if the rules say so.
     counts: HashMap<i64, i64>,
     /// Undelivered deliveries that forward captures.
     forwards: i64,
@@ -91,14 +92,31 @@ impl CaptureCache {
         i64::from(self.rules.keep_per_bin) / PRUNED_FRACTION + self.forwards / WAITING_FRACTION
     }
 
+    /// SQL condition: the bin of the capture keeps a limited number of such captures, unless they are pinned.
+    fn is_limited(&self) -> String {
+        match self.rules.keep_without_delivery {
+            true => format!("{HAS_DELIVERY} AND NOT {IS_FORWARDED}"),
+            false => format!("NOT {IS_FORWARDED}"),
+        }
+    }
+
+    /// As [`Self::is_limited`], and faster if nothing waits to be forwarded.
+    fn is_counted(&self) -> String {
+        match (self.forwards, self.rules.keep_without_delivery) {
+            (0, false) => "TRUE".to_owned(),
+            _ => self.is_limited(),
+        }
+    }
+
     fn count(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
         self.forwards = tx
             .prepare_cached(
                 "SELECT count(*) FROM deliveries WHERE capture_id IS NOT NULL AND status <> 'delivered'",
             )?
             .query_row([], |row| row.get(0))?;
+        let is_limited = self.is_counted();
         for (bin_id, count) in &mut self.counts {
-            *count = count_limited(tx, *bin_id, self.forwards)?;
+            *count = count_limited(tx, *bin_id, &is_limited)?;
         }
         (self.is_outdated, self.added) = (false, Some(0));
         Ok(())
@@ -118,7 +136,7 @@ impl CaptureCache {
         row.push(("id", id.into()));
         rows::insert(tx, "captures", &row)?;
         self.newest_id = id;
-        if forwards == 0 {
+        if forwards == 0 && !self.rules.keep_without_delivery {
             *self.counts.entry(bin_id).or_default() += 1;
         }
         self.forwards += forwards as i64;
@@ -158,6 +176,7 @@ impl CaptureCache {
         let is_paused = self.paused_until.is_some_and(|until| began < until);
         let goes_on = |deleted| deleted <= 2 * added || !is_paused && began.elapsed() < time;
         let mut deleted = 0;
+        let is_limited = self.is_limited();
         for (bin_id, count) in &mut self.counts {
             if *count - limit <= enough {
                 continue;
@@ -167,7 +186,8 @@ impl CaptureCache {
                     true => MAX_LOOKED_UP.min(2 * added + PRUNED_AT_ONCE),
                     false => MAX_LOOKED_UP,
                 };
-                let oldest = oldest(tx, *bin_id, (*count - limit).min(most as i64))?;
+                let most = (*count - limit).min(most as i64);
+                let oldest = oldest(tx, *bin_id, &is_limited, most)?;
                 if oldest.is_empty() {
                     break;
                 }
@@ -227,20 +247,16 @@ impl CaptureCache {
         if let Some(id) = found
             && !self.counts.contains_key(&id)
         {
-            let count = count_limited(tx, id, self.forwards)?;
+            let count = count_limited(tx, id, &self.is_counted())?;
             self.counts.insert(id, count);
         }
         Ok(found)
     }
 }
 
-/// How many captures of a bin are neither pinned nor forwarded by one of `forwards` undelivered deliveries.
-fn count_limited(tx: &Transaction<'_>, bin_id: i64, forwards: i64) -> rusqlite::Result<i64> {
+/// How many captures of a bin are limited and not pinned.
+fn count_limited(tx: &Transaction<'_>, bin_id: i64, is_limited: &str) -> rusqlite::Result<i64> {
     // Both subqueries read indexes only.
-    let is_limited = match forwards {
-        0 => "TRUE".to_owned(),
-        _ => format!("NOT {IS_FORWARDED}"),
-    };
     tx.prepare_cached(&format!(
         "SELECT (SELECT count(*) FROM captures c WHERE c.bin_id = ?1 AND {is_limited})
              - (SELECT count(*) FROM captures c WHERE c.bin_id = ?1 AND c.pinned AND {is_limited})"
@@ -248,11 +264,16 @@ fn count_limited(tx: &Transaction<'_>, bin_id: i64, forwards: i64) -> rusqlite::
     .query_row([bin_id], |row| row.get(0))
 }
 
-/// The oldest captures of a bin that may be deleted.
-fn oldest(tx: &Transaction<'_>, bin_id: i64, most: i64) -> rusqlite::Result<Vec<i64>> {
+/// The oldest captures of a bin that are limited and not pinned.
+fn oldest(
+    tx: &Transaction<'_>,
+    bin_id: i64,
+    is_limited: &str,
+    most: i64,
+) -> rusqlite::Result<Vec<i64>> {
     tx.prepare_cached(&format!(
         "SELECT c.id FROM captures c
-         WHERE c.bin_id = ?1 AND NOT c.pinned AND NOT {IS_FORWARDED} ORDER BY c.id LIMIT ?2"
+         WHERE c.bin_id = ?1 AND NOT c.pinned AND {is_limited} ORDER BY c.id LIMIT ?2"
     ))?
     .query_map([bin_id, most], |row| row.get(0))?
     .collect()

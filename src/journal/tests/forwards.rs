@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::capture::{Body, Capture, CapturedResponse};
-use crate::journal::{CaptureRules, Forward, StoredCapture};
+use crate::journal::{CaptureQuery, CaptureRules, Forward, StoredCapture};
 use std::net::SocketAddr;
 use std::sync::Barrier;
 
@@ -253,6 +253,30 @@ fn what_waits_in_one_bin_does_not_raise_the_limit_of_others() {
     captured(&journal, "/orders/3", &[]);
     assert_eq!(count("orders"), 3);
     assert!(journal.capture(forwarded[5]).unwrap().is_some());
+}
+
+#[test]
+fn captures_without_deliveries_can_be_kept() {
+    let bench = Bench::new();
+    let mut journal = bench.open(1);
+    let other = bench.open(2);
+    let plain = [(); 4].map(|()| captured(&journal, "/a", &[]));
+    let rules = CaptureRules {
+        default_bin: "inbox".to_owned(),
+        keep_per_bin: 2,
+        keep_without_delivery: true,
+        ..CaptureRules::default()
+    };
+    journal.tune_for_captures(rules).unwrap();
+    let target = [forward("https://crm.example/", false)];
+    let forwarded = [(); 5].map(|()| captured(&journal, "/b", &target));
+    for capture in &forwarded {
+        deliver(&other, only_delivery(&journal, *capture).id);
+    }
+    let last = captured(&journal, "/b", &target);
+    let kept = journal.captures(&CaptureQuery::default()).unwrap();
+    let kept: Vec<i64> = kept.iter().map(|record| record.id).collect();
+    assert_eq!(kept, [&plain[..], &forwarded[3..], &[last]].concat());
 }
 
 #[test]
