@@ -157,7 +157,9 @@ impl ForwardRun {
         let options = &self.options;
         let open = || journal::open(options.journal.clone());
         let journal = open()?;
-        let retry = WaitingRetry::new(self.clock.clone(), inbox.waker());
+        let shared = Arc::clone(&self.shared);
+        let retry = WaitingRetry::new(self.clock.clone(), inbox.waker())
+            .until(move || shared.is_closed.load(Ordering::Relaxed));
         let writer = GroupWriter::start(open()?, Some(Box::new(retry)))?;
         let keyed = |target: &Target| (url_key(target), target.clone());
         let planner = Planner {

@@ -271,6 +271,21 @@ fn capture_that_is_deleted_before_it_becomes_a_delivery_is_reported() {
 }
 
 #[test]
+fn locked_journal_does_not_outlast_the_time_limit() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let ends = ["--for", "500ms"];
+    let outcome = follow(&env, "http://127.0.0.1:9", &ends)
+        .run()
+        .assert_code(6);
+    assert!(outcome.stderr().contains("is locked"), "{outcome}");
+    drop(lock);
+    listener.stop();
+}
+
+#[test]
 fn second_run_under_the_same_name_delivers_nothing_twice() {
     let (env, program) = (TestEnv::new(), TestEnv::new());
     let listener = Listener::start(&env, &[]);

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueHint};
 
@@ -172,6 +172,7 @@ impl<'a> Deliverer<'a> {
         &mut self,
         captures: Vec<FollowedCapture>,
         moved: Write,
+        deadline: Option<Instant>,
     ) -> Result<Vec<Arc<StoredCapture>>, Failure> {
         let sendable = captures.iter().map(|capture| self.is_sendable(capture));
         let sendable: Vec<bool> = sendable.collect();
@@ -185,7 +186,7 @@ impl<'a> Deliverer<'a> {
         }
         let due = self.journal.now();
         writes.push(moved);
-        let mut results = commit(self.ctx, self.journal, &writes)?.into_iter();
+        let mut results = commit(self.ctx, self.journal, &writes, deadline)?.into_iter();
         let unfinished = self.unfinished.len();
         let stored = captures.into_iter().zip(sendable);
         let stored = stored.filter_map(|(capture, sends)| match sends {
@@ -303,15 +304,17 @@ impl<'a> Deliverer<'a> {
     }
 }
 
-/// Commits; waits while the journal cannot be used for a reason that may pass, unless there is an interrupt.
+/// Commits; waits while the journal cannot be used for a reason that may pass, until the deadline or an interrupt.
 pub fn commit(
     ctx: &Context<'_>,
     journal: &dyn Journal,
     writes: &[Write],
+    deadline: Option<Instant>,
 ) -> Result<Vec<WriteResult>, Failure> {
     let mut is_reported = false;
     let committed = journal.commit_while(writes, |error| {
-        if ctx.clock.interrupted() {
+        let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if is_over || ctx.clock.interrupted() {
             return false;
         }
         if !std::mem::replace(&mut is_reported, true) {

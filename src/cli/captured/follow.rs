@@ -117,9 +117,7 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
         false => args.source.connect(ctx)?,
     };
     let mut journal = ctx.journal()?;
-    if targets.is_some() {
-        journal.tune_for_captures(deliver::rules(&args.bin))?;
-    }
+    journal.tune_for_captures(deliver::rules(&args.bin))?;
     let place = match &remote {
         Some(remote) => remote.address().shown().to_owned(),
         None => "this journal".to_owned(),
@@ -191,6 +189,7 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
         journal: &*journal,
         printer: CapturePrinter::new(ctx.ui, mask.clone(), args.output.format()),
         printed: 0,
+        deadline: args.for_.map(|duration| Instant::now() + duration),
     };
     // Where a reader that has seen nothing yet goes on.
     follower.store(start)?;
@@ -244,12 +243,14 @@ struct FollowRun<'a> {
     journal: &'a dyn Journal,
     printer: CapturePrinter<'a>,
     printed: u64,
+    /// When `--for` is over.
+    deadline: Option<Instant>,
 }
 
 impl FollowRun<'_> {
     /// Prints until Ctrl-C, the wanted number of captures, or the time limit.
     fn run(&mut self, feed: &mut dyn FollowFeed, args: &CapturedFollowArgs) -> Result<(), Failure> {
-        let deadline = args.for_.map(|duration| Instant::now() + duration);
+        let deadline = self.deadline;
         loop {
             let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let is_complete = args.exit_after.is_some_and(|wanted| self.printed >= wanted);
@@ -305,7 +306,7 @@ impl FollowRun<'_> {
         let moved = self.moved(cursor);
         match &mut self.deliverer {
             Some(deliverer) => {
-                let stored = deliverer.deliver(captures, moved)?;
+                let stored = deliverer.deliver(captures, moved, self.deadline)?;
                 self.cursor = Some(cursor);
                 self.printed += stored.len() as u64;
                 for stored in stored {
@@ -358,7 +359,8 @@ impl FollowRun<'_> {
     }
 
     fn store(&mut self, cursor: FollowCursor) -> Result<(), Failure> {
-        deliver::commit(self.ctx, self.journal, &[self.moved(cursor)])?;
+        let moved = [self.moved(cursor)];
+        deliver::commit(self.ctx, self.journal, &moved, self.deadline)?;
         self.cursor = Some(cursor);
         Ok(())
     }
