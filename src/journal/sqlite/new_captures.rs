@@ -24,7 +24,7 @@ const PRUNE_PAUSE_FACTOR: u32 = 4;
 /// How many captures are deleted before the time is checked.
 const PRUNED_AT_ONCE: usize = 16;
 
-/// How many captures to delete are looked up at once: those before them, which are kept, are read each time.
+/// How many captures to delete are looked up at once.
 const MAX_LOOKED_UP: usize = 512;
 
 /// A full bin may have this fraction of its limit more captures; twice as many if other connections write too.
@@ -43,6 +43,8 @@ pub struct CaptureCache {
     /// The captures that each bin may keep a limited number of, by bin id: not pinned, not waiting to be forwarded, and
     /// with a delivery if the rules say so.
     counts: HashMap<i64, i64>,
+    /// Up to this id, a bin has only captures that are kept, by bin id.
+    kept_until: HashMap<i64, i64>,
     /// Undelivered deliveries that forward captures.
     forwards: i64,
     /// Whether another connection may have changed what is counted, and how many captures were added since it was. None if
@@ -118,6 +120,7 @@ impl CaptureCache {
         for (bin_id, count) in &mut self.counts {
             *count = count_limited(tx, *bin_id, &is_limited)?;
         }
+        self.kept_until.clear();
         (self.is_outdated, self.added) = (false, Some(0));
         Ok(())
     }
@@ -181,13 +184,14 @@ impl CaptureCache {
             if *count - limit <= enough {
                 continue;
             }
+            let kept_until = self.kept_until.entry(*bin_id).or_default();
             while *count > limit && goes_on(deleted) {
                 let most = match is_paused {
                     true => MAX_LOOKED_UP.min(2 * added + PRUNED_AT_ONCE),
                     false => MAX_LOOKED_UP,
                 };
                 let most = (*count - limit).min(most as i64);
-                let oldest = oldest(tx, *bin_id, &is_limited, most)?;
+                let oldest = oldest(tx, *bin_id, &is_limited, *kept_until, most)?;
                 if oldest.is_empty() {
                     break;
                 }
@@ -196,6 +200,7 @@ impl CaptureCache {
                         delete(tx, ids)?;
                         *count -= ids.len() as i64;
                         deleted += ids.len();
+                        *kept_until = ids.last().copied().unwrap_or_default();
                     }
                 }
             }
@@ -264,18 +269,19 @@ fn count_limited(tx: &Transaction<'_>, bin_id: i64, is_limited: &str) -> rusqlit
     .query_row([bin_id], |row| row.get(0))
 }
 
-/// The oldest captures of a bin that are limited and not pinned.
+/// The oldest captures of a bin after the id `after` that are limited and not pinned.
 fn oldest(
     tx: &Transaction<'_>,
     bin_id: i64,
     is_limited: &str,
+    after: i64,
     most: i64,
 ) -> rusqlite::Result<Vec<i64>> {
     tx.prepare_cached(&format!(
         "SELECT c.id FROM captures c
-         WHERE c.bin_id = ?1 AND NOT c.pinned AND {is_limited} ORDER BY c.id LIMIT ?2"
+         WHERE c.bin_id = ?1 AND c.id > ?2 AND NOT c.pinned AND {is_limited} ORDER BY c.id LIMIT ?3"
     ))?
-    .query_map([bin_id, most], |row| row.get(0))?
+    .query_map([bin_id, after, most], |row| row.get(0))?
     .collect()
 }
 
