@@ -13,7 +13,7 @@ use super::error::PostgresError;
 use super::session::{Session, insert_all};
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
-use crate::journal::rows::version;
+use crate::journal::rows::{Row as _, version};
 use crate::journal::values::{NewRow, SqlValue};
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, Forward, Import, NewAttempt, NewDelivery, NextStep,
@@ -41,6 +41,12 @@ pub type NewEntry<'w> = (
     Option<&'w NewAttempt>,
     Option<Switch>,
 );
+
+/// What is known about an attempt once its result is stored.
+struct Recorded {
+    was_interrupted: bool,
+    ended_at: UnixMs,
+}
 
 /// A transaction, and the process and time that its writes record.
 pub struct AttemptWriter<'s> {
@@ -219,17 +225,17 @@ impl AttemptWriter<'_> {
             "SELECT 1 FROM hookfire.deliveries WHERE id = ANY($1) ORDER BY id FOR UPDATE",
             &[SqlValue::ints(ids)],
         )?;
-        // Another process may have considered this one dead and marked the attempt as interrupted: the real result
-        // replaces that mark.
-        let was_interrupted = self.finish_attempts(finished)?;
+        let recorded = self.finish_attempts(finished)?;
         let (mut stored, mut with_error) = (Vec::new(), Vec::new());
         for (at, result) in finished {
-            let Some(was_interrupted) = was_interrupted.get(&result.id) else {
+            let Some(recorded) = recorded.get(&result.id) else {
                 results[*at] = WriteResult::Deleted;
                 continue;
             };
-            stored.push(*result);
-            if result.outcome.error.is_some() || *was_interrupted {
+            stored.push((*result, recorded.ended_at));
+            // Another process may have considered this one dead and marked the attempt as interrupted: the real result
+            // replaces that mark.
+            if result.outcome.error.is_some() || recorded.was_interrupted {
                 with_error.push(result.id);
             }
         }
@@ -239,12 +245,14 @@ impl AttemptWriter<'_> {
         self.change_status(&stored)
     }
 
-    /// Returns, by id, whether another process had marked the attempt as interrupted. Attempts that do not exist, or
-    /// have a result, are left out.
+    /// Returns what it recorded, by the delivery's id. Attempts that do not exist, or have a result, are left out.
+    ///
+    /// Looks up each attempt by its key, as the deliveries are locked: few attempts of the table have no result, so that the
+    /// server would read all of it to find them.
     fn finish_attempts(
         &mut self,
         finished: &[(usize, &AttemptResult)],
-    ) -> Result<HashMap<i64, bool>, PostgresError> {
+    ) -> Result<HashMap<i64, Recorded>, PostgresError> {
         let each = || finished.iter().map(|(_, result)| result);
         let error = |result: &&&AttemptResult| result.outcome.error.clone();
         let rows = self.session.rows(
@@ -256,9 +264,12 @@ impl AttemptWriter<'_> {
                      $7::boolean[], $8::bytea[], $9::text[], $10::bigint[], $11::text[])
                  AS r (id, number, duration_ms, http_status, error_kind, error_message, maybe_received,
                      response_body, note, sent_after, response_headers)
-                 JOIN hookfire.attempts before ON before.delivery_id = r.id AND before.number = r.number
-             WHERE a.delivery_id = r.id AND a.number = r.number AND a.duration_ms IS NULL
-             RETURNING r.id, before.error_kind IS NOT NULL",
+                 CROSS JOIN LATERAL (
+                     SELECT b.ctid AS at, b.error_kind IS NOT NULL AS was_interrupted FROM hookfire.attempts b
+                     WHERE b.delivery_id = r.id AND b.number = r.number AND b.duration_ms IS NULL OFFSET 0
+                 ) found
+             WHERE a.ctid = found.at
+             RETURNING r.id, found.was_interrupted, a.started_at + a.duration_ms",
             &[
                 SqlValue::ints(each().map(|result| result.id)),
                 SqlValue::ints(each().map(|result| i64::from(result.number))),
@@ -301,53 +312,70 @@ impl AttemptWriter<'_> {
                 ),
             ],
         )?;
-        let mut was_interrupted = HashMap::new();
+        let mut all = HashMap::new();
         for row in rows {
-            was_interrupted.insert(row.try_get(0)?, row.try_get(1)?);
+            let recorded = Recorded {
+                was_interrupted: row.read(1)?,
+                ended_at: row.read(2)?,
+            };
+            all.insert(row.read(0)?, recorded);
         }
-        Ok(was_interrupted)
+        Ok(all)
     }
 
     /// Changes deliveries after an attempt. If an earlier attempt has succeeded in the meantime, the delivery is delivered
     /// even if this attempt failed. If another attempt has begun since, only a success changes the delivery.
-    fn change_status(&mut self, finished: &[&AttemptResult]) -> Result<(), PostgresError> {
+    fn change_status(
+        &mut self,
+        finished: &[(&AttemptResult, UnixMs)],
+    ) -> Result<(), PostgresError> {
         let steps: Vec<_> = finished
             .iter()
-            .map(|result| match result.next {
-                NextStep::Delivered => (Status::Delivered, None, None),
-                NextStep::Failed => (Status::Failed, None, None),
-                NextStep::Interrupted => (Status::Interrupted, None, None),
-                NextStep::Scheduled { delay } => (Status::Pending, Some(delay), None),
-                NextStep::Retry { delay, lease } => (Status::Pending, Some(delay), Some(lease)),
+            .map(|(result, ended_at)| match result.next {
+                NextStep::Delivered => (Status::Delivered, None, None, Some(*ended_at)),
+                NextStep::Failed => (Status::Failed, None, None, Some(*ended_at)),
+                NextStep::Interrupted => (Status::Interrupted, None, None, Some(*ended_at)),
+                NextStep::Scheduled { delay } => (Status::Pending, Some(delay), None, None),
+                NextStep::Retry { delay, lease } => {
+                    (Status::Pending, Some(delay), Some(lease), None)
+                }
             })
             .collect();
         let at = |delay: Option<Duration>| delay.map(|delay| self.now.plus(delay).0);
+        let numbers = finished.iter().map(|(result, _)| result.number);
         self.session.execute(
             "UPDATE hookfire.deliveries d SET status = n.status, next_attempt_at = n.next_attempt_at,
                  lease_until = n.lease_until, owner = CASE WHEN n.lease_until IS NOT NULL THEN $1 END,
-                 finished_at = CASE WHEN n.status <> 'pending' THEN e.started_at + e.duration_ms END
+                 finished_at = n.finished_at
              FROM (
-                 SELECT r.id, coalesce(earlier.number, r.number) AS number,
-                     CASE WHEN earlier.number IS NULL THEN r.status ELSE 'delivered' END AS status,
-                     CASE WHEN earlier.number IS NULL THEN r.next_attempt_at END AS next_attempt_at,
-                     CASE WHEN earlier.number IS NULL THEN r.lease_until END AS lease_until
-                 FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[])
-                     AS r (id, number, status, next_attempt_at, lease_until)
+                 SELECT r.id, r.number, coalesce(earlier.status, r.status) AS status,
+                     CASE WHEN earlier.status IS NULL THEN r.next_attempt_at END AS next_attempt_at,
+                     CASE WHEN earlier.status IS NULL THEN r.lease_until END AS lease_until,
+                     coalesce(earlier.ended_at, r.finished_at) AS finished_at
+                 FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
+                     AS r (id, number, status, next_attempt_at, lease_until, finished_at)
                  LEFT JOIN LATERAL (
-                     SELECT a.number FROM hookfire.attempts a
-                     WHERE a.delivery_id = r.id AND a.duration_ms IS NOT NULL AND a.error_kind IS NULL
+                     SELECT 'delivered' AS status, a.started_at + a.duration_ms AS ended_at
+                     FROM hookfire.attempts a
+                     WHERE r.status <> 'delivered'
+                         AND a.delivery_id = r.id AND a.duration_ms IS NOT NULL AND a.error_kind IS NULL
                      ORDER BY a.number LIMIT 1
-                 ) earlier ON r.status <> 'delivered'
-             ) n JOIN hookfire.attempts e ON e.delivery_id = n.id AND e.number = n.number
-             WHERE d.id = n.id AND d.status <> 'delivered'
-                 AND (d.owner = $1 OR (d.owner IS NULL AND (d.attempt_count = n.number OR n.status = 'delivered')))",
+                 ) earlier ON TRUE
+             ) n CROSS JOIN LATERAL (
+                 SELECT b.ctid AS at FROM hookfire.deliveries b
+                 WHERE b.id = n.id AND b.status <> 'delivered' AND (b.owner = $1
+                     OR (b.owner IS NULL AND (b.attempt_count = n.number OR n.status = 'delivered')))
+                 OFFSET 0
+             ) found
+             WHERE d.ctid = found.at",
             &[
                 self.owner.into(),
-                SqlValue::ints(finished.iter().map(|result| result.id)),
-                SqlValue::ints(finished.iter().map(|result| i64::from(result.number))),
+                SqlValue::ints(finished.iter().map(|(result, _)| result.id)),
+                SqlValue::ints(numbers.map(i64::from)),
                 SqlValue::texts(steps.iter().map(|(status, ..)| status.as_str())),
-                SqlValue::Ints(steps.iter().map(|(_, delay, _)| at(*delay)).collect()),
-                SqlValue::Ints(steps.iter().map(|(.., lease)| at(*lease)).collect()),
+                SqlValue::Ints(steps.iter().map(|(_, delay, ..)| at(*delay)).collect()),
+                SqlValue::Ints(steps.iter().map(|(_, _, lease, _)| at(*lease)).collect()),
+                SqlValue::Ints(steps.iter().map(|(.., end)| end.map(|end| end.0)).collect()),
             ],
         )?;
         Ok(())

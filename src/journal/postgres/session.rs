@@ -24,6 +24,9 @@ pub struct Session {
     activity: StreamActivity,
     /// How long the server may be silent during a statement.
     pub max_silence: Duration,
+    /// How the server runs each statement, if a test reads it.
+    #[cfg(test)]
+    pub plans: Option<Vec<String>>,
 }
 
 impl Session {
@@ -39,6 +42,8 @@ impl Session {
             connection,
             activity,
             max_silence: Duration::MAX,
+            #[cfg(test)]
+            plans: None,
         }
     }
 
@@ -54,6 +59,8 @@ impl Session {
     }
 
     pub fn rows(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<Vec<Row>, PostgresError> {
+        #[cfg(test)]
+        self.explain(sql, values)?;
         let values = storable(values);
         let values: Vec<_> = values.iter().map(SqlValue::with_type).collect();
         self.wait(self.client.query_typed(sql, &values))
@@ -69,6 +76,8 @@ impl Session {
 
     /// Returns how many rows the statement changed.
     pub fn execute(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<usize, PostgresError> {
+        #[cfg(test)]
+        self.explain(sql, values)?;
         let values = storable(values);
         let values: Vec<_> = values.iter().map(SqlValue::with_type).collect();
         let rows = self.wait(self.client.execute_typed(sql, &values))?;
@@ -83,6 +92,17 @@ impl Session {
     /// Runs one or more statements that have no parameters, separated by semicolons.
     pub fn batch(&mut self, sql: &str) -> Result<(), PostgresError> {
         self.wait(self.client.batch_execute(sql))
+    }
+
+    #[cfg(test)]
+    fn explain(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<(), PostgresError> {
+        if let Some(mut plans) = self.plans.take() {
+            let lines = self.rows(&format!("EXPLAIN {sql}"), values)?;
+            let lines: Result<Vec<&str>, _> = lines.iter().map(|row| row.try_get(0)).collect();
+            plans.push(format!("{sql}\n\n{}\n", lines?.join("\n")));
+            self.plans = Some(plans);
+        }
+        Ok(())
     }
 
     /// Waits for a response, unless the server is silent for too long. Bytes that still move are not silence.

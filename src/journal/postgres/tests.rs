@@ -162,3 +162,62 @@ fn the_tables_have_the_columns_of_a_file() {
         assert_eq!(in_database, in_file, "{table}");
     }
 }
+
+/// Many delivered deliveries, and statistics that say so.
+const MANY: &str = "INSERT INTO hookfire.deliveries (uuid, type, action, url, params, headers, retries, retry_interval_ms,
+         success_statuses, status, created_at, finished_at, attempt_count, method, body_format, payload)
+     SELECT 'uuid' || n, 'account', 'created', 'https://example.com/hook', '[]', '[]', 3, 60000, '2xx',
+         'delivered', n, n, 1, 'POST', 'form', '<event/>'
+     FROM generate_series(1, 3000) n;
+     INSERT INTO hookfire.attempts (delivery_id, number, started_at, duration_ms, insecure, http_status)
+     SELECT id, 1, created_at, 1, FALSE, 200 FROM hookfire.deliveries;
+     ANALYZE hookfire.deliveries, hookfire.attempts";
+
+#[test]
+fn a_group_of_results_reads_its_rows_only() {
+    let bench = Bench::new();
+    if bench.execute(MANY).is_none() {
+        return;
+    }
+    let (server, _) = bench.database.as_ref().unwrap();
+    let journal = PostgresJournal::open_with_host_time(server, bench.host.process(1)).unwrap();
+    let explain = journal.connection.read(|session| {
+        session.plans = Some(Vec::new());
+        Ok(())
+    });
+    explain.unwrap();
+    let new = || Write::Accept(new_delivery(b"<event/>"), attempt(T0).attempt);
+    let added = journal.commit(&(0..64).map(|_| new()).collect::<Vec<_>>());
+    let ids = added.unwrap().into_iter().map(|result| match result {
+        WriteResult::Delivery(delivery) => delivery.id,
+        other => panic!("{other:?}"),
+    });
+    let delay = Duration::from_secs(60);
+    let mut writes: Vec<Write> = Vec::new();
+    for (at, id) in ids.enumerate() {
+        let (outcome, next) = match at % 4 {
+            0 => (refusal(500), NextStep::Failed),
+            1 => (refusal(500), NextStep::Scheduled { delay }),
+            _ => (success(), NextStep::Delivered),
+        };
+        writes.push(Write::Finish(AttemptResult {
+            id,
+            number: 1,
+            sent_after: Duration::ZERO,
+            duration: Duration::ZERO,
+            outcome: Arc::new(outcome),
+            next,
+        }));
+    }
+    journal.commit(&writes).unwrap();
+    let plans = journal
+        .connection
+        .read(|session| Ok(session.plans.take().unwrap_or_default()));
+    let plans = plans.unwrap();
+    let is_update = |plan: &&String| plan.starts_with("UPDATE hookfire.attempts");
+    assert_eq!(plans.iter().filter(is_update).count(), 1);
+    for plan in plans {
+        let scans = ["Seq Scan on attempts", "Seq Scan on deliveries"];
+        assert!(!scans.iter().any(|scan| plan.contains(scan)), "{plan}");
+    }
+}
