@@ -154,11 +154,19 @@ impl Deliveries for PostgresJournal {
         let sql = "DELETE FROM hookfire.deliveries WHERE id IN (
              SELECT d.id FROM hookfire.deliveries d JOIN unnest($1::bigint[], $2::bigint[]) AS seen (id, attempts)
                  ON seen.id = d.id AND seen.attempts = d.attempt_count
-             WHERE d.status = ANY($3) ORDER BY d.id FOR UPDATE OF d)";
+             WHERE d.status = ANY($3) ORDER BY d.id FOR UPDATE OF d)
+             RETURNING id";
         self.change_slice(seen, |session, seen| {
             let [ids, attempts] = version_arrays(seen);
             let statuses = SqlValue::texts(statuses.iter().map(|status| status.as_str()));
-            session.execute(sql, &[ids, attempts, statuses])
+            let rows = session.rows(sql, &[ids, attempts, statuses])?;
+            let deleted = rows.iter().map(|row| row.read(0));
+            let deleted: Vec<i64> = deleted.collect::<Result<_, PostgresError>>()?;
+            session.execute(
+                "DELETE FROM hookfire.attempts WHERE delivery_id = ANY($1)",
+                &[SqlValue::ints(deleted.iter().copied())],
+            )?;
+            Ok(deleted.len())
         })
     }
 }

@@ -200,6 +200,16 @@ impl Journal for PostgresJournal {
             "deliveries WHERE capture_id IS NOT NULL AND status <> 'delivered'
                  AND NOT EXISTS (SELECT * FROM hookfire.captures c WHERE c.id = capture_id)",
         )?;
+        let mut problems: Vec<String> = stored::lost_captures_problem(lost).into_iter().collect();
+        let orphans = count(
+            "attempts a
+             WHERE NOT EXISTS (SELECT 1 FROM hookfire.deliveries d WHERE d.id = a.delivery_id)",
+        )?;
+        if orphans > 0 {
+            problems.push(format!(
+                "{orphans} attempts refer to deliveries that do not exist"
+            ));
+        }
         let version = self.connection.read(|session| {
             let row = session.row("SELECT current_setting('server_version')", &[])?;
             let row = row.ok_or_else(|| PostgresError::internal(self.connection.shown()))?;
@@ -209,7 +219,7 @@ impl Journal for PostgresJournal {
             counts,
             attempts: count("attempts")?,
             captures: count("captures")?,
-            problems: stored::lost_captures_problem(lost).into_iter().collect(),
+            problems,
             server: Some(ServerHealth {
                 version,
                 tables: schema::VERSION,

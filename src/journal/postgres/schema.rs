@@ -22,6 +22,9 @@ const MIGRATION_LOCK: i64 = 0x686b_666d;
 ///
 /// A uuid is text, because other senders' ids are kept as they are. `writers` has the id of the last transaction of each
 /// connection; rows of closed connections are deleted later, so that [`CHANGES_SQL`] changes with every transaction.
+///
+/// `attempts` has no foreign key, whose check would take longer than the rest of an insert: each transaction that adds an
+/// attempt has locked or added its delivery, and deliveries are deleted together with their attempts.
 const V1: &str = "
     CREATE SCHEMA hookfire;
     CREATE TABLE hookfire.meta (version bigint NOT NULL);
@@ -83,7 +86,7 @@ const V1: &str = "
         WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL);
 
     CREATE TABLE hookfire.attempts (
-        delivery_id    bigint NOT NULL REFERENCES hookfire.deliveries (id) ON DELETE CASCADE,
+        delivery_id    bigint NOT NULL,
         number         bigint NOT NULL,
         started_at     bigint NOT NULL,
         duration_ms    bigint,

@@ -221,3 +221,19 @@ fn a_group_of_results_reads_its_rows_only() {
         assert!(!scans.iter().any(|scan| plan.contains(scan)), "{plan}");
     }
 }
+
+#[test]
+fn check_finds_attempts_without_deliveries() {
+    let bench = Bench::new();
+    let id = accept(&bench.open(1), T0).id;
+    let orphan = "INSERT INTO hookfire.attempts (delivery_id, number, started_at, insecure) VALUES (99, 1, 0, FALSE)";
+    if bench.execute(orphan).is_none() {
+        return;
+    }
+    assert_eq!(bench.open(1).attempts(id).unwrap().len(), 1);
+    let problems = bench.open(1).check().unwrap().problems;
+    assert_eq!(
+        problems,
+        ["1 attempts refer to deliveries that do not exist"]
+    );
+}

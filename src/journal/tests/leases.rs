@@ -408,6 +408,7 @@ fn outcome_of_a_deleted_delivery_is_not_reported_as_recorded() {
         .finish_attempt(id, 1, Duration::ZERO, &success(), NextStep::Delivered)
         .unwrap();
     assert!(!recorded, "the delivery was deleted");
+    assert_eq!(one.attempts(id).unwrap(), []);
 }
 
 #[test]
