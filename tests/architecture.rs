@@ -35,7 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("etcetera", &["env.rs"]),
     ("flate2", &["capture/decode.rs"]),
     ("form_urlencoded", &["document/", "listener/", "web/"]),
-    ("futures_util", &["web/"]),
+    ("futures_util", &["journal/postgres/", "web/"]),
     ("hdrhistogram", &["engine/"]),
     ("hickory_resolver", &["http/"]),
     (

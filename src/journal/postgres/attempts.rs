@@ -85,16 +85,31 @@ impl AttemptWriter<'_> {
             });
         let new_rows = new_rows.collect();
         let ids = insert_deliveries(self.session, new_rows, "")?;
-        let mut attempts = Vec::new();
+        let (mut begun, mut insecure, mut sent_to) = (Vec::new(), Vec::new(), Vec::new());
         for ((at, _, attempt, _), mut delivery) in entries.into_iter().zip(deliveries) {
             let id = ids.get(&delivery.uuid.to_lowercase());
             delivery.id = *id.ok_or_else(|| PostgresError::internal(self.path))?;
             if let Some(attempt) = attempt {
-                attempts.push(new_rows::attempt(delivery.id, 1, attempt, self.now));
+                begun.push(delivery.id);
+                insecure.push(Some(attempt.insecure));
+                sent_to.push(attempt.sent_to.clone().map(Into::into));
             }
             results[at] = WriteResult::Delivery(delivery);
         }
-        insert_all(self.session, "attempts", attempts, "")?;
+        if begun.is_empty() {
+            return Ok(());
+        }
+        self.session.queue(
+            "INSERT INTO hookfire.attempts (delivery_id, number, started_at, insecure, sent_to)
+             SELECT id, 1, $1, insecure, sent_to
+             FROM unnest($2::bigint[], $3::boolean[], $4::text[]) AS new (id, insecure, sent_to)",
+            vec![
+                self.now.into(),
+                SqlValue::ints(begun),
+                SqlValue::Bools(insecure),
+                SqlValue::Texts(sent_to),
+            ],
+        );
         Ok(())
     }
 
@@ -214,17 +229,12 @@ impl AttemptWriter<'_> {
         Ok(())
     }
 
-    /// Records the results of attempts.
+    /// Records the results of attempts. The transaction has locked their deliveries.
     pub fn finish(
         &mut self,
         finished: &[(usize, &AttemptResult)],
         results: &mut [WriteResult],
     ) -> Result<(), PostgresError> {
-        let ids = finished.iter().map(|(_, result)| result.id);
-        self.session.rows(
-            "SELECT 1 FROM hookfire.deliveries WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-            &[SqlValue::ints(ids)],
-        )?;
         let recorded = self.finish_attempts(finished)?;
         let (mut stored, mut with_error) = (Vec::new(), Vec::new());
         for (at, result) in finished {
@@ -240,9 +250,10 @@ impl AttemptWriter<'_> {
             }
         }
         if !with_error.is_empty() {
-            refresh_last_errors(self.session, &with_error)?;
+            refresh_last_errors(self.session, &with_error);
         }
-        self.change_status(&stored)
+        self.change_status(&stored);
+        Ok(())
     }
 
     /// Returns what it recorded, by the delivery's id. Attempts that do not exist, or have a result, are left out.
@@ -325,10 +336,7 @@ impl AttemptWriter<'_> {
 
     /// Changes deliveries after an attempt. If an earlier attempt has succeeded in the meantime, the delivery is delivered
     /// even if this attempt failed. If another attempt has begun since, only a success changes the delivery.
-    fn change_status(
-        &mut self,
-        finished: &[(&AttemptResult, UnixMs)],
-    ) -> Result<(), PostgresError> {
+    fn change_status(&mut self, finished: &[(&AttemptResult, UnixMs)]) {
         let steps: Vec<_> = finished
             .iter()
             .map(|(result, ended_at)| match result.next {
@@ -343,7 +351,7 @@ impl AttemptWriter<'_> {
             .collect();
         let at = |delay: Option<Duration>| delay.map(|delay| self.now.plus(delay).0);
         let numbers = finished.iter().map(|(result, _)| result.number);
-        self.session.execute(
+        self.session.queue(
             "UPDATE hookfire.deliveries d SET status = n.status, next_attempt_at = n.next_attempt_at,
                  lease_until = n.lease_until, owner = CASE WHEN n.lease_until IS NOT NULL THEN $1 END,
                  finished_at = n.finished_at
@@ -368,8 +376,8 @@ impl AttemptWriter<'_> {
                  OFFSET 0
              ) found
              WHERE d.ctid = found.at",
-            &[
-                self.owner.into(),
+            vec![
+                self.owner.to_owned().into(),
                 SqlValue::ints(finished.iter().map(|(result, _)| result.id)),
                 SqlValue::ints(numbers.map(i64::from)),
                 SqlValue::texts(steps.iter().map(|(status, ..)| status.as_str())),
@@ -377,17 +385,15 @@ impl AttemptWriter<'_> {
                 SqlValue::Ints(steps.iter().map(|(_, _, lease, _)| at(*lease)).collect()),
                 SqlValue::Ints(steps.iter().map(|(.., end)| end.map(|end| end.0)).collect()),
             ],
-        )?;
-        Ok(())
+        );
     }
 
     /// Moves deliveries that this process owns to the failed list.
-    pub fn release(&mut self, ids: Vec<i64>) -> Result<(), PostgresError> {
-        self.session.execute(
+    pub fn release(&mut self, ids: Vec<i64>) {
+        self.session.queue(
             &interrupt_sql("d.id = ANY($2)", OWNED, "NULL::bigint"),
-            &[self.owner.into(), SqlValue::ints(ids)],
-        )?;
-        Ok(())
+            vec![self.owner.to_owned().into(), SqlValue::ints(ids)],
+        );
     }
 
     /// Deletes an attempt that was not sent, and returns the delivery to its place in the schedule.
@@ -516,15 +522,14 @@ fn insert_deliveries(
 }
 
 /// Copies the error of the newest unsuccessful attempt to each delivery, where lists and filters read it.
-pub fn refresh_last_errors(session: &mut Session, ids: &[i64]) -> Result<(), PostgresError> {
-    session.execute(
+pub fn refresh_last_errors(session: &mut Session, ids: &[i64]) {
+    session.queue(
         "UPDATE hookfire.deliveries d SET (error_kind, error_status, error_message) =
              (SELECT a.error_kind, a.http_status, a.error_message FROM hookfire.attempts a
               WHERE a.delivery_id = d.id AND a.error_kind IS NOT NULL ORDER BY a.number DESC LIMIT 1)
          WHERE d.id = ANY($1)",
-        &[SqlValue::ints(ids.iter().copied())],
-    )?;
-    Ok(())
+        vec![SqlValue::ints(ids.iter().copied())],
+    );
 }
 
 /// The statement that moves deliveries to the failed list as interrupted, scheduled for `due`, an SQL expression or

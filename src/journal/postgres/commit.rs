@@ -32,13 +32,20 @@ impl PostgresJournal {
             Some((earlier, results)) if earlier == id => Some(results),
             _ => None,
         };
-        let mut committed = self.connection.write_as(id, &mut done, |session| {
-            self.apply_all(session, writes, false)
+        let finished = writes.iter().filter_map(|write| match write {
+            Write::Finish(result) => Some(result.id),
+            _ => None,
         });
+        let finished: Vec<i64> = finished.collect();
+        let mut apply = |one_by_one| {
+            self.connection
+                .write_as(id, &mut done, &finished, |session| {
+                    self.apply_all(session, writes, one_by_one)
+                })
+        };
+        let mut committed = apply(false);
         if committed.as_ref().is_err_and(is_value_error) {
-            committed = self.connection.write_as(id, &mut done, |session| {
-                self.apply_all(session, writes, true)
-            });
+            committed = apply(true);
         }
         *unconfirmed = done.map(|results| (id, results));
         committed.map_err(|fault| self.connection.error(fault))
@@ -71,16 +78,17 @@ impl PostgresJournal {
         write: (usize, &Write),
         results: &mut [WriteResult],
     ) -> Result<(), PostgresError> {
-        session.batch("SAVEPOINT one_write")?;
-        match self.apply(session, &[write], results) {
+        session.queue("SAVEPOINT one_write", Vec::new());
+        let applied = self.apply(session, &[write], results);
+        match applied.and_then(|()| session.batch("RELEASE one_write")) {
             Err(fault) if is_value_error(&fault) => {
-                session.batch("ROLLBACK TO one_write")?;
+                session.roll_back("ROLLBACK TO one_write")?;
                 let error = self.connection.error(fault);
                 results[write.0] = WriteResult::Rejected(Arc::new(error));
+                session.batch("RELEASE one_write")
             }
-            applied => applied?,
+            applied => applied,
         }
-        session.batch("RELEASE one_write")
     }
 
     pub(super) fn writer<'s>(&'s self, session: &'s mut Session) -> AttemptWriter<'s> {
@@ -132,7 +140,8 @@ impl PostgresJournal {
                     Write::Release(ids) => Some(ids),
                     _ => None,
                 });
-                writer.release(ids.flatten().copied().collect())
+                writer.release(ids.flatten().copied().collect());
+                Ok(())
             }
             Write::PutBack { .. } => {
                 for (_, write) in group {

@@ -19,6 +19,7 @@ use super::error::{self, PostgresError};
 use super::schema;
 use super::session::Session;
 use crate::journal::location::Server;
+use crate::journal::values::SqlValue;
 use crate::journal::{Host, JournalError};
 use crate::time::{UnixMs, duration_ms};
 
@@ -51,6 +52,10 @@ const BEGIN_SQL: &str = "INSERT INTO hookfire.writers AS w (id, commit_id, at)
      ON CONFLICT (id) DO UPDATE SET commit_id = excluded.commit_id, at = excluded.at
          WHERE w.commit_id <> excluded.commit_id
      RETURNING at, (SELECT version FROM hookfire.meta)";
+
+/// Locks deliveries until the end of a transaction, in the order of their ids.
+const LOCK_SQL: &str =
+    "SELECT 1 FROM hookfire.deliveries WHERE id = ANY($1) ORDER BY id FOR UPDATE";
 
 /// Also deletes rows of connections that were closed more than a minute ago.
 const CLOSE_SQL: &str = "WITH old AS (
@@ -205,20 +210,22 @@ impl Connection {
         &self,
         run: impl Fn(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, JournalError> {
-        self.transact(MAX_SILENCE, Uuid::new_v4(), &mut None, run)
+        self.transact(MAX_SILENCE, Uuid::new_v4(), &mut None, &[], run)
             .map_err(|fault| self.error(fault))
     }
 
     /// As [`Connection::write`], for small changes that others wait for. A transaction that was begun with the same `id`,
     /// but not confirmed, is not applied again if it has committed; `done` has its result, and keeps it until it is confirmed.
+    /// First, the transaction locks the deliveries with the ids `locked`.
     pub fn write_as<T>(
         &self,
         id: Uuid,
         done: &mut Option<T>,
+        locked: &[i64],
         run: impl Fn(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, PostgresError> {
         let max_silence = COMMIT_SILENCE.min(self.timeout.get());
-        self.transact(max_silence, id, done, run)
+        self.transact(max_silence, id, done, locked, run)
     }
 
     fn transact<T>(
@@ -226,19 +233,29 @@ impl Connection {
         max_silence: Duration,
         id: Uuid,
         done: &mut Option<T>,
+        locked: &[i64],
         run: impl Fn(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, PostgresError> {
         let id = id.to_string();
         self.repeat_faults(max_silence, |session| {
-            session.batch(BEGIN)?;
+            session.queue(BEGIN, Vec::new());
+            if !locked.is_empty() {
+                session.queue(LOCK_SQL, vec![SqlValue::ints(locked.iter().copied())]);
+            }
             let applied = self.apply(session, &id, done, &run);
             if let Err(fault) = applied {
                 if !fault.is_lost() {
-                    session.batch("ROLLBACK")?;
+                    session.roll_back("ROLLBACK")?;
                 }
                 return Err(fault);
             }
-            session.batch("COMMIT")?;
+            if let Err(fault) = session.batch("COMMIT") {
+                // The server has rolled back.
+                if !fault.is_lost() {
+                    *done = None;
+                }
+                return Err(fault);
+            }
             self.commits.set(self.commits.get() + 1);
             self.has_written.set(true);
             done.take()

@@ -210,7 +210,7 @@ fn interrupt(
          WHERE delivery_id = ANY($1) AND duration_ms IS NULL AND error_kind IS NULL",
         &[SqlValue::ints(ids.iter().copied()), INTERRUPTED_MESSAGE.into()],
     )?;
-    refresh_last_errors(session, &ids)?;
+    refresh_last_errors(session, &ids);
     let oldest = UnixMs(now.0 - duration_ms(WRITER_AGE));
     session.execute(
         "DELETE FROM hookfire.writers WHERE id IN (

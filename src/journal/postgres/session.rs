@@ -1,8 +1,13 @@
 //! An open connection, and statements that insert many rows at once.
+//!
+//! A round trip to the server may take longer than the statement: statements whose rows are not needed are sent together with
+//! the next one.
 
+use std::mem;
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -19,6 +24,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct Session {
     runtime: Runtime,
     client: Client,
+    queued: Vec<Queued>,
     /// The task that reads and writes the socket; it ends when the client is dropped.
     connection: JoinHandle<()>,
     activity: StreamActivity,
@@ -39,6 +45,7 @@ impl Session {
         Session {
             runtime,
             client,
+            queued: Vec::new(),
             connection,
             activity,
             max_silence: Duration::MAX,
@@ -60,10 +67,15 @@ impl Session {
 
     pub fn rows(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<Vec<Row>, PostgresError> {
         #[cfg(test)]
-        self.explain(sql, values)?;
+        self.explain(sql, values);
         let values = storable(values);
         let values: Vec<_> = values.iter().map(SqlValue::with_type).collect();
-        self.wait(self.client.query_typed(sql, &values))
+        let queued = mem::take(&mut self.queued);
+        self.wait(after(
+            &self.client,
+            &queued,
+            self.client.query_typed(sql, &values),
+        ))
     }
 
     pub fn row(
@@ -77,10 +89,15 @@ impl Session {
     /// Returns how many rows the statement changed.
     pub fn execute(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<usize, PostgresError> {
         #[cfg(test)]
-        self.explain(sql, values)?;
+        self.explain(sql, values);
         let values = storable(values);
         let values: Vec<_> = values.iter().map(SqlValue::with_type).collect();
-        let rows = self.wait(self.client.execute_typed(sql, &values))?;
+        let queued = mem::take(&mut self.queued);
+        let rows = self.wait(after(
+            &self.client,
+            &queued,
+            self.client.execute_typed(sql, &values),
+        ))?;
         Ok(usize::try_from(rows).unwrap_or(usize::MAX))
     }
 
@@ -91,18 +108,37 @@ impl Session {
 
     /// Runs one or more statements that have no parameters, separated by semicolons.
     pub fn batch(&mut self, sql: &str) -> Result<(), PostgresError> {
-        self.wait(self.client.batch_execute(sql))
+        let queued = mem::take(&mut self.queued);
+        self.wait(after(&self.client, &queued, self.client.batch_execute(sql)))
+    }
+
+    /// Sends a statement together with the next one, which fails if this one does.
+    pub fn queue(&mut self, sql: &str, values: Vec<SqlValue<'static>>) {
+        #[cfg(test)]
+        self.explain(sql, &values);
+        let sql = sql.to_owned();
+        self.queued.push(Queued { sql, values });
+    }
+
+    /// Ends a transaction that failed, or a part of it, without the statements that were not sent.
+    pub fn roll_back(&mut self, sql: &str) -> Result<(), PostgresError> {
+        self.queued.clear();
+        self.batch(sql)
     }
 
     #[cfg(test)]
-    fn explain(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<(), PostgresError> {
-        if let Some(mut plans) = self.plans.take() {
-            let lines = self.rows(&format!("EXPLAIN {sql}"), values)?;
-            let lines: Result<Vec<&str>, _> = lines.iter().map(|row| row.try_get(0)).collect();
-            plans.push(format!("{sql}\n\n{}\n", lines?.join("\n")));
-            self.plans = Some(plans);
+    fn explain(&mut self, sql: &str, values: &[SqlValue<'_>]) {
+        if values.is_empty() {
+            return;
         }
-        Ok(())
+        let Some(mut plans) = self.plans.take() else {
+            return;
+        };
+        if let Ok(lines) = self.rows(&format!("EXPLAIN {sql}"), values) {
+            let lines: Vec<&str> = lines.iter().map(|row| row.get(0)).collect();
+            plans.push(format!("{sql}\n\n{}\n", lines.join("\n")));
+        }
+        self.plans = Some(plans);
     }
 
     /// Waits for a response, unless the server is silent for too long. Bytes that still move are not silence.
@@ -124,6 +160,39 @@ impl Session {
             }
         })
     }
+}
+
+/// A statement that is sent with the next one. Without values, it may be several, separated by semicolons.
+struct Queued {
+    sql: String,
+    values: Vec<SqlValue<'static>>,
+}
+
+impl Queued {
+    async fn run(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
+        if self.values.is_empty() {
+            return client.batch_execute(&self.sql).await;
+        }
+        let values = storable(&self.values);
+        let values: Vec<_> = values.iter().map(SqlValue::with_type).collect();
+        client.execute_typed(&self.sql, &values).await.map(drop)
+    }
+}
+
+/// Sends statements one after the other, without waiting for responses in between. Returns the result of the last one, or the
+/// first error: after an error, the server rejects the rest of a transaction.
+async fn after<T>(
+    client: &Client,
+    queued: &[Queued],
+    last: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, tokio_postgres::Error> {
+    // The client sends a statement when its future is polled for the first time; these are polled in their order.
+    let queued = join_all(queued.iter().map(|statement| statement.run(client)));
+    let (queued, last) = join(queued, last).await;
+    for result in queued {
+        result?;
+    }
+    last
 }
 
 /// Inserts rows, which all have the same columns, in this order. `rest` follows, for example `RETURNING id`.
