@@ -10,7 +10,7 @@ use super::events::Events;
 use super::form::{
     API_VERSION, About, Bins, CaptureForm, CapturesForm, MAX_CAPTURE_BYTES, NAME, PositionForm,
 };
-use crate::capture::Run;
+use crate::capture::{Bin, Run};
 use crate::delivery::{AttemptError, ErrorKind};
 use crate::http::{Client, Cut, Request, Response, SendError, SendRequest, status_text};
 use crate::journal::{CaptureQuery, FollowCursor, Order, StoredCapture};
@@ -142,6 +142,14 @@ impl Remote {
 
     pub fn bins(&self) -> Result<Bins, RemoteError> {
         let bins = self.read("v1/bins", &[], MAX_SHORT_BYTES);
+        bins.map_err(|kind| self.error(kind))
+    }
+
+    /// The bins as the journal there has them, but without responses of their own.
+    pub fn read_bins(&self) -> Result<Vec<Bin>, RemoteError> {
+        let bins = self.bins()?.bins;
+        let bins = bins.iter().map(|bin| bin.read().map_err(invalid));
+        let bins = bins.collect::<Result<_, _>>();
         bins.map_err(|kind| self.error(kind))
     }
 

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{
-    Body, Capture, CaptureRecord, CapturedResponse, EventName, Head, Run, SignatureCheck,
+    Bin, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head, Run, SignatureCheck,
     is_bin_name,
 };
 use crate::journal::{FollowCursor, StoredCapture};
@@ -48,6 +48,35 @@ pub struct BinForm {
     pub name: String,
     pub created_at: String,
     pub request_count: u64,
+    pub last_capture_at: Option<String>,
+    #[serde(default)]
+    pub private: bool,
+}
+
+impl BinForm {
+    pub fn new(bin: Bin) -> BinForm {
+        BinForm {
+            name: bin.name,
+            created_at: rfc3339(bin.created_at),
+            request_count: bin.request_count,
+            last_capture_at: bin.last_capture_at.map(rfc3339),
+            private: bin.private,
+        }
+    }
+
+    /// The bin; the error names the value that is invalid.
+    pub fn read(&self) -> Result<Bin, &'static str> {
+        let last = self.last_capture_at.as_deref();
+        let last = last.map(|at| parse_list_time(at).ok_or("last_capture_at"));
+        Ok(Bin {
+            name: self.name.clone(),
+            created_at: parse_list_time(&self.created_at).ok_or("created_at")?,
+            request_count: self.request_count,
+            last_capture_at: last.transpose()?,
+            private: self.private,
+            response: None,
+        })
+    }
 }
 
 /// The response to `GET /_hookfire/api/v1/captures`.

@@ -15,7 +15,7 @@ use crate::journal::{CaptureQuery, Journal, Order};
 use crate::remote::form::{
     API_VERSION, About, BinForm, Bins, CaptureForm, CapturesForm, NAME, PositionForm, RunForm,
 };
-use crate::time::{parse_list_time, rfc3339};
+use crate::time::parse_list_time;
 
 pub(super) fn routes() -> Router<Arc<WebState>> {
     Router::new()
@@ -38,11 +38,7 @@ async fn bins(State(state): Web) -> ApiResult {
     let read = |_: &WebOptions, journal: &dyn Journal| {
         // The newest id is read first: a reader that starts there misses no later capture of any bin.
         let newest = journal.newest_capture()?;
-        let bins = journal.bins()?.into_iter().map(|bin| BinForm {
-            name: bin.name,
-            created_at: rfc3339(bin.created_at),
-            request_count: bin.request_count,
-        });
+        let bins = journal.bins()?.into_iter().map(BinForm::new);
         Ok(Bins {
             bins: bins.collect(),
             newest,

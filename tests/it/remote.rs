@@ -85,6 +85,8 @@ fn captures_are_read_exactly() {
             "json",
         ],
         &["captured", "diff", "1", "3", "-o", "json"],
+        &["captured", "bins", "-o", "json"],
+        &["captured", "bins", "-o", "csv"],
     ] {
         let here = machines.read(&url, list).run();
         let there = machines.there.hookfire(list).run();

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
+use super::source::SourceArgs;
 use crate::capture::Bin;
 use crate::cli::args::{Format, ListOutput};
 use crate::cli::context::Context;
@@ -18,7 +19,9 @@ Examples:
   Print the names of the empty ones, for a script:
     $ hookfire captured bins -o ndjson | jq -r 'select(.captures == 0).name'
   Delete a bin with its captures:
-    $ hookfire captured delete --bin orders --with-bin";
+    $ hookfire captured delete --bin orders --with-bin
+  List the bins of a listener on another machine:
+    $ hookfire captured bins --from https://hooks.example.com --token @env:READ_TOKEN";
 
 /// List the bins of captured requests
 ///
@@ -28,12 +31,13 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct CapturedBinsArgs {
     #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
     output: ListOutput,
 }
 
 pub(super) fn run(args: &CapturedBinsArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let journal = ctx.readable_journal()?;
-    let bins = journal.bins()?;
+    let bins = args.source.open(ctx)?.bins()?;
     let now = ctx.now();
     type Col<'a> = Column<'a, Bin>;
     let columns = vec![

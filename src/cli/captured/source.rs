@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::capture::{CaptureRecord, Run};
+use crate::capture::{Bin, CaptureRecord, Run};
 use crate::cli::args::TransportArgs;
 use crate::cli::context::Context;
 use crate::cli::remote::{self, RemoteArgs};
@@ -29,6 +29,7 @@ pub trait CaptureSource {
     fn find(&self, id: i64) -> Result<Option<(StoredCapture, Vec<Run>)>, Failure>;
     /// The deliveries that forward a capture; none for a capture of another machine.
     fn forwards(&self, id: i64) -> Result<Vec<Delivery>, Failure>;
+    fn bins(&self) -> Result<Vec<Bin>, Failure>;
     /// Fails if there is no such bin.
     fn require_bin(&self, name: &str) -> Result<(), Failure>;
     fn no_capture(&self, id: i64) -> Failure;
@@ -72,6 +73,10 @@ impl CaptureSource for Box<dyn Journal> {
         Ok(Captures::forwards(&**self, &[id])?)
     }
 
+    fn bins(&self) -> Result<Vec<Bin>, Failure> {
+        Ok(Captures::bins(&**self)?)
+    }
+
     fn require_bin(&self, name: &str) -> Result<(), Failure> {
         selection::require_bin(&**self, name)
     }
@@ -109,6 +114,10 @@ impl CaptureSource for Remote {
 
     fn forwards(&self, _: i64) -> Result<Vec<Delivery>, Failure> {
         Ok(Vec::new())
+    }
+
+    fn bins(&self) -> Result<Vec<Bin>, Failure> {
+        Ok(self.read_bins()?)
     }
 
     fn require_bin(&self, name: &str) -> Result<(), Failure> {
