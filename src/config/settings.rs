@@ -18,7 +18,7 @@ use crate::time::compact;
 named_enum! {
     /// Where the value of a setting comes from, from the one that wins to the one that yields.
     pub enum SettingSource {
-        Flag = "flag",
+        Flag = "option",
         Environment = "environment",
         File = "file",
         Default = "default",

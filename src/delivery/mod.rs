@@ -159,6 +159,16 @@ impl Delivery {
         payload::name(self.event_type.as_deref(), self.action.as_deref())
     }
 
+    /// `application.created`; method and path if nothing names the payload: `POST /hook`.
+    pub fn label(&self) -> String {
+        match self.target.base.is_url() {
+            true if self.event_type.is_none() => {
+                format!("{} {}", self.method, self.target.base.path())
+            }
+            _ => self.name(),
+        }
+    }
+
     /// The time that filters use: when it was delivered or last failed, else when it was accepted.
     pub fn finished_or_created_at(&self) -> UnixMs {
         self.finished_at.unwrap_or(self.created_at)

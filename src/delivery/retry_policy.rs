@@ -70,8 +70,17 @@ impl RetryPolicy {
 
     /// For example: `delivered if the endpoint responds with 200; otherwise 5 retries, 60s apart, 6 attempts in total`
     pub fn describe(&self) -> String {
+        format!(
+            "delivered if the endpoint responds with {}; otherwise {}",
+            self.success,
+            self.describe_retries()
+        )
+    }
+
+    /// For example: `5 retries, 60s apart, 6 attempts in total`
+    pub fn describe_retries(&self) -> String {
         let interval = compact(self.interval);
-        let retries = match self.retries {
+        match self.retries {
             _ if let Some(schedule) = &self.schedule => format!(
                 "{} after {}, {} attempts in total",
                 crate::text::count(schedule.0.len(), "retry", "retries"),
@@ -84,11 +93,7 @@ impl RetryPolicy {
                 "{n} retries, {interval} apart, {} attempts in total",
                 self.attempts()
             ),
-        };
-        format!(
-            "delivered if the endpoint responds with {}; otherwise {retries}",
-            self.success
-        )
+        }
     }
 }
 

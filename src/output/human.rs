@@ -66,7 +66,10 @@ fn scheduled_line(ui: &Ui, delivery: &Delivery, now: UnixMs) -> String {
                 ui.untrusted(&error.message)
             )
         }
-        _ => format!("#{id} {status}: {next} (hookfire retry --due)"),
+        _ => {
+            let retry = ui.with_program("`hookfire retry --due`");
+            format!("#{id} {status}: {next} ({})", retry.trim_matches('`'))
+        }
     }
 }
 
@@ -107,9 +110,9 @@ pub fn columns(with_status: bool, with_owner: bool, now: UnixMs) -> Vec<Column<'
     type Col = Column<'static, Delivery>;
     let status = |d: &Delivery| d.status.as_str().to_owned();
     let owner = |d: &Delivery| optional(d.last_owner.as_ref());
-    vec![
+    let mut columns = vec![
         Col::text("ID", |d| format!("#{}", d.id)),
-        Col::text("EVENT", Delivery::name).whole(),
+        Col::text("EVENT", Delivery::label).whole(),
         Col::text("TO", |d| {
             d.endpoint.clone().unwrap_or_else(|| d.target.to_string())
         }),
@@ -133,6 +136,12 @@ pub fn columns(with_status: bool, with_owner: bool, now: UnixMs) -> Vec<Column<'
         Col::csv("created_at", |d| rfc3339(d.created_at)),
         Col::csv("finished_at", |d| optional(d.finished_at.map(rfc3339))),
         Col::new("TRIES", "attempt_count", |d| d.attempt_count.to_string()).min_width(100),
+    ];
+    if with_status {
+        let next = move |d: &Delivery| optional(d.next_attempt_at.map(|due| until(due, now)));
+        columns.push(Col::text("NEXT", next).min_width(70));
+    }
+    columns.extend([
         Col::text("LAST ERROR", move |d| last_error(d, now)).toned(|d| tone(d.status)),
         Col::csv("error_kind", |d| {
             optional(d.last_error.as_ref().map(|error| error.kind.as_str()))
@@ -148,7 +157,8 @@ pub fn columns(with_status: bool, with_owner: bool, now: UnixMs) -> Vec<Column<'
         } else {
             Col::csv("owner", owner)
         },
-    ]
+    ]);
+    columns
 }
 
 /// Why a delivery is not delivered; empty once it is.
@@ -158,10 +168,11 @@ fn last_error(delivery: &Delivery, now: UnixMs) -> String {
     }
     let error = match &delivery.last_error {
         Some(error) if delivery.status != Status::Delivered => error,
-        _ => return next_attempt(delivery, now).unwrap_or_default(),
+        _ if waits_in_order(delivery, now) => return WAITS_IN_ORDER.to_owned(),
+        _ => return String::new(),
     };
-    if let Some(next) = next_attempt(delivery, now) {
-        return format!("{next}; {}", error.message);
+    if waits_in_order(delivery, now) {
+        return format!("{WAITS_IN_ORDER}; {}", error.message);
     }
     if delivery.status == Status::Interrupted && error.kind != ErrorKind::Interrupted {
         return format!("interrupted; previous attempt: {}", error.message);
@@ -174,12 +185,9 @@ fn last_error(delivery: &Delivery, now: UnixMs) -> String {
 
 const WAITS_IN_ORDER: &str = "waits for those before it in its bin";
 
-fn next_attempt(delivery: &Delivery, now: UnixMs) -> Option<String> {
-    let due = delivery.next_attempt_at?;
-    if delivery.sequence.is_some() && due <= now {
-        return Some(WAITS_IN_ORDER.to_owned());
-    }
-    Some(format!("next {}", until(due, now)))
+fn waits_in_order(delivery: &Delivery, now: UnixMs) -> bool {
+    let is_due = delivery.next_attempt_at.is_some_and(|due| due <= now);
+    is_due && delivery.sequence.is_some()
 }
 
 /// All that is known of one delivery, as a page.
@@ -283,7 +291,8 @@ fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, Strin
         ("signed", signed),
         ("forwards", capture),
         ("owner", owner),
-        ("policy", Some(delivery.retry_policy.describe())),
+        ("success", Some(delivery.retry_policy.success.to_string())),
+        ("retries", Some(delivery.retry_policy.describe_retries())),
         ("accepted", Some(when(delivery.created_at))),
         (ended, delivery.finished_at.map(when)),
         ("next", delivery.next_attempt_at.map(next)),

@@ -39,7 +39,7 @@ fn settings_follow_flag_environment_file_default() {
     );
     assert_eq!(
         setting(&env, &["--retries", "2"], "retries"),
-        ("2".into(), "flag".into())
+        ("2".into(), "option".into())
     );
     // Between an endpoint and a URL, the source with the higher precedence wins.
     env.set("HOOKFIRE_URL", "https://b.example/?t=1");
@@ -172,6 +172,10 @@ fn fire_uses_the_default_endpoint() {
         "default_endpoint = 'staging'\n[endpoints.staging]\nurl = '{}/hook'\nsecrets = {{ token = {{ env = 'TOKEN' }} }}\n",
         server.url()
     ));
+    let secret = setting(&env, &[], "endpoints.staging.secrets.token");
+    assert_eq!(secret, ("@env:TOKEN".into(), "file".into()));
+    let url = format!("{}/hook?token=***", server.url());
+    assert_eq!(setting(&env, &[], "endpoints.staging").0, url.as_str());
     let outcome = env
         .hookfire(["fire", "account", "created", "-o", "json"])
         .env("TOKEN", "open-sesame")
@@ -312,5 +316,5 @@ fn insecure_takes_its_value_from_flag_variable_or_file() {
         row.contains("false") && row.contains("environment"),
         "{row}"
     );
-    assert_eq!(setting(&env, &["--insecure"], "insecure").1, "flag");
+    assert_eq!(setting(&env, &["--insecure"], "insecure").1, "option");
 }

@@ -282,7 +282,7 @@ fn events_list_explains_the_switches_of_an_endpoint() {
     assert_eq!(text.stderr(), "the switches of endpoint `off`\n");
     assert!(
         text.stdout()
-            .contains("key_deleted       ignored  `active` is false"),
+            .contains("key_deleted       no    `active` is false"),
         "{text}"
     );
     let csv = env
@@ -291,7 +291,7 @@ fn events_list_explains_the_switches_of_an_endpoint() {
         .assert_code(0);
     assert!(
         csv.stdout()
-            .starts_with("type,action,switch,reason\naccount,created,fired,"),
+            .starts_with("type,action,fired,reason\naccount,created,true,"),
         "{csv}"
     );
     assert!(
@@ -507,7 +507,7 @@ fn config_show_has_switches_with_their_sources() {
     );
     assert_eq!(
         setting(&env, &["-e", "plain", "--wire", "xml"], "wire"),
-        "xml flag"
+        "xml option"
     );
 }
 

@@ -208,7 +208,7 @@ fn failed_show_prints_attempts_reasons_and_event() {
     for expected in [
         "#1 user.created\n",
         "status    failed, 2 attempts\n",
-        "otherwise 1 retry after 1ms, 2 attempts in total",
+        "success   200\nretries   1 retry after 1ms, 2 attempts in total\n",
         "503 Service Unavailable\n",
         "202 Accepted is not 200\n",
         "response body of attempt 1\ntry\nlater\n",

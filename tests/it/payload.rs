@@ -146,7 +146,7 @@ fn labels_are_given_or_taken_from_the_body() {
             "order.paid",
         ),
         (&["--body", "ping.json"], json!("ping"), Value::Null, "ping"),
-        (&["--body", "plain.json"], Value::Null, Value::Null, "-"),
+        (&["--body", "plain.json"], Value::Null, Value::Null, "POST"),
         (
             &["bill", "sent", "--body", "order.json"],
             json!("bill"),
@@ -184,6 +184,9 @@ fn labels_are_given_or_taken_from_the_body() {
             .split_whitespace()
             .collect();
         assert_eq!(words[1], shown, "{list}");
+        if shown == "POST" {
+            assert_eq!(words[2], "/", "{list}");
+        }
     }
     let list = [
         "journal", "list", "--type", "order", "--action", "paid", "-o", "json",
@@ -282,6 +285,9 @@ fn a_failed_body_is_shown_and_sent_again_unchanged() {
     assert!(xml.stderr().contains("--body"), "{xml}");
 
     let server = Server::script(vec![respond(200).times(2)]);
+    let dry = ["retry", "2", "--dry-run", "--url", "http://h.example/x"];
+    let dry = env.hookfire(dry).run().assert_code(0);
+    assert_eq!(dry.stdout(), "would send #2 PATCH / → http://h.example/x\n");
     let retry = ["retry", "--all", "--url", &server.url()];
     env.hookfire(retry).run().assert_code(0);
     let requests = server.requests();

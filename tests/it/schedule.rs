@@ -112,11 +112,22 @@ fn background_failure_is_scheduled_and_sent_when_due() {
         serde_json::json!([]),
         "it is not in the failed list"
     );
-    let listed = env.hookfire(["journal", "list"]).run().assert_code(0);
+    let list = env.hookfire(["journal", "list"]).env("COLUMNS", "120");
+    let listed = list.run().assert_code(0);
+    let lines: Vec<&str> = listed.stdout().lines().collect();
+    let column = |name: &str| lines[0].find(name).unwrap();
+    assert!(lines[1][column("NEXT")..].starts_with("in "), "{listed}");
     assert!(
-        listed.stdout().contains("pending") && listed.stdout().contains("next in "),
+        lines[1][column("LAST ERROR")..].starts_with("503 Service Unavailable"),
         "{listed}"
     );
+    let page = env.hookfire(["journal", "show", "1"]).run().assert_code(0);
+    assert!(
+        page.stdout()
+            .contains("\nretries   5 retries, 60s apart, 6 attempts in total\n"),
+        "{page}"
+    );
+    assert!(page.stdout().lines().all(|line| line.len() <= 80), "{page}");
 
     make_due(&env);
     let again = env.hookfire(["retry", "--due"]).run().assert_code(0);

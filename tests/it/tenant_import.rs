@@ -385,10 +385,33 @@ fn imported_deliveries_go_to_a_named_endpoint() {
     let hint = "1 in the failed list belongs to other endpoints or none; `hookfire retry --all --endpoint staging` sends it to `staging`";
     assert!(narrowed.stderr().contains(hint), "{narrowed}");
     assert_eq!(server.requests().len(), 0);
-    env.hookfire(["retry", "--all", "--endpoint", "staging"])
+    let all = ["retry", "--all", "--endpoint", "staging"];
+    let dry = env.hookfire(all).arg("--dry-run").run().assert_code(0);
+    let words = "would send 1 delivery for another destination to `staging`\n";
+    assert!(dry.stderr().starts_with(words), "{dry}");
+    let retried = env.hookfire(all).run().assert_code(0);
+    assert!(
+        retried
+            .stderr()
+            .starts_with("sending 1 delivery for another destination to `staging`\n"),
+        "{retried}"
+    );
+    assert_eq!(server.requests()[0].target, "/other");
+    env.hookfire(["fire", "user", "created", "-e", "staging"])
         .run()
         .assert_code(0);
-    assert_eq!(server.requests()[0].target, "/other");
+    let fired = env
+        .hookfire(["fire", "user", "created", "-e", "staging", "--no-retry"])
+        .args(["--success", "204"])
+        .run()
+        .assert_code(3);
+    assert!(fired.stderr().contains("`hookfire retry"), "{fired}");
+    let own = env.hookfire(all).run().assert_code(3);
+    assert!(!own.stderr().contains("another destination"), "{own}");
+    env.hookfire(all)
+        .args(["--success", "200"])
+        .run()
+        .assert_code(0);
     let empty = env
         .hookfire(["retry", "--endpoint", "staging"])
         .run()

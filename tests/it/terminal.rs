@@ -31,7 +31,8 @@ fn refused_connection_on_this_machine_is_not_retried() {
     nothing listens at 127.0.0.1:[PORT]: not retried, kept in the failed list
     #1 failed, 1 attempt: connection refused
     hint: `hookfire listen [PORT]` captures requests there (in another terminal)
-    hint: `hookfire retry 1` sends it again; `fire --retries 5` retries anyway
+    hint: `hookfire retry 1` sends it again
+    hint: `hookfire retry 1 --retries 5` retries until something listens there, up to five times
     ");
     let failed = env.hookfire(["failed", "list", "-o", "json"]).run().json();
     assert_eq!(failed[0]["attempt_count"], 1);
@@ -166,7 +167,7 @@ fn terminals_get_colours() {
             0,
             &[&format!("{RED}connection refused\u{1b}[0m")],
         ),
-        (&["events", "list"], 0, &[&format!("{GREEN}fired\u{1b}[0m")]),
+        (&["events", "list"], 0, &[&format!("{GREEN}yes\u{1b}[0m")]),
         (
             &["failed", "show", "1"],
             0,

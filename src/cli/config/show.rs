@@ -152,19 +152,37 @@ fn settings(
     let origin = args.origin.source().as_str().to_owned();
     shown.push(Setting::new("origin", Some(origin), ctx.source("origin")));
     for (name, endpoint) in &config.endpoints {
-        let key = format!("endpoints.{name}");
-        let value = Some(described(&endpoint.target));
-        shown.push(Setting::new(&key, value, SettingSource::File));
+        shown.extend(endpoint_settings(name, &endpoint.target));
     }
     if let Some(portal) = &config.portal {
-        let token = match &portal.token {
-            Some(token) => format!(" (token from {})", reference(token)),
-            None => String::new(),
-        };
-        let value = Some(format!("{}{token}", portal.url));
-        shown.push(Setting::new("portal", value, SettingSource::File));
+        let url = Some(portal.url.to_string());
+        shown.push(Setting::new("portal", url, SettingSource::File));
+        if let Some(token) = &portal.token {
+            let token = Some(reference(token));
+            shown.push(Setting::new("portal.token", token, SettingSource::File));
+        }
     }
     Ok(shown)
+}
+
+/// The URL of an endpoint, and where each of its secrets comes from.
+fn endpoint_settings(name: &str, target: &Target) -> Vec<Setting> {
+    let key = format!("endpoints.{name}");
+    let mut shown = vec![Setting::new(
+        &key,
+        Some(target.to_string()),
+        SettingSource::File,
+    )];
+    for (table, values) in [("secrets", &target.params), ("headers", &target.headers)] {
+        for named in values {
+            if let Value::Secret(source) = &named.value {
+                let key = format!("{key}.{table}.{}", named.name);
+                let source = Some(reference(source));
+                shown.push(Setting::new(&key, source, SettingSource::File));
+            }
+        }
+    }
+    shown
 }
 
 /// The scheme of signatures and where its secrets come from.
@@ -188,21 +206,6 @@ fn signing_settings(
         Setting::new("sign", scheme, of_scheme),
         Setting::new("signing_secret", secrets, of_secrets),
     ]
-}
-
-/// The URL, and where each of its secrets comes from.
-fn described(target: &Target) -> String {
-    let mut secrets = Vec::new();
-    for named in target.params.iter().chain(&target.headers) {
-        if let Value::Secret(source) = &named.value {
-            secrets.push(format!("{} from {}", named.name, reference(source)));
-        }
-    }
-    if secrets.is_empty() {
-        target.to_string()
-    } else {
-        format!("{target} ({})", secrets.join(", "))
-    }
 }
 
 fn reference(source: &SecretSource) -> String {

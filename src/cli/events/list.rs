@@ -67,8 +67,8 @@ pub(super) fn run(args: &EventsListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
     let columns = vec![
         Column::<EventView>::new("TYPE", "type", |view| view.r#type.to_owned()),
         Column::<EventView>::new("ACTION", "action", |view| view.action.to_owned()),
-        Column::<EventView>::new("SWITCH", "switch", |view| {
-            if view.fired { "fired" } else { "ignored" }.to_owned()
+        Column::<EventView>::text("SENT", |view| {
+            if view.fired { "yes" } else { "no" }.to_owned()
         })
         .toned(|view| {
             if view.fired {
@@ -77,6 +77,7 @@ pub(super) fn run(args: &EventsListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
                 Tone::Warning
             }
         }),
+        Column::<EventView>::csv("fired", |view| view.fired.to_string()),
         Column::<EventView>::new("WHY", "reason", |view| view.reason.clone()),
     ];
     let views = catalogue::EVENTS

@@ -355,6 +355,11 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mut report = RunReport::new(ctx, journal, format, style);
     report.named = !selection.is_bulk();
     report.expected.set(Some(rows.len() as u64));
+    if let Some(name) = args.endpoint.as_ref().filter(|_| args.all) {
+        report_redirected(ctx, name, args.dry_run, |visit| {
+            selection.each(journal, &rows, max, visit)
+        })?;
+    }
     if args.dry_run {
         return dry_run(ctx, &planner, &report, format, |visit| {
             selection.each(journal, &rows, max, visit)
@@ -369,6 +374,31 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
 
 /// Called with each delivery of a selection.
 type Visit<'a> = &'a mut dyn FnMut(Delivery) -> Result<(), Failure>;
+
+/// Says how many deliveries are for other destinations than the endpoint that they are sent to.
+fn report_redirected(
+    ctx: &Context<'_>,
+    endpoint: &str,
+    dry_run: bool,
+    each: impl FnOnce(Visit<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut number = 0;
+    each(&mut |delivery| {
+        number += usize::from(delivery.endpoint.as_deref() != Some(endpoint));
+        Ok(())
+    })?;
+    if number > 0 {
+        let verb = if dry_run { "would send" } else { "sending" };
+        let deliveries = text::count(
+            number,
+            "delivery for another destination",
+            "deliveries for other destinations",
+        );
+        ctx.ui
+            .status(&format!("{verb} {deliveries} to `{endpoint}`"));
+    }
+    Ok(())
+}
 
 /// Prints where deliveries would be sent.
 fn dry_run(
@@ -392,7 +422,7 @@ fn dry_run(
         };
         let id = delivery.id;
         if format == Format::Text {
-            let line = format!("would send #{id} {} → {target}", delivery.name());
+            let line = format!("would send #{id} {} → {target}", delivery.label());
             Ok(ctx.ui.line(&line)?)
         } else {
             report.print_json(&serde_json::json!({
