@@ -286,14 +286,21 @@ fn journal_hint(error: &JournalError) -> &'static str {
             "check that the server runs and can be reached from here; `hookfire journal check` tries it"
         }
         JournalError::Denied { .. } => {
-            "check the user, the password (`PGPASSWORD`, `~/.pgpass`, or `[journal] password` in the configuration) and its rights; see hookfire-team(7)"
+            "check the user, the password (`PGPASSWORD`, `~/.pgpass`, or `[journal] password` in the configuration); see hookfire-team(7)"
+        }
+        JournalError::NoRight { .. } => {
+            "a role that may only read can list and show; this command also writes; see hookfire-team(7)"
         }
         JournalError::Untrusted { .. } => {
             "name a file with the certificate of the server's authority with `?sslrootcert=FILE` in the URL, and the host as in the server's certificate; see hookfire-team(7)"
         }
         JournalError::ReadOnly { .. } => "use the URL of the primary server",
-        JournalError::NoTables { .. } => "create them with `hookfire journal migrate`",
-        JournalError::Older { .. } => "upgrade them with `hookfire journal migrate`",
+        JournalError::NoTables { .. } => {
+            "create them with `hookfire journal migrate`, as the owner of the database"
+        }
+        JournalError::Older { .. } => {
+            "upgrade them with `hookfire journal migrate`, as their owner"
+        }
         JournalError::CursorMoved => "give each reader a name of its own with `--as NAME`",
         JournalError::Backlog { .. } => {
             "`hookfire journal list --status pending` shows them; see hookfire-forward(7)"
@@ -318,8 +325,13 @@ impl From<PlanError> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {
-        Failure::from_error(Kind::Config, error)
-            .hint("`hookfire config path` prints the file's name; `hookfire config init` writes one with every key explained")
+        let hint = match &error {
+            ConfigError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                "`hookfire config init` writes one with every key explained"
+            }
+            _ => "hookfire.toml(5) explains every key",
+        };
+        Failure::from_error(Kind::Config, error).hint(hint)
     }
 }
 

@@ -95,6 +95,7 @@ fn run(arguments: &[OsString]) -> Exit {
     let matches = command_matches(&matches);
     let options = OutputOptions {
         quiet: cli.globals.quiet,
+        no_hints: cli.globals.no_hints,
         verbose: cli.globals.verbose,
         color: cli.globals.color,
         structured: output_option(matches).is_some_and(|format| usage::is_structured(&format)),

@@ -104,6 +104,14 @@ const UNITS: [(&str, u64); 8] = [
     ("B", 1),
 ];
 
+/// A message whose commands begin with `program`, which is `hookfire` with global options, instead of `hookfire`.
+pub fn with_program<'t>(text: &'t str, program: &str) -> Cow<'t, str> {
+    match program {
+        "hookfire" => Cow::Borrowed(text),
+        _ => Cow::Owned(text.replace("`hookfire ", &format!("`{program} "))),
+    }
+}
+
 /// `512 B`, `1.5 KiB`, `3 MiB`.
 pub fn size(bytes: u64) -> String {
     let (unit, worth) = UNITS[..3]

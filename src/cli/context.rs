@@ -251,7 +251,7 @@ impl<'a> Context<'a> {
         let journal = self.journal()?;
         let released = match journal.interrupt_abandoned() {
             // A standby, or a role that may only read, shows what there is. A command that writes fails when it does.
-            Err(JournalError::ReadOnly { .. } | JournalError::Denied { .. }) => 0,
+            Err(JournalError::ReadOnly { .. } | JournalError::NoRight { .. }) => 0,
             released => released?,
         };
         if released > 0 {

@@ -136,7 +136,9 @@ fn hookfire(
     {
         run.env_remove(name);
     }
-    run.args(command.split(' '))
+    // Hints would be about a journal that is deleted at the end.
+    run.arg("--no-hints")
+        .args(command.split(' '))
         .env("HOOKFIRE_JOURNAL", folder.join("journal.db"))
         .env("HOOKFIRE_CONFIG", folder.join("config.toml"))
         .env("DEMO_TOKEN", SECRET)

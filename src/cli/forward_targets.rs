@@ -148,18 +148,17 @@ pub fn start_thread(
     Ok((thread, pending))
 }
 
-/// Says how many deliveries wait at the end of `command`.
+/// Says how many deliveries wait when `program`, such as "the listener", ends.
 pub fn report_waiting(
     ctx: &Context<'_>,
     journal: &dyn Journal,
-    command: &str,
+    program: &str,
 ) -> Result<(), Failure> {
     let waiting = journal.pending_forwards(usize::MAX)?;
     if waiting > 0 {
         let deliveries = count(waiting, "delivery waits", "deliveries wait");
         ctx.ui.status(&format!(
-            "{deliveries} to be sent; the next `{command}` sends them, or `{} retry --due --watch`",
-            ctx.program()
+            "{deliveries} to be sent: start {program} again, or run `hookfire retry --due --watch`"
         ));
     }
     Ok(())

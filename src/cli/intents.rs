@@ -243,6 +243,11 @@ const OPTIONS: &[Intent] = &[
         "`--url URL` says where to send it",
     ),
     (
+        "captured",
+        &["--from"],
+        "only `captured list`, `captured show`, `captured bins`, `captured diff`, `captured follow` and `expect` read another machine",
+    ),
+    (
         "",
         &["--from", "--after", "--newer-than"],
         "`--since TIME` filters by time",
@@ -317,7 +322,9 @@ pub fn for_argument(at: &Command, word: &str, arguments: &[OsString]) -> Vec<Str
         return for_option(at, name);
     }
     let has = |name: &str| at.get_arguments().any(|arg| arg.get_long() == Some(name));
-    let hint = if has_url(arguments) && has("url") {
+    let hint = if path(at) == "expect" && !catalogue::TYPES.contains(&word) {
+        "put `--` before the command: `hookfire expect -- COMMAND`"
+    } else if has_url(arguments) && has("url") {
         "give the URL with `--url URL`"
     } else if has_url(arguments) && has("to") {
         "give the URL with `--to URL`"

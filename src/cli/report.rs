@@ -571,9 +571,8 @@ fn hints(ctx: &Context<'_>, delivery: &Delivery, next_steps: Vec<String>) -> Vec
     }
     if next_steps.is_empty() {
         let retry = retry_command(ctx, delivery);
-        hints.push(format!(
-            "`hookfire failed show {id}` shows what happened, `{retry}` sends it again"
-        ));
+        hints.push(format!("`hookfire failed show {id}` shows what happened"));
+        hints.push(format!("`{retry}` sends it again"));
     }
     hints.extend(next_steps);
     hints

@@ -99,8 +99,12 @@ fn refusal(none: NoSample, event_type: &str, action: &str, purpose: SamplePurpos
             if let SamplePurpose::Show = purpose {
                 failure = failure.hint("`hookfire events list` lists the events with samples");
             }
+            let any_payload = match purpose {
+                SamplePurpose::Fire => ", or any payload with `--body FILE`",
+                SamplePurpose::Line(_) | SamplePurpose::Show => "",
+            };
             failure.hint(format!(
-                "pass an object for any other type and action: {with_object}"
+                "pass an object for any other type and action: {with_object}{any_payload}"
             ))
         }
     }

@@ -183,9 +183,8 @@ pub fn in_failed_list(journal: &dyn Journal, id: i64) -> Result<Delivery, Failur
             Kind::NotFound,
             format!("#{id} is scheduled for another attempt; it is not in the failed list"),
         )
-        .hint(format!(
-            "`hookfire journal show {id}` shows when; `hookfire retry --due` sends it then"
-        ))
+        .hint(format!("`hookfire journal show {id}` shows when"))
+        .hint("`hookfire retry --due` sends it then")
         .hint(format!(
             "`hookfire journal cancel {id}` moves it to the failed list"
         ))),

@@ -49,9 +49,12 @@ pub enum JournalError {
     /// A database server does not respond, or ended the connection.
     #[error("the journal `{path}` cannot be reached: {problem}")]
     Unreachable { path: PathBuf, problem: String },
-    /// A database server does not accept this user, or does not let it read or write.
+    /// A database server does not accept this user.
     #[error("the journal `{path}` cannot be used: {problem}")]
     Denied { path: PathBuf, problem: String },
+    /// A database server does not let this user do what a command needs.
+    #[error("the user of the journal `{path}` lacks a right: {problem}")]
+    NoRight { path: PathBuf, problem: String },
     /// There is no TLS connection to a database server, or its certificate is not valid.
     #[error("the journal `{path}` cannot be used: {problem}")]
     Untrusted { path: PathBuf, problem: String },

@@ -245,7 +245,7 @@ pub fn page(
         let _ = write!(
             page,
             "\n{}",
-            ui.untrusted_document(&shown_body(record, body))
+            ui.untrusted_document(&shown_body(ui, record, body))
         );
     }
     page.truncate(page.trim_end_matches('\n').len());
@@ -318,11 +318,12 @@ fn unread_head(capture: &Capture, mask: &Mask) -> String {
     )
 }
 
-fn shown_body(record: &CaptureRecord, body: &Body) -> String {
+fn shown_body(ui: &Ui, record: &CaptureRecord, body: &Body) -> String {
     let exact = format!(
         "`hookfire captured show {} --body` writes the exact bytes",
         record.id
     );
+    let exact = ui.with_program(&exact);
     if body.bytes.is_empty() {
         return "(no body)\n".to_owned();
     }

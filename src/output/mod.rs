@@ -50,6 +50,7 @@ named_enum! {
 pub struct OutputOptions {
     /// Print only errors to stderr.
     pub quiet: bool,
+    pub no_hints: bool,
     /// The number of `-v` flags.
     pub verbose: u8,
     pub color: Color,
@@ -325,13 +326,13 @@ impl Ui {
     /// Prints a status message to stderr.
     pub fn status(&self, text: &str) {
         if !self.options.quiet && !self.options.structured {
-            self.stderr("", Tone::Strong, text);
+            self.stderr("", Tone::Strong, &self.with_program(text));
         }
     }
 
     /// As [`Ui::status`], also with `--quiet` and structured output: for what users need, such as the listener's address.
     pub fn status_always(&self, text: &str) {
-        self.stderr("", Tone::Strong, text);
+        self.stderr("", Tone::Strong, &self.with_program(text));
     }
 
     /// Prints details for `-v` (level 1) or `-vv` (level 2), also with structured output.
@@ -345,6 +346,7 @@ impl Ui {
         if self.options.quiet {
             return;
         }
+        let text = &*self.with_program(text);
         if self.options.structured {
             self.stderr(
                 "",
@@ -357,7 +359,7 @@ impl Ui {
     }
 
     pub fn hint(&self, text: &str) {
-        if !self.options.quiet && !self.options.structured {
+        if !self.options.no_hints && !self.options.quiet && !self.options.structured {
             self.stderr("hint: ", Tone::Hint, &self.with_program(text));
         }
     }
@@ -367,12 +369,12 @@ impl Ui {
         let _ = self.program.set(program);
     }
 
-    fn with_program<'t>(&self, hint: &'t str) -> Cow<'t, str> {
+    /// Adds the global options that they need to the commands in a message, which begin with a backtick and `hookfire`. Every
+    /// message on stderr gets them; text for stdout has to pass through here.
+    pub fn with_program<'t>(&self, text: &'t str) -> Cow<'t, str> {
         match self.program.get() {
-            Some(program) if program != "hookfire" => {
-                Cow::Owned(hint.replace("`hookfire ", &format!("`{program} ")))
-            }
-            _ => Cow::Borrowed(hint),
+            Some(program) => text::with_program(text, program),
+            None => Cow::Borrowed(text),
         }
     }
 
@@ -380,6 +382,7 @@ impl Ui {
     pub fn failure(&self, report: &ErrorReport<'_>) {
         let hints = report.hints.iter();
         let hints: Vec<String> = hints
+            .filter(|_| !self.options.no_hints)
             .map(|hint| self.with_program(hint).into_owned())
             .collect();
         let report = &ErrorReport {

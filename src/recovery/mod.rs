@@ -54,6 +54,16 @@ impl Listing {
         })
     }
 
+    /// How many failures that are not needed on the portal may not be deleted there yet.
+    pub fn kept(&self, settled: impl Fn(&str) -> bool) -> usize {
+        let kept_from = self.kept_from(&settled);
+        let kept = self.failures.iter().filter(|listed| {
+            let is_old = listed.at.is_some_and(|at| second(at) < kept_from);
+            !is_old && listed.uuid.as_deref().is_some_and(&settled)
+        });
+        kept.count()
+    }
+
     /// How long to wait, on the portal's clock, until the last listed second can be deleted.
     pub fn wait(&self) -> Option<Duration> {
         let last = second(self.failures.iter().filter_map(|listed| listed.at).max()?);
@@ -149,6 +159,8 @@ mod tests {
             deletable(&list("a@1000 b@2000 c@2500 d@3000"), "abd"),
             upto("t1000", 1)
         );
+        let kept = list("a@1000 b@2000 c@2500 d@3000").kept(|id| id != "c");
+        assert_eq!(kept, 2, "b and d");
         assert_eq!(
             deletable(&list("a@2000 b@2500"), "a"),
             None,

@@ -76,7 +76,7 @@ pub(super) enum Authorized {
 /// The response to a request that is refused.
 type Refused = (StatusCode, &'static str);
 
-const NO_TOKEN: &str = "requires the token printed when hookfire started: as `Authorization: Bearer TOKEN`, as \
+const NO_TOKEN: &str = "requires a token, one given with `--read-token` or the one printed when hookfire started: as `Authorization: Bearer TOKEN`, as \
     `?token=TOKEN`, or as the password in the URL, http://x:TOKEN@HOST\n";
 
 const READ_ONLY: &str = "a read token may not change, send or delete anything; use the token printed when hookfire \

@@ -72,9 +72,9 @@ async fn save(
     }
     response.as_ref().map_or(Ok(()), check_response)?;
     state
-        .respond(move |_, journal| {
+        .respond(move |options, journal| {
             if journal.bin(&name)?.is_none() {
-                require_room_for_bin(journal)?;
+                require_room_for_bin(journal, options)?;
             }
             journal.create_bin(&name, false, journal.now())?;
             journal.set_bin_response(&name, response.as_ref())?;

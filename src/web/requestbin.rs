@@ -14,12 +14,13 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::list::Page;
-use super::{Web, WebState, json_response, status_of};
+use super::{Web, WebOptions, WebState, json_response, status_of};
 use crate::capture::Bin;
 use crate::error::{Failure, Kind};
 use crate::journal::{Journal, StoredCapture};
 use crate::output::requestbin::{bin_view, request_view};
 use crate::secret::safe_url::decoded_pairs;
+use crate::text::with_program;
 
 /// The newest requests are listed, at most this many.
 const MAX_REQUESTS: usize = 1000;
@@ -67,8 +68,8 @@ pub(super) fn routes() -> Router<Arc<WebState>> {
 
 async fn create(State(state): Web, body: Bytes) -> BinResult {
     let private = wants_private(&body);
-    let created = state.respond(move |_, journal| {
-        require_room_for_bin(journal)?;
+    let created = state.respond(move |options, journal| {
+        require_room_for_bin(journal, options)?;
         let mut name = random_name();
         while journal.bin(&name)?.is_some() {
             name = random_name();
@@ -79,13 +80,17 @@ async fn create(State(state): Web, body: Bytes) -> BinResult {
     Ok(created.await?)
 }
 
-pub(super) fn require_room_for_bin(journal: &dyn Journal) -> Result<(), Failure> {
+pub(super) fn require_room_for_bin(
+    journal: &dyn Journal,
+    options: &WebOptions,
+) -> Result<(), Failure> {
     if journal.bins()?.len() < MAX_BINS {
         return Ok(());
     }
-    Err(Failure::usage(format!(
+    let message = format!(
         "there are {MAX_BINS} bins already; `hookfire captured delete --bin NAME --with-bin` deletes one"
-    )))
+    );
+    Err(Failure::usage(with_program(&message, &options.program)))
 }
 
 async fn show(State(state): Web, Path(name): Path<String>) -> BinResult {

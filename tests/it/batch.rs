@@ -199,7 +199,7 @@ fn json_is_an_array_ndjson_a_line_each_and_errors_are_json() {
         .collect();
     assert_eq!(
         talk[0],
-        serde_json::json!({ "warning": "line 5: not JSON: expected ident at column 2" })
+        serde_json::json!({ "warning": "line 5: it must be an object such as {\"type\": \"user\", \"action\": \"created\"}" })
     );
     assert_eq!(talk[1]["error"]["kind"], "refused");
     let message = talk[1]["error"]["message"].as_str().unwrap();

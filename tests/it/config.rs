@@ -201,10 +201,10 @@ fn broken_config_is_reported_with_line_and_suggestion() {
         .run()
         .assert_code(1);
     let expected = format!(
-        "error: {}:3: unknown key `retires`; did you mean `retry`?\n",
+        "error: {}:3: unknown key `retires`; did you mean `retry`?\nhint: hookfire.toml(5) explains every key\n",
         env.config_path().display()
     );
-    assert!(outcome.stderr().starts_with(&expected), "{outcome}");
+    assert_eq!(outcome.stderr(), expected);
     assert!(!env.journal_path().exists());
     let missing = env
         .hookfire(["config", "show", "--config", "nowhere.toml"])

@@ -117,7 +117,7 @@ fn every_documented_event_with_a_full_object_has_a_sample() {
     insta::assert_snapshot!(outcome.stderr(), @"
     error: there is no built-in sample for `acount` `created`
     hint: did you mean `account created`?
-    hint: pass an object for any other type and action: `--object FILE`
+    hint: pass an object for any other type and action: `--object FILE`, or any payload with `--body FILE`
     ");
     assert!(
         !env.journal_path().exists(),
@@ -481,6 +481,11 @@ fn demo_shows_a_retry_and_leaves_no_files() {
     assert_eq!(ids.len(), 3);
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     assert!(!shown.contains("a-secret-that-no-output-shows"));
+    assert!(outcome.stderr().contains("attempt 2 of 2"), "{outcome}");
+    assert!(
+        !outcome.stderr().contains("hint:"),
+        "its journal is deleted: {outcome}"
+    );
     assert!(!env.journal_path().exists());
     assert_eq!(
         std::fs::read_dir(env.root().join("tmp")).unwrap().count(),

@@ -347,7 +347,9 @@ fn count_zero_fails_if_a_request_arrives() {
     );
     assert!(outcome.stdout().starts_with("#2 POST / "), "{outcome}");
     assert!(
-        outcome.stderr().contains("an unexpected request"),
+        outcome.stderr().contains(
+            "error: #2 POST / user.created arrived, and no request with type `user` may\nhint: `hookfire captured show 2` shows it\n"
+        ),
         "{outcome}"
     );
     wait_until_gone(&env.work_dir().join("pid"));

@@ -108,7 +108,11 @@ fn each_capture_is_printed_once_over_several_runs() {
         .follow_as("text", &url, &["--for", "10ms"])
         .run()
         .assert_code(0);
-    assert!(text.stderr().contains("after #7, where `http://"), "{text}");
+    let start = format!(
+        "following bin `inbox` of {}, from capture #8 on (Ctrl-C stops)\n",
+        listener.url()
+    );
+    assert_eq!(text.stderr(), start);
     // Others get everything.
     let other = ["--as", "other", "--from-start", "--exit-after", "6"];
     let outcome = machines.follow(&url, &other).run().assert_code(0);

@@ -328,6 +328,43 @@ fn exit_code_says_whether_all_were_delivered_in_time() {
 }
 
 #[test]
+fn suggested_commands_name_the_journal() {
+    let env = TestEnv::new();
+    let run = |args: &[&str]| env.hookfire(["--journal", "j.db"]).args(args).run();
+    let listener = Listener::start(&env, &["--journal", "j.db"]);
+    send(&listener, 1..=1);
+    let refusing = Server::script(vec![forever(503)]).lenient();
+    let follow = ["captured", "follow", "--bin", "inbox", "--from-start"];
+    let to = ["--exit-after", "1", "--to", &refusing.url()];
+    let follow = |args: &[&str]| run(&[&follow[..], &to, args].concat());
+    let failed = follow(&["--retries", "0"]).assert_code(3);
+    let retry = "all attempts failed, `hookfire --journal j.db retry 1`\n";
+    assert!(failed.stderr().contains(retry), "{failed}");
+    let late = follow(&["--retry-schedule", "1h", "--for", "1s"]).assert_code(7);
+    let start = "start this command again, or run `hookfire --journal j.db retry --due --watch`\n";
+    assert!(late.stderr().contains(start), "{late}");
+    let delete = ["captured", "delete", "--all", "--yes"];
+    let kept = run(&delete).assert_code(0);
+    let warning = "warning: 1 capture is kept because its deliveries are not delivered yet: \
+                   `hookfire --journal j.db journal cancel ID` moves a scheduled one to the failed list, \
+                   and `hookfire --journal j.db failed delete ID` deletes it there\n";
+    assert!(kept.stderr().contains(warning), "{kept}");
+    run(&["journal", "cancel", "2"]).assert_code(0);
+    run(&["failed", "delete", "1", "2"]).assert_code(0);
+    let deleted = run(&delete).assert_code(0);
+    assert_eq!(deleted.stdout(), "deleted 1 capture\n");
+    let fire = ["fire", "account", "created", "--background", "--url"];
+    let fired = run(&[&fire[..], &[&refusing.url()]].concat()).assert_code(0);
+    let retry = "(hookfire --journal j.db retry --due)\n";
+    assert!(fired.stdout().contains(retry), "{fired}");
+    listener.post("/binary", "\0");
+    let shown = run(&["captured", "show", "2"]).assert_code(0);
+    let body = "`hookfire --journal j.db captured show 2 --body` writes";
+    assert!(shown.stdout().contains(body), "{shown}");
+    listener.stop();
+}
+
+#[test]
 fn deliveries_are_signed_and_use_the_settings_of_an_endpoint() {
     let mut env = TestEnv::new();
     env.set("SIGNING", "canary-signing-secret");

@@ -150,6 +150,13 @@ fn exposed_listener_prints_its_address() {
       bins:    inbox (http://127.0.0.1:[PORT]/)
       journal: [ENV]/state/hookfire/journal.db
     ");
+    let portal = env
+        .hookfire(["listen", ":0", "--for", "50ms", "--emulate-portal"])
+        .run()
+        .assert_code(0);
+    let banner = env.redacted(portal.stderr());
+    let line = "\n  portal:  http://127.0.0.1:[PORT] (admin API)\n";
+    assert!(banner.contains(line), "{banner}");
 }
 
 /// Whether this client gets a response; rejected ones find the connection closed.

@@ -230,6 +230,8 @@ const MISTYPED: &[&str] = &[
     "failed list --from 2h",
     "failed delete --all --force",
     "expect --timeout 3s",
+    "expect hookfire fire account created",
+    "captured replay 1 --from http://127.0.0.1:1/",
     "fire --endpiont x account created",
     "--endpoint staging fire account created",
     "ping http://127.0.0.1:1/",
@@ -323,6 +325,10 @@ fn mistyped_commands_get_a_suggestion() {
     hint: `--yes` skips the confirmation
     $ hookfire expect --timeout 3s
     hint: `--within 30s` says how long to wait
+    $ hookfire expect hookfire fire account created
+    hint: put `--` before the command: `hookfire expect -- COMMAND`
+    $ hookfire captured replay 1 --from http://127.0.0.1:1/
+    hint: only `captured list`, `captured show`, `captured bins`, `captured diff`, `captured follow` and `expect` read another machine
     $ hookfire fire --endpiont x account created
     hint: did you mean `--endpoint`?
     $ hookfire --endpoint staging fire account created
@@ -337,7 +343,7 @@ fn mistyped_commands_get_a_suggestion() {
     hint: give the URL with `--url`: `hookfire fire account created --url URL`
     $ hookfire fire created account
     hint: did you mean `account created`?
-    hint: pass an object for any other type and action: `--object FILE`
+    hint: pass an object for any other type and action: `--object FILE`, or any payload with `--body FILE`
     $ hookfire fire account
     hint: actions of `account` are `created`, `updated`, `plan_changed` and `deleted`
     $ hookfire fire plan_changed

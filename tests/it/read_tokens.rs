@@ -58,7 +58,14 @@ fn read_token_reads_and_changes_nothing() {
             );
         }
     }
-    assert_eq!(listener.get("/_hookfire/api/captures").status, 401);
+    let without = listener.get("/_hookfire/api/captures");
+    assert_eq!(without.status, 401);
+    assert!(
+        without.text().starts_with(
+            "requires a token, one given with `--read-token` or the one printed when hookfire started:"
+        ),
+        "{without:?}"
+    );
     let wrong = request("GET", "/_hookfire/api/captures", "canary-of-the-guest");
     assert_eq!(listener.send(wrong).status, 401);
     assert_eq!(
@@ -106,9 +113,21 @@ fn invalid_read_tokens_are_refused_without_quoting_them() {
     let mut env = TestEnv::new();
     env.set("EMPTY", "");
     for (value, code, message) in [
-        ("short", 2, "is not at least 8 letters"),
-        ("with spaces in it", 2, "is not at least 8 letters"),
-        ("semicolon;semicolon", 2, "is not at least 8 letters"),
+        (
+            "short",
+            2,
+            "must have at least 8 characters, only letters, digits and `-._~+/=`",
+        ),
+        (
+            "with spaces in it",
+            2,
+            "must have at least 8 characters, only letters, digits and `-._~+/=`",
+        ),
+        (
+            "semicolon;semicolon",
+            2,
+            "must have at least 8 characters, only letters, digits and `-._~+/=`",
+        ),
         ("@env:EMPTY", 1, "`EMPTY` is not set, or is empty"),
         ("@evn:READER", 2, "did you mean `@env:`?"),
     ] {

@@ -133,6 +133,7 @@ fn recover_deletes_up_to_the_first_failure() {
             .contains("50 would be sent, and if all are delivered, 50 deleted there"),
         "{dry}"
     );
+    assert!(!dry.stderr().contains("would stay"), "{dry}");
     assert!(!scenario.env.journal_path().exists());
 
     let first = scenario
@@ -143,6 +144,13 @@ fn recover_deletes_up_to_the_first_failure() {
     assert_eq!(
         last_line(&first),
         "recovered 49, still failing 1; deleted on the tenant 29, left there 21"
+    );
+    assert!(
+        first.stderr().ends_with(
+            "hint: 20 of the delivered ones stay there: they failed a moment ago, or not in an earlier second than one that \
+             still fails; run the command again later\n"
+        ),
+        "{first}"
     );
     assert_eq!(
         (scenario.left().len(), scenario.left()[0].as_str()),

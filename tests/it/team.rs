@@ -699,7 +699,7 @@ fn missing_older_and_newer_tables_are_reported() {
     };
     insta::assert_snapshot!(list(&env), @"
     error: the journal `[JOURNAL]` has no tables of hookfire yet
-    hint: create them with `hookfire journal migrate`
+    hint: create them with `hookfire journal migrate`, as the owner of the database
     ");
     let first = json(&env, &["journal", "migrate"]);
     let again = json(&env, &["journal", "migrate"]);
@@ -713,7 +713,7 @@ fn missing_older_and_newer_tables_are_reported() {
     server.sql(&name, "UPDATE hookfire.meta SET version = 0");
     insta::assert_snapshot!(list(&env), @"
     error: the tables of the journal `[JOURNAL]` were created by an older hookfire (their version is 0; this hookfire needs 1)
-    hint: upgrade them with `hookfire journal migrate`
+    hint: upgrade them with `hookfire journal migrate`, as their owner
     ");
 }
 
@@ -739,7 +739,10 @@ fn a_password_comes_from_variables_files_and_the_configuration() {
     let name = server.new_database();
     let mut env = TestEnv::new();
     env.set("HOOKFIRE_JOURNAL", server.url(&name));
-    env.hookfire(["journal", "migrate"]).run().assert_code(0);
+    let migrated = env.hookfire(["journal", "migrate"]).run().assert_code(0);
+    let hint = migrated.stderr();
+    let (_, grants) = hint.split_once('`').unwrap();
+    let grants = grants.replace("ROLE", &name).replace("`\n", "");
     let url = with_password(server, &name);
     env.set("HOOKFIRE_JOURNAL", &url);
     let list = || env.hookfire(["failed", "list"]);
@@ -762,13 +765,7 @@ fn a_password_comes_from_variables_files_and_the_configuration() {
         .assert_code(6);
     let text = refused.stderr();
     assert!(text.contains("permission denied"), "{text}");
-    server.sql(
-        &name,
-        &format!(
-            "GRANT USAGE ON SCHEMA hookfire TO {name};
-             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA hookfire TO {name}"
-        ),
-    );
+    server.sql(&name, &grants);
     list()
         .env("PGPASSWORD", "CANARY-RIGHT")
         .run()

@@ -141,13 +141,37 @@ fn a_role_that_may_only_read_gets_lists() {
     env.set("HOOKFIRE_JOURNAL", url);
     assert_eq!(json(&env, &["failed", "list"]).as_array().unwrap().len(), 1);
     assert_eq!(json(&env, &["journal", "check"])["attempts"], 3);
+    for reads in [
+        &["failed", "show", "1"][..],
+        &["journal", "list"],
+        &["journal", "show", "1"],
+        &["journal", "export", "copy.db"],
+        &["captured", "list"],
+        &["captured", "show", "1"],
+        &["captured", "bins"],
+        &["captured", "diff", "1", "1"],
+    ] {
+        env.hookfire(reads).run().assert_code(0);
+    }
     let endpoint = Server::script(vec![]);
     let url = endpoint.url();
     for args in [&fire(&url, &[])[..], &["retry", "--all", "--url", &url]] {
         let refused = env.hookfire(args).run().assert_code(6);
         let text = refused.stderr();
-        assert!(text.contains("permission denied"), "{args:?}: {text}");
+        assert!(
+            text.contains("lacks a right: permission denied")
+                && text.contains("this command also writes"),
+            "{args:?}: {text}"
+        );
     }
+    let deleted = env.hookfire(["failed", "delete", "1"]).run().assert_code(6);
+    assert_eq!(deleted.stdout(), "");
+    assert!(
+        deleted
+            .stderr()
+            .starts_with("error: the user of the journal"),
+        "{deleted}"
+    );
     assert_eq!(endpoint.connections(), 0);
 }
 

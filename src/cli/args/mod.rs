@@ -51,6 +51,9 @@ pub struct GlobalArgs {
         env = "HOOKFIRE_COLOR"
     )]
     pub color: Color,
+    /// Print no hints: `demo` has commands whose journal is deleted when it ends
+    #[arg(long, global = true, hide = true)]
+    pub no_hints: bool,
 }
 
 #[derive(Args, Clone, Debug, Default)]

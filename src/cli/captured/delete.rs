@@ -126,9 +126,14 @@ fn report_kept(ctx: &Context<'_>, journal: &dyn Journal, ids: &[i64]) -> Result<
         kept += usize::from(forwards.iter().any(waits));
     }
     if kept > 0 {
-        let captures = count(kept, "capture is kept", "captures are kept");
+        let captures = count(
+            kept,
+            "capture is kept because its deliveries are",
+            "captures are kept because their deliveries are",
+        );
         ctx.ui.warning(&format!(
-            "{captures} because a delivery forwards it and is not delivered; `hookfire failed delete` deletes failed ones"
+            "{captures} not delivered yet: `hookfire journal cancel ID` moves a scheduled one to the failed list, and \
+             `hookfire failed delete ID` deletes it there"
         ));
     }
     Ok(())

@@ -296,7 +296,7 @@ impl<'a> Deliverer<'a> {
             thread::sleep(END_POLL);
         }
         self.print_reports();
-        report_waiting(self.ctx, self.journal, "captured follow --to")?;
+        report_waiting(self.ctx, self.journal, "this command")?;
         Ok(match self.is_done()? {
             true => self.exit,
             false => self.exit.max(Exit::Unmet),

@@ -149,13 +149,17 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
         Some(_) => ctx.catch_interrupts_and_drain()?,
         None => ctx.catch_interrupts()?,
     }
-    let from = match stored == Some(start) {
-        true => format!("after #{}, where `{name}` ended", start.last_id),
-        false => format!("after #{}", start.last_id),
+    let from = match start.last_id {
+        0 => "the first capture".to_owned(),
+        last => format!("capture #{} on", last.saturating_add(1)),
     };
+    let sending = targets
+        .as_ref()
+        .map(|targets| format!("; sending to {}", targets.described()));
     ctx.ui.status(&format!(
-        "following bin `{}` of {place} {from}{to} (Ctrl-C stops)",
-        args.bin
+        "following bin `{}` of {place}, from {from}{} (Ctrl-C stops)",
+        args.bin,
+        sending.unwrap_or_default()
     ));
     let stores = remote.is_some();
     if args.output.format() == Format::Ndjson {

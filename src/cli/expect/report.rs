@@ -29,6 +29,8 @@ pub struct WaitReport<'a> {
     redactor: Redactor,
     /// The matches, for the JUnit report.
     matches: Vec<String>,
+    /// The id and title of the first match.
+    first_match: Option<(i64, String)>,
     /// Why stdout cannot be written; the wait goes on.
     output_error: Option<Failure>,
 }
@@ -55,6 +57,7 @@ impl<'a> WaitReport<'a> {
             mask,
             redactor,
             matches: Vec::new(),
+            first_match: None,
             output_error: None,
         })
     }
@@ -150,8 +153,14 @@ impl<'a> WaitReport<'a> {
 
     fn unmet(&self, seen: &Arrivals) -> Failure {
         if self.watch.count == 0 {
-            let message = format!("an unexpected request{} arrived", self.conditions());
-            return Failure::new(Kind::Unmet, message);
+            let conditions = self.conditions();
+            let Some((id, title)) = &self.first_match else {
+                let message = format!("a request{conditions} arrived, and none may");
+                return Failure::new(Kind::Unmet, message);
+            };
+            let message = format!("{title} arrived, and no request{conditions} may");
+            return Failure::new(Kind::Unmet, message)
+                .hint(format!("`hookfire captured show {id}` shows it"));
         }
         let (within, requests) = (compact(self.watch.within), self.requests());
         let matched = match seen.matched {
@@ -219,6 +228,9 @@ impl<'a> WaitReport<'a> {
     pub fn matched(&mut self, StoredCapture { record, body, .. }: &StoredCapture) {
         if self.matches.len() < MAX_JUNIT_MATCHES {
             self.matches.push(self.title(record));
+        }
+        if self.first_match.is_none() {
+            self.first_match = Some((record.id, self.title(record)));
         }
         let view = || {
             let view = capture_view(record, &self.mask, Some(body));

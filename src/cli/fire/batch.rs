@@ -329,10 +329,10 @@ impl<'a> Batch<'a> {
             background::hint_at_connection_options(ctx);
         }
         if self.args.output.format() == Format::Text && summary.failed > 0 {
-            ctx.ui.hint(&format!(
-                "`hookfire failed list` shows the failed deliveries, `{}` sends them again",
-                self.retry_command()
-            ));
+            ctx.ui
+                .hint("`hookfire failed list` shows the failed deliveries");
+            ctx.ui
+                .hint(&format!("`{}` sends them again", self.retry_command()));
         }
         report.finish(
             &summary,

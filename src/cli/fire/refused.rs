@@ -29,7 +29,8 @@ pub fn next_steps(ctx: &Context<'_>, delivery: &Delivery) -> Vec<String> {
     let retry = report::retry_command(ctx, delivery);
     vec![
         format!("`hookfire listen {listener}` captures requests there (in another terminal)"),
-        format!("`{retry}` sends it again; `fire --retries 5` retries anyway"),
+        format!("`{retry}` sends it again"),
+        format!("`{retry} --retries 5` retries until something listens there, up to five times"),
     ]
 }
 

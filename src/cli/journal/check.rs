@@ -100,8 +100,9 @@ pub fn warn_of_far_due(ctx: &Context<'_>, journal: &dyn Journal) -> Result<usize
         "{deliveries} scheduled for more than a year from now, until {}: the clock was probably wrong",
         rfc3339(latest)
     ));
-    ctx.ui.hint(
-        "`hookfire journal list --status pending` lists scheduled deliveries; `hookfire journal cancel ID` moves one to the failed list",
-    );
+    ctx.ui
+        .hint("`hookfire journal list --status pending` lists scheduled deliveries");
+    ctx.ui
+        .hint("`hookfire journal cancel ID` moves one to the failed list");
     Ok(number)
 }

@@ -46,5 +46,11 @@ pub(super) fn run(args: &JournalMigrateArgs, ctx: &Context<'_>) -> Result<Exit, 
         "journal": location.to_string(), "from": migrated.from, "to": migrated.to,
     });
     ctx.ui.report(args.output.format(), &text, &view)?;
+    if migrated.from != migrated.to {
+        ctx.ui.hint(
+            "to let another role use them: `GRANT USAGE ON SCHEMA hookfire TO ROLE; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA hookfire TO ROLE`",
+        );
+    }
     Ok(Exit::Done)
 }

@@ -105,6 +105,7 @@ pub fn change_all<T>(
     ctx.ui.end_progress();
     let left = format!("{} of {total} {many} left", total - all.done);
     let result = match result {
+        Err(error) if all.done == 0 => Err(error.into()),
         Err(error) => Err(Failure::from(error).context(format!("stopped with {left}"))),
         Ok(()) if all.done < total => Err(Failure::new(
             Kind::Interrupted,
@@ -126,7 +127,7 @@ pub fn run(
 ) -> Result<Exit, Failure> {
     let what = words.count(ids.len());
     let format = args.output.format();
-    let mut result = Ok(());
+    let (mut deleted, mut result) = (0, Ok(()));
     let (message, view) = if args.dry_run {
         if format == Format::Text && !ids.is_empty() {
             print_table()?;
@@ -143,7 +144,6 @@ pub fn run(
         ctx.ui.status("nothing was deleted");
         return Ok(Exit::Done);
     } else {
-        let deleted;
         (deleted, result) = delete()?;
         let what = match result {
             Ok(()) => words.count(deleted),
@@ -152,10 +152,10 @@ pub fn run(
         let message = format!("deleted {what}");
         (message, serde_json::json!({ "deleted": deleted }))
     };
-    if format == Format::Text && args.dry_run {
-        ctx.ui.status(&message);
-    } else {
-        ctx.ui.report(format, &message, &view)?;
+    match format {
+        Format::Text if args.dry_run => ctx.ui.status(&message),
+        Format::Text if deleted == 0 && result.is_err() => {}
+        format => ctx.ui.report(format, &message, &view)?,
     }
     result.map(|()| Exit::Done)
 }

@@ -76,6 +76,9 @@ pub fn print(
             .status(&format!("  others:  {}", others.join(" or ")));
     }
     ctx.ui.status(&format!("  bins:    {}", bins.join(", ")));
+    if args.portal.emulate_portal {
+        ctx.ui.status(&format!("  portal:  {url} (admin API)"));
+    }
     if let Some(targets) = &options.forward_targets {
         let described = targets.described();
         ctx.ui.status(&format!("  forward: {described} (later)"));

@@ -84,7 +84,7 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     }
     printer.finish(&mut feed)?;
     if options.forward_targets.is_some() {
-        report_waiting(ctx, &*journal, "listen --forward-later")?;
+        report_waiting(ctx, &*journal, "the listener")?;
     }
     match (wanted, args.ending.for_) {
         (Some(wanted), Some(duration))

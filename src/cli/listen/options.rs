@@ -189,7 +189,7 @@ fn read_tokens(texts: &[String], ctx: &Context<'_>) -> Result<Vec<Secret>, Failu
             match is_read_token(token.expose()) {
                 true => Ok(token),
                 false => Err(Failure::usage(format!(
-                    "the value of `--read-token` is not at least {MIN_TOKEN_LENGTH} letters, digits or `-._~+/=`"
+                    "the value of `--read-token` must have at least {MIN_TOKEN_LENGTH} characters, only letters, digits and `-._~+/=`"
                 ))
                 .hint("`openssl rand -hex 16` prints a new one")),
             }

@@ -132,6 +132,7 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
         listing: Listing::default(),
         left: 0,
         deleted: 0,
+        kept: 0,
         deleted_up_to: None,
     };
     let result = recovery.recover();
@@ -194,6 +195,8 @@ struct Recovery<'a> {
     /// Failures left on the tenant, as far as its list was read.
     left: usize,
     deleted: usize,
+    /// Delivered ones that may not be deleted there yet.
+    kept: usize,
     /// Deleted up to this time, as the portal wrote it.
     deleted_up_to: Option<String>,
 }
@@ -272,6 +275,7 @@ impl Recovery<'_> {
             self.list_again()?;
         }
         let settled = settled(self.journal, &self.listing)?;
+        self.kept = self.listing.kept(|uuid| settled.contains(uuid));
         let Some(deletable) = self.listing.deletable(|uuid| settled.contains(uuid)) else {
             return Ok(0);
         };
@@ -322,8 +326,19 @@ impl Recovery<'_> {
             self.ctx.ui.line(&format!(
                 "recovered {recovered}, still failing {failing}{skipped}; deleted on the tenant {deleted}, left there {left}{more}"
             ))?;
+            hint_at_kept(self.ctx, self.kept, "stay");
         }
         Ok(self.ctx.ui.flush()?)
+    }
+}
+
+/// Says why delivered ones are not deleted on the tenant.
+fn hint_at_kept(ctx: &Context<'_>, kept: usize, verb: &str) {
+    if kept > 0 {
+        ctx.ui.hint(&format!(
+            "{kept} of the delivered ones {verb} there: they failed a moment ago, or not in an earlier second than one that \
+             still fails; run the command again later"
+        ));
     }
 }
 
@@ -388,9 +403,8 @@ fn dry_run(
         }
         Ok(())
     })?;
-    let would_delete = listing
-        .deletable(|uuid| settled.contains(uuid))
-        .map_or(0, |found| found.count);
+    let is_settled = |uuid: &str| settled.contains(uuid);
+    let would_delete = listing.deletable(is_settled).map_or(0, |found| found.count);
     if args.output.format() == Format::Text {
         for (uuid, event, to) in &lines {
             ctx.ui.line(
@@ -407,6 +421,7 @@ fn dry_run(
             "the tenant has {deliveries}; {} would be sent, and if all are delivered, {would_delete} deleted there (--dry-run)",
             lines.len()
         ));
+        hint_at_kept(ctx, listing.kept(is_settled), "would stay");
     } else {
         let send: Vec<_> = lines
             .iter()
