@@ -138,15 +138,17 @@ impl ForwardRun {
         let mut reported = String::new();
         loop {
             let ended = self.run_engine(inbox);
-            if self.shared.is_closed.load(Ordering::Relaxed) || self.clock.interrupted() {
-                return;
-            }
+            let is_over = self.shared.is_closed.load(Ordering::Relaxed) || self.clock.interrupted();
             if let Err(error) = ended {
-                let text = format!("captures are not forwarded: {error}; trying again");
+                let next = if is_over { "" } else { "; trying again" };
+                let text = format!("captures are not forwarded: {error}{next}");
                 if reported != text {
                     reported.clone_from(&text);
                     self.shared.reports.push(text, false);
                 }
+            }
+            if is_over {
+                return;
             }
             self.clock.wait(RETRY_PAUSE);
             inbox = Inbox::default();

@@ -253,3 +253,24 @@ fn wrong_options_are_refused() {
         outcome.assert_code(2);
     }
 }
+
+#[test]
+fn locked_journal_does_not_outlast_the_time_limit() {
+    let env = TestEnv::new();
+    let receiver = Server::script(vec![respond(200).held()]);
+    let args = ["--forward-to", &receiver.url(), "--for", "2s"];
+    let listener = later(&env, &args);
+    assert_eq!(listener.post("/a", "body").status, 200);
+    receiver.wait_for_requests(1);
+    let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    receiver.release();
+    let outcome = listener.wait();
+    drop(lock);
+    assert!(
+        outcome
+            .stderr()
+            .contains("captures are not forwarded: the journal"),
+        "{outcome}"
+    );
+}
