@@ -40,7 +40,7 @@ pub const EXIT_CODES: &[ExitCode] = &[
     ExitCode {
         code: Exit::Done.code(),
         name: "done",
-        when: "everything succeeded; also for an empty list, an ignored event, a closed pipe",
+        when: "everything succeeded; also for an empty list, an ignored event, a closed pipe, and Ctrl-C in `listen`, `captured follow` and `retry --watch`",
     },
     ExitCode {
         code: Exit::Error.code(),
@@ -65,7 +65,7 @@ pub const EXIT_CODES: &[ExitCode] = &[
     ExitCode {
         code: Exit::NotFound.code(),
         name: "not found",
-        when: "an ID on the command line does not exist",
+        when: "an ID on the command line does not exist, or is not in the list that the command works on",
     },
     ExitCode {
         code: Exit::Journal.code(),
@@ -75,12 +75,12 @@ pub const EXIT_CODES: &[ExitCode] = &[
     ExitCode {
         code: Exit::Unmet.code(),
         name: "unmet",
-        when: "`expect`: the time ran out, or a request did not match; `captured verify`: the signature is not valid; `--for D --exit-after N`: fewer than N requests arrived or, with `captured follow --to`, some are not delivered yet",
+        when: "`expect`: the time ran out, or a request did not match (if its COMMAND fails, the exit code is that of COMMAND); `captured verify`: the signature is not valid; `--for D --exit-after N`: fewer than N requests arrived or, with `captured follow --to`, some are not delivered yet",
     },
     ExitCode {
         code: Exit::Interrupted.code(),
         name: "interrupted",
-        when: "Ctrl-C or SIGTERM; requests in progress are in the failed list",
+        when: "Ctrl-C or SIGTERM in any other command; requests in progress are in the failed list",
     },
 ];
 
