@@ -77,7 +77,7 @@ pub struct CapturedFollowArgs {
     deliver: DeliverArgs,
     /// Exit after N captures; with --to, once they are delivered or have failed
     ///
-    /// With --to, the exit code is that of the worst delivery, as with `retry`: 3 if the receiver refused one after all
+    /// With --to, the exit code is that of the worst delivery, as with `retry`: 3 if the target refused one after all
     /// attempts, 4 if it did not respond.
     #[arg(long, value_name = "N", value_parser = whole_number::<u64>(1..=u64::MAX), help_heading = END)]
     exit_after: Option<u64>,

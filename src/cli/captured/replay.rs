@@ -28,11 +28,11 @@ use crate::time::measured;
 
 const EXAMPLES: &str = "\
 Examples:
-  Send a capture to the receiver you are working on:
+  Send a capture to the program that you are working on:
     $ hookfire captured replay 17 --to http://127.0.0.1:3000
   Send several in this order, to another path:
     $ hookfire captured replay 17 18 19 --to https://staging.example.com/webhooks
-  Sign it anew, with the secret that your receiver verifies with:
+  Sign it anew, with the secret that the target verifies with:
     $ hookfire captured replay 17 --to http://127.0.0.1:3000 --sign stripe --signing-secret @env:LOCAL_SECRET
   Show what would be sent, and send nothing:
     $ hookfire captured replay 17 --to http://127.0.0.1:3000 --dry-run
@@ -50,7 +50,7 @@ Examples:
 /// With --exec, nothing is sent: the program runs as for `listen --exec`, and its run is stored with the capture. The
 /// exit code is 1 if a run fails.
 ///
-/// Receivers reject a signature whose timestamp is old. With --sign, or an endpoint with `sign`, the captured signature headers are
+/// Targets reject a signature whose timestamp is old. With --sign, or an endpoint with `sign`, the captured signature headers are
 /// replaced by a new signature. A captured `webhook-id` stays; a scheme that signs it gets `capture-ID` for a request without one.
 ///
 /// Captured headers that contain credentials (Authorization, Cookie, X-Api-Key: those shown as ***) are sent only to the host
