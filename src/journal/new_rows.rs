@@ -3,8 +3,7 @@
 use super::captures::StoredCapture;
 use super::records::{Import, NewAttempt};
 use super::stored::{params_json, schedule_json, signature_json, signing_json};
-use super::values::NewRow;
-use crate::capture::CapturedResponse;
+use super::values::{NewRow, milliseconds};
 use crate::delivery::Delivery;
 use crate::delivery::payload::PayloadKind;
 use crate::delivery::switches::Switch;
@@ -109,7 +108,8 @@ pub fn capture(new: &StoredCapture, bin_id: i64) -> NewRow<'_> {
     let StoredCapture { record, body, .. } = new;
     let (capture, event) = (&record.capture, record.event.as_ref());
     let signature = capture.signature.as_ref().map(signature_json);
-    let mut row: NewRow<'_> = vec![
+    let response = &capture.response;
+    vec![
         ("bin_id", bin_id.into()),
         ("received_at", capture.received_at.into()),
         ("remote_addr", capture.remote_addr.to_string().into()),
@@ -124,17 +124,11 @@ pub fn capture(new: &StoredCapture, bin_id: i64) -> NewRow<'_> {
         ("head", (&*capture.head).into()),
         ("body", body.bytes.as_slice().into()),
         ("wire_body", body.wire.as_deref().into()),
-    ];
-    row.extend(captured_response(&capture.response));
-    row
-}
-
-/// The columns of a capture's response.
-pub fn captured_response(response: &CapturedResponse) -> NewRow<'_> {
-    let duration_ms = i64::try_from(response.duration_ms).unwrap_or(i64::MAX);
-    vec![
         ("response_status", response.status.into()),
-        ("response_duration_ms", duration_ms.into()),
+        (
+            "response_duration_ms",
+            milliseconds(response.duration_ms).into(),
+        ),
         ("response_note", (&response.note).into()),
     ]
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::captures::FollowCursor;
+use super::captures::{FollowCursor, StoredCapture};
 use super::records::{DeliveryVersion, Due};
 use super::stored::{self, InProgress};
-use crate::capture::{Bin, Capture, CaptureRecord, CapturedResponse, EventName, Head, Run};
+use crate::capture::{Bin, Body, Capture, CaptureRecord, CapturedResponse, EventName, Head, Run};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::delivery::target::Target;
@@ -279,6 +279,18 @@ pub fn capture<R: Row>(row: &R) -> Result<CaptureRecord, R::Error> {
                 note: row.read(10)?,
             },
         },
+    })
+}
+
+/// Reads a row of [`CAPTURE_COLUMNS`], the body, and the body as it was sent.
+pub fn stored_capture<R: Row>(row: &R) -> Result<StoredCapture, R::Error> {
+    Ok(StoredCapture {
+        record: capture(row)?,
+        body: Body {
+            bytes: row.read(17)?,
+            wire: row.read(18)?,
+        },
+        bin_response: None,
     })
 }
 

@@ -35,6 +35,14 @@ impl<'a> BoundSql<'a> {
         }
     }
 
+    /// A statement with all of its parameters.
+    pub fn with(sql: impl Into<String>, values: impl Into<Vec<SqlValue<'a>>>) -> BoundSql<'a> {
+        BoundSql {
+            sql: sql.into(),
+            values: values.into(),
+        }
+    }
+
     /// Adds SQL with one `?` per value, which becomes `$` and the number of the value.
     pub fn push(&mut self, sql: &str, values: impl IntoIterator<Item = SqlValue<'a>>) {
         let mut values = values.into_iter();
@@ -52,6 +60,11 @@ impl<'a> BoundSql<'a> {
             self.push(&format!(" AND {sql}"), [value.into()]);
         }
     }
+}
+
+/// A number of milliseconds; the largest that can be stored if it is too large.
+pub fn milliseconds(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 impl<'a> From<&'a str> for SqlValue<'a> {

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::attempts::AttemptWriter;
-use super::captures::move_cursor;
 use super::connection::is_value_error;
 use super::error::PostgresError;
 use super::session::Session;
 use super::{PostgresJournal, new_captures, runs};
-use crate::journal::{JournalError, Write, WriteResult};
+use crate::journal::{JournalError, Write, WriteResult, statements};
 
 /// The row that a write changes. Two writes of one group must not change the same row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -206,22 +205,26 @@ impl PostgresJournal {
             | Write::EndRun(..)
             | Write::MoveCursor { .. } => {
                 for (at, write) in group {
-                    match write {
+                    let statement = match write {
                         Write::AmendCapture { id, response } => {
-                            new_captures::amend(session, *id, response)?;
+                            statements::amend_capture(*id, response)
                         }
-                        Write::SetSignature { id, check } => {
-                            new_captures::set_signature(session, *id, check)?;
-                        }
+                        Write::SetSignature { id, check } => statements::set_signature(*id, check),
+                        Write::EndRun(id, run) => statements::end_run(*id, run),
                         Write::BeginRun(id, run) => {
                             results[*at] = runs::begin(session, *id, run)?;
+                            continue;
                         }
-                        Write::EndRun(id, run) => runs::end(session, *id, run)?,
                         Write::MoveCursor { name, from, to } => {
-                            move_cursor(session, name, from.as_ref(), to)?;
+                            let moved = statements::move_cursor(name, from.as_ref(), to);
+                            match session.run(&moved)? {
+                                1 => continue,
+                                _ => return Err(JournalError::CursorMoved.into()),
+                            }
                         }
-                        _ => {}
-                    }
+                        _ => continue,
+                    };
+                    session.run(&statement)?;
                 }
                 Ok(())
             }

@@ -3,7 +3,7 @@
 use super::{PostgresJournal, SLICE};
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::journal::postgres::error::PostgresError;
-use crate::journal::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS, Row as _};
+use crate::journal::rows::{self, DELIVERY_COLUMNS, Row as _};
 use crate::journal::values::SqlValue;
 use crate::journal::{
     Cursor, Deliveries, DeliveryVersion, Import, JournalError, Query, Slice, StatusCounts,
@@ -11,40 +11,25 @@ use crate::journal::{
 };
 use crate::time::UnixMs;
 
-/// How many deliveries [`Deliveries::status_counts`] counts at most, so that the web UI does not wait long.
-const MAX_COUNTED: u32 = if cfg!(test) { 20 } else { 20_000 };
-
 /// How many deliveries one transaction imports.
 const IMPORT_SLICE: usize = 100;
 
 impl Deliveries for PostgresJournal {
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError> {
-        self.one_delivery("id = $1", id.into())
+        self.first(&statements::deliveries_where("id = $1", id), rows::delivery)
     }
 
     fn delivery_by_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError> {
-        self.one_delivery("lower(uuid) = lower($1)", uuid.into())
+        let by_uuid = statements::deliveries_where("lower(uuid) = lower($1)", uuid);
+        self.first(&by_uuid, rows::delivery)
     }
 
     fn payload(&self, id: i64) -> Result<Vec<u8>, JournalError> {
-        self.connection.read(|session| {
-            let sql =
-                "SELECT coalesce((SELECT c.body FROM hookfire.captures c WHERE c.id = d.capture_id), d.payload)
-                 FROM hookfire.deliveries d WHERE d.id = $1";
-            let row = session.row(sql, &[id.into()])?;
-            let row = row.ok_or_else(|| PostgresError::internal(self.connection.shown()))?;
-            Ok(row.try_get(0)?)
-        })
+        self.value(&statements::payload(id))
     }
 
     fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError> {
-        let sql = format!(
-            "SELECT {ATTEMPT_COLUMNS} FROM hookfire.attempts WHERE delivery_id = $1 ORDER BY number"
-        );
-        self.connection.read(|session| {
-            let rows = session.rows(&sql, &[id.into()])?;
-            rows.iter().map(rows::attempt).collect()
-        })
+        self.all(&statements::attempts(id), rows::attempt)
     }
 
     fn unchanged(
@@ -89,9 +74,8 @@ impl Deliveries for PostgresJournal {
     }
 
     fn delivery_versions(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError> {
-        let page = statements::deliveries("id, attempt_count", query, None, query.limit);
-        self.connection
-            .read(|session| session.select(&page)?.iter().map(rows::version).collect())
+        let versions = statements::page("id, attempt_count", query, None, query.limit);
+        self.all(&versions, rows::version)
     }
 
     fn page(
@@ -100,38 +84,22 @@ impl Deliveries for PostgresJournal {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Vec<Delivery>, JournalError> {
-        let page = statements::deliveries(DELIVERY_COLUMNS, query, after, Some(limit));
-        self.connection
-            .read(|session| session.select(&page)?.iter().map(rows::delivery).collect())
+        let page = statements::page(DELIVERY_COLUMNS, query, after, Some(limit));
+        self.all(&page, rows::delivery)
     }
 
     fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError> {
-        let count = statements::count(query, max);
-        let number = self.number(&count.sql, &count.values)?;
-        Ok(usize::try_from(number).unwrap_or(usize::MAX))
+        self.value(&statements::count(query, max))
     }
 
     fn status_counts(&self, since: UnixMs, interval_ms: i64) -> Result<StatusCounts, JournalError> {
-        let counted = SqlValue::from(MAX_COUNTED);
-        let counts_sql = "SELECT (created_at - $1) / $2, status, count(*)
-             FROM (SELECT created_at, status FROM hookfire.deliveries ORDER BY id DESC LIMIT $3) newest
-             WHERE created_at >= $1 AND status <> 'ignored'
-             GROUP BY 1, 2 ORDER BY 1, 2";
-        let cut_sql =
-            "SELECT created_at >= $1 FROM hookfire.deliveries ORDER BY id DESC LIMIT 1 OFFSET $2";
-        self.connection.read(|session| {
-            let values = [since.into(), interval_ms.max(1).into(), counted.clone()];
-            let mut counts = Vec::new();
-            for row in session.rows(counts_sql, &values)? {
-                counts.push((row.read(0)?, row.read(1)?, row.read(2)?));
-            }
-            // Reads no further than the first delivery that was not counted.
-            let cut = session.row(cut_sql, &[since.into(), counted.clone()])?;
-            let cut = cut.map(|row| row.try_get(0)).transpose()?;
-            Ok(StatusCounts {
-                counts,
-                cut: cut.unwrap_or(false),
-            })
+        let counts = statements::status_counts(since, interval_ms);
+        let cut = statements::status_counts_are_cut(since);
+        Ok(StatusCounts {
+            counts: self.all(&counts, |row| {
+                Ok((row.read(0)?, row.read(1)?, row.read(2)?))
+            })?,
+            cut: self.first(&cut, |row| row.read(0))?.unwrap_or(false),
         })
     }
 
@@ -172,18 +140,6 @@ impl Deliveries for PostgresJournal {
 }
 
 impl PostgresJournal {
-    fn one_delivery(
-        &self,
-        condition: &str,
-        value: SqlValue<'_>,
-    ) -> Result<Option<Delivery>, JournalError> {
-        let sql = format!("SELECT {DELIVERY_COLUMNS} FROM hookfire.deliveries WHERE {condition}");
-        self.connection.read(|session| {
-            let row = session.row(&sql, std::slice::from_ref(&value))?;
-            row.as_ref().map(rows::delivery).transpose()
-        })
-    }
-
     /// Changes the first deliveries, in one transaction. `change` returns how many it changed.
     pub(super) fn change_slice(
         &self,

@@ -40,8 +40,9 @@ use self::new_captures::CaptureState;
 
 use super::location::{Location, Server};
 use crate::delivery::Status;
+use crate::journal::rows::{FromValue, Row as _};
 use crate::journal::sqlite::SqliteJournal;
-use crate::journal::values::SqlValue;
+use crate::journal::values::BoundSql;
 use crate::journal::{
     CaptureRules, Copied, Health, Host, Journal, JournalError, Migrated, Schedule as _,
     ServerHealth, Write, WriteResult, stored,
@@ -98,19 +99,38 @@ impl PostgresJournal {
         })
     }
 
-    /// A statement that returns one number.
-    fn number(&self, sql: &str, values: &[SqlValue<'_>]) -> Result<i64, JournalError> {
-        self.connection.read(|session| {
-            let row = session.row(sql, values)?;
-            let row = row.ok_or_else(|| PostgresError::internal(self.connection.shown()))?;
-            Ok(row.try_get(0)?)
+    /// The rows of a statement.
+    fn all<T>(
+        &self,
+        statement: &BoundSql<'_>,
+        read: impl Fn(&tokio_postgres::Row) -> Result<T, PostgresError>,
+    ) -> Result<Vec<T>, JournalError> {
+        self.connection
+            .read(|session| session.select(statement)?.iter().map(&read).collect())
+    }
+
+    /// The first row of a statement.
+    fn first<T>(
+        &self,
+        statement: &BoundSql<'_>,
+        read: impl Fn(&tokio_postgres::Row) -> Result<T, PostgresError>,
+    ) -> Result<Option<T>, JournalError> {
+        Ok(self.all(statement, read)?.into_iter().next())
+    }
+
+    /// The first column of the only row of a statement.
+    fn value<T: for<'r> FromValue<'r>>(&self, statement: &BoundSql<'_>) -> Result<T, JournalError> {
+        let value = self.first(statement, |row| row.read(0))?;
+        value.ok_or_else(|| {
+            self.connection
+                .error(PostgresError::internal(self.connection.shown()))
         })
     }
 
     /// A transaction of one statement. Returns whether it changed a row.
-    fn changes(&self, sql: &str, values: &[SqlValue<'_>]) -> Result<bool, JournalError> {
+    fn changes(&self, statement: &BoundSql<'_>) -> Result<bool, JournalError> {
         self.connection
-            .write(|session| Ok(session.execute(sql, values)? > 0))
+            .write(|session| Ok(session.run(statement)? > 0))
     }
 }
 
@@ -176,7 +196,7 @@ impl Journal for PostgresJournal {
     }
 
     fn change_counters(&self) -> Result<(i64, i64), JournalError> {
-        let changes = self.number(schema::CHANGES_SQL, &[])?;
+        let changes = self.value(&BoundSql::new(schema::CHANGES_SQL))?;
         Ok((changes, self.connection.commits()))
     }
 
@@ -189,12 +209,13 @@ impl Journal for PostgresJournal {
         let by_status = "SELECT count(*) FROM hookfire.deliveries WHERE status = $1";
         let mut counts = Vec::new();
         for status in Status::ALL {
-            let number = self.number(by_status, &[status.as_str().into()])?;
-            counts.push((status, usize::try_from(number).unwrap_or_default()));
+            let count = BoundSql::with(by_status, [status.as_str().into()]);
+            counts.push((status, self.value(&count)?));
         }
         let count = |rows: &str| {
-            let number = self.number(&format!("SELECT count(*) FROM hookfire.{rows}"), &[])?;
-            Ok::<_, JournalError>(usize::try_from(number).unwrap_or_default())
+            self.value(&BoundSql::new(&format!(
+                "SELECT count(*) FROM hookfire.{rows}"
+            )))
         };
         let lost = count(
             "deliveries WHERE capture_id IS NOT NULL AND status <> 'delivered'
@@ -210,18 +231,14 @@ impl Journal for PostgresJournal {
                 "{orphans} attempts refer to deliveries that do not exist"
             ));
         }
-        let version = self.connection.read(|session| {
-            let row = session.row("SELECT current_setting('server_version')", &[])?;
-            let row = row.ok_or_else(|| PostgresError::internal(self.connection.shown()))?;
-            Ok(row.try_get(0)?)
-        })?;
+        let version = BoundSql::new("SELECT current_setting('server_version')");
         Ok(Health {
             counts,
             attempts: count("attempts")?,
             captures: count("captures")?,
             problems,
             server: Some(ServerHealth {
-                version,
+                version: self.value(&version)?,
                 tables: schema::VERSION,
                 clock_ahead_ms: self.connection.clock_ahead_ms(),
             }),

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use super::error::PostgresError;
 use super::session::{Session, insert_all};
 
-use crate::capture::{BinResponse, CapturedResponse, SignatureCheck};
+use crate::capture::BinResponse;
 use crate::journal::new_rows;
 use crate::journal::stored::{self, named_bin};
 use crate::journal::values::SqlValue;
-use crate::journal::{CaptureRules, StoredCapture, WriteResult};
-use crate::time::UnixMs;
+use crate::journal::{CaptureRules, StoredCapture, WriteResult, statements};
 
 /// The number of the lock that transactions with captures take: their ids are committed in order, so that a reader that
 /// has seen an id has seen all smaller ones, and no capture is deleted while it becomes a delivery.
@@ -62,7 +61,11 @@ pub fn add(
     let mut bins = known_bins(session, &names)?;
     for (_, new) in captures {
         if let Some(bin) = given(new).filter(|bin| !bins.contains_key(bin)) {
-            insert_bin(session, &bin, false, new.record.capture.received_at)?;
+            session.run(&statements::insert_bin(
+                &bin,
+                false,
+                new.record.capture.received_at,
+            ))?;
             bins.extend(known_bins(session, &[bin])?);
         }
     }
@@ -72,7 +75,11 @@ pub fn add(
     if let Some((_, new)) = captures.iter().find(|(_, new)| in_default(new, &bins))
         && !bins.contains_key(&default)
     {
-        insert_bin(session, &default, false, new.record.capture.received_at)?;
+        session.run(&statements::insert_bin(
+            &default,
+            false,
+            new.record.capture.received_at,
+        ))?;
         bins.extend(known_bins(session, std::slice::from_ref(&default))?);
     }
     let (mut new_rows, mut chosen) = (Vec::new(), Vec::new());
@@ -173,49 +180,4 @@ fn known_bins(
         bins.insert(row.try_get(0)?, known);
     }
     Ok(bins)
-}
-
-pub fn insert_bin(
-    session: &mut Session,
-    name: &str,
-    private: bool,
-    now: UnixMs,
-) -> Result<(), PostgresError> {
-    session.execute(
-        "INSERT INTO hookfire.bins (name, private, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
-        &[name.into(), private.into(), now.into()],
-    )?;
-    Ok(())
-}
-
-pub fn amend(
-    session: &mut Session,
-    id: i64,
-    response: &CapturedResponse,
-) -> Result<(), PostgresError> {
-    let columns = new_rows::captured_response(response);
-    let names: Vec<String> = (2..)
-        .zip(&columns)
-        .map(|(number, (name, _))| format!("{name} = ${number}"))
-        .collect();
-    let mut values: Vec<SqlValue<'_>> = vec![id.into()];
-    values.extend(columns.into_iter().map(|(_, value)| value));
-    let names = names.join(", ");
-    session.execute(
-        &format!("UPDATE hookfire.captures SET {names} WHERE id = $1"),
-        &values,
-    )?;
-    Ok(())
-}
-
-pub fn set_signature(
-    session: &mut Session,
-    id: i64,
-    check: &SignatureCheck,
-) -> Result<(), PostgresError> {
-    session.execute(
-        "UPDATE hookfire.captures SET signature = $2 WHERE id = $1",
-        &[id.into(), stored::signature_json(check).into()],
-    )?;
-    Ok(())
 }

@@ -11,12 +11,13 @@ use super::error::PostgresError;
 use super::session::Session;
 use super::{PostgresJournal, SLICE};
 use crate::journal::rows::{self, DUE_COLUMNS, Row as _};
+use crate::journal::statements::SCHEDULED;
 use crate::journal::stored::{INTERRUPTED_MESSAGE, InProgress};
 use crate::journal::values::{BoundSql, SqlValue};
-use crate::journal::{DeliveryVersion, Due, DueFilter, JournalError, Schedule, Slice, in_slices};
+use crate::journal::{
+    DeliveryVersion, Due, DueFilter, JournalError, Schedule, Slice, in_slices, statements,
+};
 use crate::time::{UnixMs, duration_ms};
-
-const SCHEDULED: &str = "next_attempt_at IS NOT NULL AND owner IS NULL";
 
 /// The first undelivered delivery of each sequence, found by one search of the index for each.
 const IN_SEQUENCE_SQL: &str = "WITH RECURSIVE first (id, sequence) AS (
@@ -56,74 +57,37 @@ impl Schedule for PostgresJournal {
         }
         due.and("url = ?", filter.url);
         due.push(" ORDER BY next_attempt_at, id LIMIT ?", [limit.into()]);
-        self.connection.read(|session| {
-            let rows = session.select(&due)?;
-            rows.iter().map(|row| rows::due(row, false)).collect()
-        })
+        self.all(&due, |row| rows::due(row, false))
     }
 
     fn due_in_sequence(&self) -> Result<Vec<Due>, JournalError> {
-        let now = self.connection.now();
-        self.connection.read(|session| {
-            let rows = session.rows(IN_SEQUENCE_SQL, &[now.into()])?;
-            rows.iter().map(|row| rows::due(row, true)).collect()
-        })
+        let first = BoundSql::with(IN_SEQUENCE_SQL, [self.connection.now().into()]);
+        self.all(&first, |row| rows::due(row, true))
     }
 
     fn pending_forwards(&self, max: usize) -> Result<usize, JournalError> {
-        let max = i64::try_from(max).unwrap_or(i64::MAX);
-        let number = self.number(
-            "SELECT count(*) FROM (SELECT 1 FROM hookfire.deliveries
-             WHERE capture_id IS NOT NULL AND status <> 'delivered' AND status = 'pending'
-             LIMIT $1) pending",
-            &[max.into()],
-        )?;
-        Ok(usize::try_from(number).unwrap_or_default())
+        self.value(&statements::pending_forwards(max))
     }
 
     fn next_due(&self) -> Result<Option<(UnixMs, i64)>, JournalError> {
-        let sql = format!(
-            "SELECT next_attempt_at, id FROM hookfire.deliveries
-             WHERE {SCHEDULED} AND sequence IS NULL AND next_attempt_at > $1 ORDER BY next_attempt_at, id LIMIT 1"
-        );
-        let now = self.connection.now();
-        self.connection.read(|session| {
-            let row = session.row(&sql, &[now.into()])?;
-            row.map(|row| Ok((row.read(0)?, row.read(1)?))).transpose()
-        })
+        let next = statements::next_due(self.connection.now());
+        self.first(&next, |row| Ok((row.read(0)?, row.read(1)?)))
     }
 
     fn scheduled_after(&self, time: UnixMs) -> Result<Option<(usize, UnixMs)>, JournalError> {
-        let sql = format!(
-            "SELECT count(*), max(next_attempt_at) FROM hookfire.deliveries
-             WHERE {SCHEDULED} AND next_attempt_at > $1"
-        );
-        self.connection.read(|session| {
-            let Some(row) = session.row(&sql, &[time.into()])? else {
-                return Ok(None);
-            };
-            let (number, latest): (_, Option<UnixMs>) = (row.read(0)?, row.read(1)?);
-            Ok(latest.map(|latest| (number, latest)))
-        })
+        let found = self.first(&statements::scheduled_after(time), |row| {
+            Ok((row.read(0)?, row.read::<Option<UnixMs>>(1)?))
+        })?;
+        Ok(found.and_then(|(number, latest)| Some((number, latest?))))
     }
 
     fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError> {
-        let sql = format!(
-            "UPDATE hookfire.deliveries SET next_attempt_at = $3
-             WHERE {SCHEDULED} AND id = $1 AND attempt_count = $2"
-        );
         let due = self.connection.now().plus(delay);
-        self.changes(&sql, &[seen.id.into(), seen.attempts.into(), due.into()])
+        self.changes(&statements::reschedule(seen, due))
     }
 
     fn bring_forward(&self, url: &str) -> Result<bool, JournalError> {
-        let sql = format!(
-            "UPDATE hookfire.deliveries SET next_attempt_at = $1
-             WHERE {SCHEDULED} AND next_attempt_at > $1 AND url = $2 AND error_kind <> 'status'
-                 AND capture_id IS NOT NULL AND status <> 'delivered' AND status = 'pending'"
-        );
-        let now = self.connection.now();
-        self.changes(&sql, &[now.into(), url.into()])
+        self.changes(&statements::bring_forward(url, self.connection.now()))
     }
 
     fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError> {
@@ -140,7 +104,7 @@ impl Schedule for PostgresJournal {
     }
 
     fn interrupt_abandoned(&self) -> Result<usize, JournalError> {
-        let mut abandoned = self.connection.read(in_progress)?;
+        let mut abandoned = self.all(&statements::in_progress(), rows::in_progress)?;
         // Looks up each owner once.
         let mut dead: HashMap<String, bool> = HashMap::new();
         let host = self.connection.host();
@@ -169,15 +133,6 @@ impl Schedule for PostgresJournal {
         let (all, result) = in_slices(&abandoned, change, |_| true);
         result.map(|()| all.changed)
     }
-}
-
-fn in_progress(session: &mut Session) -> Result<Vec<InProgress>, PostgresError> {
-    let rows = session.rows(
-        "SELECT id, owner, coalesce(lease_until, 0) FROM hookfire.deliveries
-         WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL)",
-        &[],
-    )?;
-    rows.iter().map(rows::in_progress).collect()
 }
 
 /// Moves deliveries to the failed list and, if attempts are left, to the schedule, unless their owners have renewed the

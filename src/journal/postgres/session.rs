@@ -106,6 +106,11 @@ impl Session {
         self.rows(&statement.sql, &statement.values)
     }
 
+    /// Returns how many rows the statement changed.
+    pub fn run(&mut self, statement: &BoundSql<'_>) -> Result<usize, PostgresError> {
+        self.execute(&statement.sql, &statement.values)
+    }
+
     /// Runs one or more statements that have no parameters, separated by semicolons.
     pub fn batch(&mut self, sql: &str) -> Result<(), PostgresError> {
         let queued = mem::take(&mut self.queued);

@@ -6,11 +6,13 @@ use rusqlite::Transaction;
 
 use super::SqliteJournal;
 use super::attempts::WriteTransaction;
-use super::captures::{exists, move_cursor};
+use super::captures::exists;
 use super::error::is_value_error;
-use super::new_captures::{CaptureCache, amend, set_signature};
+use super::new_captures::CaptureCache;
+use super::rows::execute;
 use super::runs;
-use crate::journal::{JournalError, Write, WriteResult};
+use crate::journal::values::BoundSql;
+use crate::journal::{JournalError, Write, WriteResult, statements};
 
 impl SqliteJournal {
     pub(super) fn commit_group(&self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
@@ -110,6 +112,10 @@ fn apply(
     write: &Write,
     cache: &mut CaptureCache,
 ) -> rusqlite::Result<WriteResult> {
+    let run = |statement: &BoundSql<'_>| {
+        execute(transaction.tx, statement)?;
+        Ok(WriteResult::Done)
+    };
     match write {
         Write::Accept(new, attempt) => transaction.accept(new, attempt),
         Write::Ignore(new, by) => transaction.ignore(new, *by),
@@ -133,18 +139,18 @@ fn apply(
             transaction.forward(capture, (id, bin), forwards)?;
             Ok(WriteResult::Done)
         }
-        Write::AmendCapture { id, response } => {
-            amend(transaction.tx, *id, response)?;
-            Ok(WriteResult::Done)
-        }
         Write::BeginRun(id, run) => runs::begin(transaction.tx, *id, run),
-        Write::EndRun(id, run) => runs::end(transaction.tx, *id, run),
+        Write::AmendCapture { id, response } => run(&statements::amend_capture(*id, response)),
+        Write::EndRun(id, ended) => run(&statements::end_run(*id, ended)),
         Write::MoveCursor { name, from, to } => {
-            move_cursor(transaction.tx, name, from.as_ref(), to)
+            match execute(
+                transaction.tx,
+                &statements::move_cursor(name, from.as_ref(), to),
+            )? {
+                1 => Ok(WriteResult::Done),
+                changed => Err(rusqlite::Error::StatementChangedRows(changed)),
+            }
         }
-        Write::SetSignature { id, check } => {
-            set_signature(transaction.tx, *id, check)?;
-            Ok(WriteResult::Done)
-        }
+        Write::SetSignature { id, check } => run(&statements::set_signature(*id, check)),
     }
 }

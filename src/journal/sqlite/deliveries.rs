@@ -1,19 +1,15 @@
 //! Reading, importing and deleting deliveries.
 
-use rusqlite::{OptionalExtension as _, Row, params, params_from_iter};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::SqliteJournal;
-use super::rows::{for_sqlite, select};
 use crate::delivery::{Attempt, Delivery, Status};
-use crate::journal::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS, Row as _};
+use crate::journal::rows::{self, DELIVERY_COLUMNS, Row as _};
 use crate::journal::{
     Cursor, Deliveries, DeliveryVersion, Import, JournalError, Query, Slice, StatusCounts,
     Unchanged, statements,
 };
 use crate::time::UnixMs;
-
-/// How many deliveries `outcomes` counts at most, so that the web UI does not wait long.
-pub const MAX_COUNTED: u32 = if cfg!(test) { 20 } else { 20_000 };
 
 /// How many deliveries [`Deliveries::delivery_versions`] reads at a time.
 const VERSIONS_PAGE: usize = if cfg!(test) { 20 } else { 2_000 };
@@ -31,43 +27,22 @@ impl SqliteJournal {
 
 impl Deliveries for SqliteJournal {
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError> {
-        self.read(|conn| {
-            conn.prepare_cached(&format!(
-                "SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE id = ?1"
-            ))?
-            .query_row([id], |row| self.row(row))
-            .optional()
+        self.first(&statements::deliveries_where("id = $1", id), |row| {
+            self.row(row)
         })
     }
 
     fn delivery_by_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError> {
-        self.read(|conn| {
-            conn.prepare_cached(&format!(
-                "SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE uuid = ?1"
-            ))?
-            .query_row([uuid], |row| self.row(row))
-            .optional()
-        })
+        let by_uuid = statements::deliveries_where("uuid = $1", uuid);
+        self.first(&by_uuid, |row| self.row(row))
     }
 
     fn payload(&self, id: i64) -> Result<Vec<u8>, JournalError> {
-        self.read(|conn| {
-            conn.prepare_cached(
-                "SELECT coalesce((SELECT body FROM captures WHERE captures.id = capture_id), payload)
-                 FROM deliveries WHERE deliveries.id = ?1",
-            )?
-            .query_row([id], |row| row.get(0))
-        })
+        self.value(&statements::payload(id))
     }
 
     fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError> {
-        self.read(|conn| {
-            conn.prepare_cached(&format!(
-                "SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery_id = ?1 ORDER BY number"
-            ))?
-            .query_map([id], |row| rows::attempt(row))?
-            .collect()
-        })
+        self.all(&statements::attempts(id), |row| rows::attempt(row))
     }
 
     fn unchanged(
@@ -107,9 +82,8 @@ impl Deliveries for SqliteJournal {
         // No transaction is open between two pages: while one is, the write-ahead log only grows.
         while versions.len() < limit {
             let page = VERSIONS_PAGE.min(limit - versions.len());
-            let page = statements::deliveries(COLUMNS, query, after, Some(page));
-            let rows = self
-                .read(|conn| select(conn, &page, |row| Ok((rows::version(row)?, row.read(2)?))))?;
+            let page = statements::page(COLUMNS, query, after, Some(page));
+            let rows = self.all(&page, |row| Ok((rows::version(row)?, row.read(2)?)))?;
             let Some((last, created_at)) = rows.last() else {
                 break;
             };
@@ -126,42 +100,22 @@ impl Deliveries for SqliteJournal {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Vec<Delivery>, JournalError> {
-        let page = statements::deliveries(DELIVERY_COLUMNS, query, after, Some(limit));
-        self.read(|conn| select(conn, &page, |row| self.row(row)))
+        let page = statements::page(DELIVERY_COLUMNS, query, after, Some(limit));
+        self.all(&page, |row| self.row(row))
     }
 
     fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError> {
-        let count = statements::count(query, max);
-        self.read(|conn| {
-            conn.prepare_cached(&for_sqlite(&count.sql))?
-                .query_row(params_from_iter(&count.values), |row| row.get(0))
-        })
+        self.value(&statements::count(query, max))
     }
 
     fn status_counts(&self, since: UnixMs, interval_ms: i64) -> Result<StatusCounts, JournalError> {
-        self.read(|conn| {
-            let counts = conn
-                .prepare_cached(
-                    "SELECT (created_at - ?1) / ?2, status, count(*)
-                     FROM (SELECT created_at, status FROM deliveries ORDER BY id DESC LIMIT ?3)
-                     WHERE created_at >= ?1 AND status <> 'ignored'
-                     GROUP BY 1, 2 ORDER BY 1, 2",
-                )?
-                .query_map(params![since, interval_ms.max(1), MAX_COUNTED], |row| {
-                    Ok((row.read(0)?, row.read(1)?, row.read(2)?))
-                })?
-                .collect::<rusqlite::Result<_>>()?;
-            // Reads no further than the first delivery that was not counted.
-            let cut = conn
-                .prepare_cached(
-                    "SELECT created_at >= ?1 FROM deliveries ORDER BY id DESC LIMIT 1 OFFSET ?2",
-                )?
-                .query_row(params![since, MAX_COUNTED], |row| row.get(0))
-                .optional()?;
-            Ok(StatusCounts {
-                counts,
-                cut: cut.unwrap_or(false),
-            })
+        let counts = statements::status_counts(since, interval_ms);
+        let cut = statements::status_counts_are_cut(since);
+        Ok(StatusCounts {
+            counts: self.all(&counts, |row| {
+                Ok((row.read(0)?, row.read(1)?, row.read(2)?))
+            })?,
+            cut: self.first(&cut, |row| row.read(0))?.unwrap_or(false),
         })
     }
 

@@ -2,8 +2,8 @@
 //!
 //! `open` opens or creates the file, `schema` defines its tables. `commit` applies a group of writes with the
 //! statements of `attempts` and `new_captures`. `deliveries`, `captures` and `schedule` implement the traits of these
-//! names. `bulk` splits changes of many rows into short transactions; `wal` keeps the write-ahead log short. `rows` reads and
-//! inserts rows.
+//! names. `bulk` splits changes of many rows into short transactions; `wal` keeps the write-ahead log short. `rows` runs
+//! statements of both implementations, and reads and inserts rows.
 
 mod attempts;
 mod bulk;
@@ -29,9 +29,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 use uuid::Uuid;
 
+use crate::journal::rows::{FromValue, Row as _};
+use crate::journal::values::BoundSql;
 use crate::journal::{
     CaptureRules, Health, Host, Journal, JournalError, Location, Write, WriteResult,
 };
@@ -114,6 +116,35 @@ impl SqliteJournal {
         self.files.check()?;
         self.check_version()?;
         run(&self.conn).map_err(|e| self.error(e))
+    }
+
+    /// The rows of a statement.
+    fn all<T>(
+        &self,
+        statement: &BoundSql<'_>,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, JournalError> {
+        self.read(|conn| rows::all(conn, statement, read))
+    }
+
+    /// The first row of a statement.
+    fn first<T>(
+        &self,
+        statement: &BoundSql<'_>,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, JournalError> {
+        self.read(|conn| rows::first(conn, statement, read))
+    }
+
+    /// The first column of the only row of a statement.
+    fn value<T: for<'r> FromValue<'r>>(&self, statement: &BoundSql<'_>) -> Result<T, JournalError> {
+        let value = self.first(statement, |row| row.read(0))?;
+        value.ok_or_else(|| self.error(rusqlite::Error::QueryReturnedNoRows))
+    }
+
+    /// A transaction of one statement. Returns whether it changed a row.
+    fn changes(&self, statement: &BoundSql<'_>) -> Result<bool, JournalError> {
+        self.write(|tx| Ok(rows::execute(tx, statement)? > 0))
     }
 
     /// Runs one transaction. It takes the write lock first: when two transactions read first and then write, SQLite

@@ -8,14 +8,14 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
+use rusqlite::{OptionalExtension, Transaction};
 
 use super::attempts::WriteTransaction;
-use super::captures::{HAS_DELIVERY, IS_FORWARDED, bin_response, insert_bin, newest_id};
-use super::rows;
-use crate::capture::{BinResponse, CapturedResponse, SignatureCheck};
-use crate::journal::stored::{named_bin, signature_json};
-use crate::journal::{CaptureRules, StoredCapture, WriteResult, new_rows};
+use super::captures::{HAS_DELIVERY, IS_FORWARDED, bin_response, newest_id};
+use super::rows::{execute, insert};
+use crate::capture::BinResponse;
+use crate::journal::stored::named_bin;
+use crate::journal::{CaptureRules, StoredCapture, WriteResult, new_rows, statements};
 
 /// After a transaction that deleted captures, others delete few for this many times as long: meanwhile the lock is free
 /// often enough for other processes.
@@ -137,7 +137,7 @@ impl CaptureCache {
         let id = self.newest_id + 1;
         let mut row = new_rows::capture(new, bin_id);
         row.push(("id", id.into()));
-        rows::insert(tx, "captures", &row)?;
+        insert(tx, "captures", &row)?;
         self.newest_id = id;
         if forwards == 0 && !self.rules.keep_without_delivery {
             *self.counts.entry(bin_id).or_default() += 1;
@@ -222,7 +222,10 @@ impl CaptureCache {
         if !given.is_empty() {
             let mut found = self.bin(tx, given)?;
             if found.is_none() {
-                insert_bin(tx, given, false, capture.received_at)?;
+                execute(
+                    tx,
+                    &statements::insert_bin(given, false, capture.received_at),
+                )?;
                 found = self.bin(tx, given)?;
             }
             let id = found.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
@@ -235,7 +238,10 @@ impl CaptureCache {
         }
         let default = self.rules.default_bin.clone();
         if self.default_bin.is_none() {
-            insert_bin(tx, &default, false, capture.received_at)?;
+            execute(
+                tx,
+                &statements::insert_bin(&default, false, capture.received_at),
+            )?;
             self.default_bin = self.bin(tx, &default)?;
         }
         match self.default_bin {
@@ -290,33 +296,5 @@ fn delete(tx: &Transaction<'_>, ids: &[i64]) -> rusqlite::Result<()> {
     for id in ids {
         delete.execute([id])?;
     }
-    Ok(())
-}
-
-pub fn amend(tx: &Transaction<'_>, id: i64, response: &CapturedResponse) -> rusqlite::Result<()> {
-    let columns = new_rows::captured_response(response);
-    let set: Vec<String> = columns
-        .iter()
-        .map(|(name, _)| format!("{name} = ?"))
-        .collect();
-    let values = columns
-        .into_iter()
-        .map(|(_, value)| value)
-        .chain([id.into()]);
-    tx.prepare_cached(&format!(
-        "UPDATE captures SET {} WHERE id = ?",
-        set.join(", ")
-    ))?
-    .execute(params_from_iter(values))?;
-    Ok(())
-}
-
-pub fn set_signature(
-    tx: &Transaction<'_>,
-    id: i64,
-    check: &SignatureCheck,
-) -> rusqlite::Result<()> {
-    tx.prepare_cached("UPDATE captures SET signature = ?2 WHERE id = ?1")?
-        .execute(params![id, signature_json(check)])?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Rows that are read and inserted.
 
 use rusqlite::types::{ToSql, ToSqlOutput, Type, ValueRef};
-use rusqlite::{Connection, Transaction, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params_from_iter};
 
 use crate::journal::rows::{Row, Value};
 use crate::journal::values::{BoundSql, NewRow, SqlValue};
@@ -37,7 +37,8 @@ pub fn for_sqlite(sql: &str) -> String {
     sql.replace("hookfire.", "").replace('$', "?")
 }
 
-pub fn select<T>(
+/// The rows of a statement.
+pub fn all<T>(
     conn: &Connection,
     statement: &BoundSql<'_>,
     read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
@@ -45,6 +46,23 @@ pub fn select<T>(
     conn.prepare_cached(&for_sqlite(&statement.sql))?
         .query_map(params_from_iter(&statement.values), read)?
         .collect()
+}
+
+/// The first row of a statement.
+pub fn first<T>(
+    conn: &Connection,
+    statement: &BoundSql<'_>,
+    read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    conn.prepare_cached(&for_sqlite(&statement.sql))?
+        .query_row(params_from_iter(&statement.values), read)
+        .optional()
+}
+
+/// Returns how many rows the statement changed.
+pub fn execute(conn: &Connection, statement: &BoundSql<'_>) -> rusqlite::Result<usize> {
+    conn.prepare_cached(&for_sqlite(&statement.sql))?
+        .execute(params_from_iter(&statement.values))
 }
 
 impl ToSql for SqlValue<'_> {

@@ -5,13 +5,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use super::SqliteJournal;
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_error};
+use super::rows::execute;
 use crate::journal::rows::{self, Row as _};
 use crate::journal::stored::{INTERRUPTED_MESSAGE, InProgress};
-use crate::journal::{DeliveryVersion, Due, DueFilter, JournalError, Schedule, Slice, in_slices};
+use crate::journal::values::BoundSql;
+use crate::journal::{
+    DeliveryVersion, Due, DueFilter, JournalError, Schedule, Slice, in_slices, statements,
+};
 use crate::time::UnixMs;
 
 /// Has two parts, because for `(next_attempt_at, id) > (?2, ?3)` SQLite would use only the first column of the index,
@@ -27,10 +31,6 @@ pub const DUE_SQL: &str = "SELECT * FROM
           AND next_attempt_at > ?2 AND next_attempt_at <= ?1 AND (?5 IS NULL OR url = ?5)
       ORDER BY next_attempt_at, id LIMIT ?4)
      ORDER BY 1, 2 LIMIT ?4";
-
-pub const NEXT_DUE_SQL: &str = "SELECT next_attempt_at, id FROM deliveries
-     WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL AND next_attempt_at > ?1
-     ORDER BY next_attempt_at, id LIMIT 1";
 
 /// The first undelivered delivery of each sequence, found by one search of the index for each.
 pub const IN_SEQUENCE_SQL: &str = "WITH RECURSIVE first (id, sequence) AS (
@@ -48,14 +48,6 @@ pub const IN_SEQUENCE_SQL: &str = "WITH RECURSIVE first (id, sequence) AS (
 const UNCHANGED: &str =
     "next_attempt_at IS NOT NULL AND owner IS NULL AND id = ?1 AND attempt_count = ?2";
 
-/// SQL condition: forwards a capture to a URL, got no response, and waits for its next attempt. Parameters: now, the URL.
-const UNANSWERED: &str = "next_attempt_at > ?1 AND owner IS NULL AND capture_id IS NOT NULL
-     AND status <> 'delivered' AND status = 'pending' AND url = ?2 AND error_kind <> 'status'";
-
-/// Repeats the WHERE clause of the index `deliveries_in_progress`; otherwise SQLite does not use the index.
-pub const IN_PROGRESS_SQL: &str = "SELECT id, owner, coalesce(lease_until, 0) FROM deliveries
-     WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
-
 impl Schedule for SqliteJournal {
     fn due_page(
         &self,
@@ -65,77 +57,52 @@ impl Schedule for SqliteJournal {
     ) -> Result<Vec<Due>, JournalError> {
         let (at, id) = after.unwrap_or((UnixMs(i64::MIN), 0));
         let DueFilter { url, forwards } = filter;
-        let values = params![self.host.now(), at, id, limit, url, forwards];
-        self.read(|conn| {
-            let mut page = conn.prepare_cached(DUE_SQL)?;
-            page.query_map(values, |row| rows::due(row, false))?
-                .collect()
+        let values = [
+            self.host.now().into(),
+            at.into(),
+            id.into(),
+            limit.into(),
+            url.into(),
+            forwards.into(),
+        ];
+        self.all(&BoundSql::with(DUE_SQL, values), |row| {
+            rows::due(row, false)
         })
     }
 
     fn due_in_sequence(&self) -> Result<Vec<Due>, JournalError> {
-        self.read(|conn| {
-            let mut first = conn.prepare_cached(IN_SEQUENCE_SQL)?;
-            first
-                .query_map([self.host.now()], |row| rows::due(row, true))?
-                .collect()
-        })
+        let first = BoundSql::with(IN_SEQUENCE_SQL, [self.host.now().into()]);
+        self.all(&first, |row| rows::due(row, true))
     }
 
     fn pending_forwards(&self, max: usize) -> Result<usize, JournalError> {
-        let max = i64::try_from(max).unwrap_or(i64::MAX);
-        self.read(|conn| {
-            conn.prepare_cached(
-                "SELECT count(*) FROM (SELECT 1 FROM deliveries
-                 WHERE capture_id IS NOT NULL AND status <> 'delivered' AND status = 'pending'
-                 LIMIT ?1)",
-            )?
-            .query_row([max], |row| row.get(0))
-        })
+        self.value(&statements::pending_forwards(max))
     }
 
     fn next_due(&self) -> Result<Option<(UnixMs, i64)>, JournalError> {
-        self.read(|conn| {
-            conn.prepare_cached(NEXT_DUE_SQL)?
-                .query_row([self.host.now()], |row| Ok((row.read(0)?, row.read(1)?)))
-                .optional()
-        })
+        let next = statements::next_due(self.host.now());
+        self.first(&next, |row| Ok((row.read(0)?, row.read(1)?)))
     }
 
     fn scheduled_after(&self, time: UnixMs) -> Result<Option<(usize, UnixMs)>, JournalError> {
-        let (number, latest): (_, Option<UnixMs>) = self.read(|conn| {
-            conn.prepare_cached(
-                "SELECT count(*), max(next_attempt_at) FROM deliveries
-                 WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND next_attempt_at > ?1",
-            )?
-            .query_row([time], |row| Ok((row.read(0)?, row.read(1)?)))
+        let found = self.first(&statements::scheduled_after(time), |row| {
+            Ok((row.read(0)?, row.read::<Option<UnixMs>>(1)?))
         })?;
-        Ok(latest.map(|latest| (number, latest)))
+        Ok(found.and_then(|(number, latest)| Some((number, latest?))))
     }
 
     fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError> {
         self.write(|tx| {
-            let rows = tx
-                .prepare_cached(&format!(
-                    "UPDATE deliveries SET next_attempt_at = ?3 WHERE {UNCHANGED}"
-                ))?
-                .execute(params![seen.id, seen.attempts, self.host.now().plus(delay)])?;
-            Ok(rows == 1)
+            let due = self.host.now().plus(delay);
+            Ok(execute(tx, &statements::reschedule(seen, due))? > 0)
         })
     }
 
     fn bring_forward(&self, url: &str) -> Result<bool, JournalError> {
         let now = self.host.now();
-        let some = self.read(|conn| {
-            let sql = format!("SELECT 1 FROM deliveries WHERE {UNANSWERED} LIMIT 1");
-            conn.prepare_cached(&sql)?.exists(params![now, url])
-        })?;
         // Without any, the journal is not locked.
-        Ok(some
-            && self.write(|tx| {
-                let sql = format!("UPDATE deliveries SET next_attempt_at = ?1 WHERE {UNANSWERED}");
-                tx.prepare_cached(&sql)?.execute(params![now, url])
-            })? > 0)
+        let some = self.first(&statements::unanswered(url, now), |_| Ok(()))?;
+        Ok(some.is_some() && self.changes(&statements::bring_forward(url, now))?)
     }
 
     fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError> {
@@ -146,11 +113,7 @@ impl Schedule for SqliteJournal {
     }
 
     fn interrupt_abandoned(&self) -> Result<usize, JournalError> {
-        let mut abandoned = self.read(|conn| {
-            conn.prepare_cached(IN_PROGRESS_SQL)?
-                .query_map([], |row| rows::in_progress(row))?
-                .collect::<rusqlite::Result<Vec<InProgress>>>()
-        })?;
+        let mut abandoned = self.all(&statements::in_progress(), |row| rows::in_progress(row))?;
         // Looks up each owner once.
         let mut owners = HashMap::new();
         abandoned.retain(|delivery| {

@@ -152,7 +152,7 @@ impl SqliteJournal {
 
     /// SQLite's query plan for a list.
     fn plan(&self, query: &Query, after: Option<Cursor>) -> String {
-        let page = statements::deliveries("*", query, after, Some(50));
+        let page = statements::page("*", query, after, Some(50));
         let mut statement = self
             .conn
             .prepare(&format!("EXPLAIN QUERY PLAN {}", for_sqlite(&page.sql)))

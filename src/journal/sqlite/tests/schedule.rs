@@ -3,7 +3,8 @@
 
 use super::schedule_suite::*;
 use super::*;
-use crate::journal::sqlite::schedule::{DUE_SQL, IN_PROGRESS_SQL, NEXT_DUE_SQL};
+use crate::journal::sqlite::schedule::DUE_SQL;
+use crate::journal::statements;
 
 #[test]
 fn schedule_and_owners_are_read_by_index() {
@@ -12,7 +13,7 @@ fn schedule_and_owners_are_read_by_index() {
     let plan = |sql: &str| -> String {
         let mut statement = journal
             .conn
-            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .prepare(&format!("EXPLAIN QUERY PLAN {}", for_sqlite(sql)))
             .unwrap();
         let parameters =
             rusqlite::params_from_iter(vec![rusqlite::types::Null; statement.parameter_count()]);
@@ -36,11 +37,11 @@ fn schedule_and_owners_are_read_by_index() {
     ];
     assert_eq!(searches, expected.map(by_index), "{due}");
     assert_eq!(
-        plan(NEXT_DUE_SQL),
+        plan(&statements::next_due(at(0)).sql),
         "SEARCH deliveries USING INDEX deliveries_due (next_attempt_at>?)"
     );
     assert_eq!(
-        plan(IN_PROGRESS_SQL),
+        plan(&statements::in_progress().sql),
         "SCAN deliveries USING INDEX deliveries_in_progress"
     );
 }
