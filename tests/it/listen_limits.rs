@@ -146,7 +146,7 @@ fn exposed_listener_prints_its_address() {
     let banner = env.redacted(alone.stderr());
     insta::assert_snapshot!(banner, @"
     listening on http://127.0.0.1:[PORT] (Ctrl-C stops)
-      page:    http://127.0.0.1:[PORT]/_hookfire/
+      web UI:  http://127.0.0.1:[PORT]/_hookfire/
       bins:    inbox (http://127.0.0.1:[PORT]/)
       journal: [ENV]/state/hookfire/journal.db
     ");

@@ -264,7 +264,7 @@ fn mistyped_commands_get_a_suggestion() {
     $ hookfire send
     hint: `hookfire fire TYPE ACTION` sends an event
     $ hookfire serve 8080
-    hint: `hookfire listen` captures requests and serves a page that shows them
+    hint: `hookfire listen` captures requests and shows them in a web UI
     $ hookfire logs
     hint: `hookfire journal list` lists deliveries, `hookfire captured list` captured requests
     $ hookfire show 1
