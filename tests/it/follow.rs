@@ -127,6 +127,20 @@ fn each_capture_is_printed_once_over_several_runs() {
 }
 
 #[test]
+fn two_that_print_under_one_name_get_everything() {
+    let machines = Machines::new();
+    let listener = machines.listener_to_be_followed(&[]);
+    let ends = ["--exit-after", "5"];
+    let both = [(); 2].map(|()| started(machines.follow(listener.url(), &ends)));
+    send(&listener, 1..=5);
+    for reader in both {
+        let outcome = reader.wait().assert_code(0);
+        assert_eq!(paths(&outcome), all(1..=5), "{outcome}");
+    }
+    listener.stop();
+}
+
+#[test]
 fn captures_are_printed_as_listen_prints_them() {
     let machines = Machines::new();
     let listener = machines.listener_to_be_followed(&[]);

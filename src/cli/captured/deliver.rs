@@ -20,7 +20,9 @@ use crate::delivery::{Delivery, Status};
 use crate::engine::exit_of;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::journal::{CaptureRules, Forward, Journal, StoredCapture, Write, WriteResult};
+use crate::journal::{
+    CaptureRules, Forward, Journal, JournalError, StoredCapture, Write, WriteResult,
+};
 use crate::listener::MAX_HOPS;
 use crate::remote::FollowedCapture;
 use crate::time::{Clock as _, UnixMs};
@@ -310,9 +312,9 @@ pub fn commit(
     journal: &dyn Journal,
     writes: &[Write],
     deadline: Option<Instant>,
-) -> Result<Vec<WriteResult>, Failure> {
+) -> Result<Vec<WriteResult>, JournalError> {
     let mut is_reported = false;
-    let committed = journal.commit_while(writes, |error| {
+    journal.commit_while(writes, |error| {
         let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if is_over || ctx.clock.interrupted() {
             return false;
@@ -322,8 +324,7 @@ pub fn commit(
         }
         thread::sleep(COMMIT_PAUSE);
         true
-    });
-    Ok(committed?)
+    })
 }
 
 /// Why a capture cannot or must not be sent.

@@ -15,7 +15,7 @@ use crate::cli::follow_start::{self, FollowedBin};
 use crate::cli::forward_targets::ForwardTargets;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::{FollowCursor, Journal, Write};
+use crate::journal::{FollowCursor, Journal, JournalError, Write};
 use crate::output::json;
 use crate::remote::{Followed, FollowedCapture};
 use crate::text;
@@ -191,6 +191,7 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
         name,
         cursor: stored,
         journal: &*journal,
+        stores_cursor: true,
         printer: CapturePrinter::new(ctx.ui, mask.clone(), args.output.format()),
         printed: 0,
         deadline: args.for_.map(|duration| Instant::now() + duration),
@@ -245,6 +246,8 @@ struct FollowRun<'a> {
     cursor: Option<FollowCursor>,
     /// The journal that stores the cursor, and with `--to` the deliveries.
     journal: &'a dyn Journal,
+    /// Whether this run stores how far it has read.
+    stores_cursor: bool,
     printer: CapturePrinter<'a>,
     printed: u64,
     /// When `--for` is over.
@@ -362,10 +365,22 @@ impl FollowRun<'_> {
         Ok(())
     }
 
+    /// Stores how far this reader has read. Two that only print may have one name: the first one stores it.
     fn store(&mut self, cursor: FollowCursor) -> Result<(), Failure> {
+        if !self.stores_cursor {
+            return Ok(());
+        }
         let moved = [self.moved(cursor)];
-        deliver::commit(self.ctx, self.journal, &moved, self.deadline)?;
-        self.cursor = Some(cursor);
+        match deliver::commit(self.ctx, self.journal, &moved, self.deadline) {
+            Err(error @ JournalError::CursorMoved) if self.deliverer.is_none() => {
+                self.ctx.ui.warning(&format!(
+                    "{error}: where this one ends is not stored (`--as NAME` gives it a name of its own)"
+                ));
+                self.stores_cursor = false;
+            }
+            Err(error) => return Err(error.into()),
+            Ok(_) => self.cursor = Some(cursor),
+        }
         Ok(())
     }
 
