@@ -3,24 +3,25 @@
 //! The schedule in the journal is the queue. The thread sends the deliveries that forward captures and are due, those of
 //! earlier runs and of other processes too.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::context::Context;
+use super::report::cannot_send;
 use super::reports::{Report, Reports};
 use crate::capture::Mask;
-use crate::config::{Config, Settings};
-use crate::delivery::target::Target;
+use crate::config::Config;
 use crate::delivery::{Delivery, Status};
-use crate::engine::due::{DueQueue, Upcoming, postpone};
+use crate::engine::due::DueQueue;
+use crate::engine::due_source::{DueReport, DueSource};
 use crate::engine::plan::{Clients, PlanError};
-use crate::engine::resend::{Overrides, Planner, url_key};
+use crate::engine::resend::{KnownTargets, Overrides, Planner};
 use crate::engine::{
-    Claims, Contact, Engine, Idle, Inbox, RETRY_PAUSE, RealTime, RunLimits, RunObserver, SendPlan,
-    Source, SourceItem, Update, WaitingRetry, Waker,
+    Claims, Engine, Idle, Inbox, RETRY_PAUSE, RealTime, RunLimits, RunObserver, Update,
+    WaitingRetry, Waker,
 };
 use crate::env::{Environment, SystemClock};
 use crate::error::{Failure, Kind};
@@ -29,25 +30,20 @@ use crate::journal::{self, GroupWriter, Journal, JournalError, Location};
 use crate::listener::Notifier;
 use crate::time::{Clock as _, UnixMs, compact, measured};
 
-/// The shortest time until the schedule is read again.
-const MIN_WAIT: Duration = Duration::from_millis(1);
-
-/// How often the deliveries that wait are counted.
+/// How often the deliveries that wait are counted, unless that takes more than a small part of the time.
 const COUNT_INTERVAL: Duration = Duration::from_millis(500);
+const COUNTS_TAKE: u32 = 20;
 
 /// How deliveries are sent that forward captures.
 pub struct ForwardOptions {
     pub journal: Location,
     pub config: Config,
-    /// Over those of the endpoints.
-    pub transport: Settings,
-    /// Targets that were given as URLs: the journal has them without their secrets.
-    pub targets: Vec<Target>,
+    pub known: KnownTargets,
     /// Masks the secrets of captures in responses.
     pub mask: Mask,
     /// Requests at the same time.
     pub jobs: usize,
-    /// How many deliveries wait, counted regularly up to `max_pending`.
+    /// How many deliveries wait that this process can send, counted regularly up to `max_pending`.
     pub pending: Arc<AtomicUsize>,
     pub max_pending: usize,
     /// Is told that captures have changed.
@@ -61,18 +57,32 @@ pub struct ForwardThread {
 }
 
 struct Shared {
-    inbox: Waker,
+    /// That of the engine while it runs.
+    waker: Mutex<Option<Waker>>,
     /// When the first of the new deliveries is due; `i64::MAX` if there are none.
     new_from: AtomicI64,
     is_closed: AtomicBool,
     reports: Reports,
 }
 
+impl Shared {
+    fn set_waker(&self, waker: Waker) {
+        let mut current = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(waker);
+    }
+
+    fn wake(&self) {
+        let current = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waker) = &*current {
+            waker.wake();
+        }
+    }
+}
+
 impl ForwardThread {
     pub fn start(ctx: &Context<'_>, options: ForwardOptions) -> Result<ForwardThread, Failure> {
-        let inbox = Inbox::default();
         let shared = Arc::new(Shared {
-            inbox: inbox.waker(),
+            waker: Mutex::default(),
             new_from: AtomicI64::new(i64::MAX),
             is_closed: AtomicBool::new(false),
             reports: Reports::default(),
@@ -85,7 +95,7 @@ impl ForwardThread {
         };
         let thread = thread::Builder::new().name("forward".to_owned());
         let thread = thread
-            .spawn(move || run.run(inbox))
+            .spawn(move || run.run())
             .map_err(|e| Failure::from_error(Kind::Error, e))?;
         Ok(ForwardThread {
             shared,
@@ -98,7 +108,7 @@ impl ForwardThread {
         let shared = Arc::clone(&self.shared);
         move |due: UnixMs| {
             if shared.new_from.fetch_min(due.0, Ordering::Relaxed) == i64::MAX {
-                shared.inbox.wake();
+                shared.wake();
             }
         }
     }
@@ -110,7 +120,7 @@ impl ForwardThread {
     /// Takes no more deliveries. Returns whether the requests under way have ended.
     pub fn close(&self) -> bool {
         self.shared.is_closed.store(true, Ordering::Relaxed);
-        self.shared.inbox.wake();
+        self.shared.wake();
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 }
@@ -134,10 +144,10 @@ struct ForwardRun {
 
 impl ForwardRun {
     /// Runs the engine until it is closed, and again after an error of the journal: the captures are still answered.
-    fn run(&self, mut inbox: Inbox) {
+    fn run(&self) {
         let mut reported = String::new();
         loop {
-            let ended = self.run_engine(inbox);
+            let ended = self.run_engine();
             let is_over = self.shared.is_closed.load(Ordering::Relaxed) || self.clock.interrupted();
             if let Err(error) = ended {
                 let next = if is_over { "" } else { "; trying again" };
@@ -151,41 +161,38 @@ impl ForwardRun {
                 return;
             }
             self.clock.wait(RETRY_PAUSE);
-            inbox = Inbox::default();
         }
     }
 
-    fn run_engine(&self, inbox: Inbox) -> Result<(), Arc<JournalError>> {
+    fn run_engine(&self) -> Result<(), Arc<JournalError>> {
         let options = &self.options;
+        let inbox = Inbox::default();
+        self.shared.set_waker(inbox.waker());
         let open = || journal::open(options.journal.clone());
         let journal = open()?;
         let shared = Arc::clone(&self.shared);
         let retry = WaitingRetry::new(self.clock.clone(), inbox.waker())
             .until(move || shared.is_closed.load(Ordering::Relaxed));
         let writer = GroupWriter::start(open()?, Some(Box::new(retry)))?;
-        let keyed = |target: &Target| (url_key(target), target.clone());
         let planner = Planner {
             config: &options.config,
             env: &Environment,
             clients: &self.clients,
             overrides: Overrides {
-                settings: options.transport.clone(),
-                urls: options.targets.iter().map(keyed).collect::<HashMap<_, _>>(),
+                known: options.known.clone(),
                 ..Overrides::default()
             },
             scheduled: true,
             jobs: options.jobs,
             mask: options.mask.clone(),
         };
-        let mut source = ForwardSource {
+        let report = ForwardReport {
             run: self,
             journal: &*journal,
-            planner: &planner,
-            queue: DueQueue::forwarding(&*journal, options.jobs),
-            not_sendable: HashSet::new(),
-            count_at: Duration::ZERO,
-            error: None,
+            count_at: Cell::new(Duration::ZERO),
         };
+        let queue = DueQueue::forwarding(&*journal, options.jobs);
+        let mut source = DueSource::new(queue, &planner, &self.clock, &report);
         let engine = Engine {
             journal: &*journal,
             writer: &writer,
@@ -195,8 +202,8 @@ impl ForwardRun {
             random: &|| Environment.random(),
             limits: RunLimits::new(options.jobs, Claims::Many),
         };
-        let summary = engine.run(inbox, &mut source, self);
-        match (source.error, summary.halted) {
+        let mut summary = engine.run(inbox, &mut source, self);
+        match (source.finish(&mut summary), summary.halted) {
             (Some(error), _) => Err(Arc::new(error)),
             (None, Some(halted)) => Err(halted.source),
             (None, None) => Ok(()),
@@ -274,84 +281,53 @@ fn rounded(wait: Duration) -> String {
     }
 }
 
-/// The engine's source: deliveries that forward captures, as they become due.
-struct ForwardSource<'a> {
+/// Takes note of new deliveries, counts those that wait, and reports those that cannot be sent.
+struct ForwardReport<'a> {
     run: &'a ForwardRun,
     journal: &'a dyn Journal,
-    planner: &'a Planner<'a>,
-    queue: DueQueue<'a>,
-    /// Deliveries that were reported as not sendable: once is enough.
-    not_sendable: HashSet<i64>,
     /// When to count the waiting deliveries again, on the monotonic clock.
-    count_at: Duration,
-    /// Why the schedule cannot be read.
-    error: Option<JournalError>,
+    count_at: Cell<Duration>,
 }
 
-impl ForwardSource<'_> {
-    /// Other processes send deliveries too, so that they are counted again now and then.
-    fn count(&mut self) -> Result<(), JournalError> {
-        let elapsed = self.run.clock.elapsed();
-        if elapsed >= self.count_at {
-            let options = &self.run.options;
-            let waiting = self.journal.pending_forwards(options.max_pending)?;
-            options.pending.store(waiting, Ordering::Relaxed);
-            self.count_at = elapsed + COUNT_INTERVAL;
+impl ForwardReport<'_> {
+    /// Other processes send deliveries too, so that they are counted again now and then. Those that this process cannot send
+    /// must not keep it from accepting others.
+    fn count(&self, queue: &DueQueue<'_>) -> Result<(), JournalError> {
+        let (options, clock) = (&self.run.options, &self.run.clock);
+        let started = clock.elapsed();
+        if started < self.count_at.get() {
+            return Ok(());
         }
+        let unsendable = queue.unsendable()?;
+        let max = options.max_pending.saturating_add(unsendable);
+        let waiting = self.journal.pending_forwards(max)?;
+        let sendable = waiting.saturating_sub(unsendable);
+        options.pending.store(sendable, Ordering::Relaxed);
+        let ended = clock.elapsed();
+        let pause = ended.saturating_sub(started).saturating_mul(COUNTS_TAKE);
+        self.count_at.set(ended + pause.max(COUNT_INTERVAL));
         Ok(())
     }
-
-    fn postpone(&mut self, delivery: &Delivery, error: PlanError) {
-        if self.not_sendable.insert(delivery.id) {
-            let words = format!("not sent, it stays scheduled: {error}");
-            self.run.report(delivery, &words, false);
-        }
-        if let Err(e) = postpone(self.journal, delivery, true) {
-            self.error.get_or_insert(e);
-        }
-    }
 }
 
-impl Source for ForwardSource<'_> {
-    fn next(&mut self) -> SourceItem {
+impl DueReport for ForwardReport<'_> {
+    fn before_next(&self, queue: &mut DueQueue<'_>) -> Result<bool, JournalError> {
         let shared = &self.run.shared;
-        if self.error.is_some() || shared.is_closed.load(Ordering::Relaxed) {
-            return SourceItem::End;
+        if shared.is_closed.load(Ordering::Relaxed) {
+            return Ok(false);
         }
         let new_from = shared.new_from.swap(i64::MAX, Ordering::Relaxed);
         if new_from != i64::MAX {
-            self.queue.look_from(UnixMs(new_from));
+            queue.look_from(UnixMs(new_from));
         }
-        let now = self.run.clock.now();
-        if let Err(e) = self.count() {
-            self.error = Some(e);
-            return SourceItem::End;
-        }
-        match self.queue.next(now) {
-            Ok(Upcoming::Due(seen)) => SourceItem::Due(seen),
-            Ok(Upcoming::Later(at)) => SourceItem::Later(Some(at.since(now).max(MIN_WAIT))),
-            Ok(Upcoming::End) => SourceItem::End,
-            Err(e) => {
-                self.error = Some(e);
-                SourceItem::End
-            }
-        }
+        self.count(queue).map(|()| true)
     }
 
-    fn plan(&mut self, delivery: &Delivery) -> Option<Arc<SendPlan>> {
-        match self.planner.plan(delivery) {
-            Ok(planned) => Some(Arc::new(planned.plan)),
-            Err(e) => {
-                self.postpone(delivery, e);
-                None
-            }
-        }
-    }
-
-    fn released(&mut self, id: i64, contact: Contact) {
-        if contact != Contact::NotSent {
-            self.not_sendable.remove(&id);
-        }
-        self.queue.release(id, contact, self.run.clock.now());
+    fn cannot_send(&self, delivery: &Delivery, number: usize, error: PlanError) {
+        let failure = cannot_send(delivery, number, error);
+        let hints = failure.hints.join("; ");
+        let text = format!("{}; {hints}", failure.message_with_causes());
+        self.run.shared.reports.push(text, false);
+        self.count_at.set(Duration::ZERO);
     }
 }

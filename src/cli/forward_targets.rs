@@ -12,6 +12,7 @@ use crate::capture::Mask;
 use crate::config::{Config, SettingSource, Settings};
 use crate::delivery::retry_policy::{RetryPolicy, RetrySchedule};
 use crate::delivery::target::Target;
+use crate::engine::resend::{KnownTarget, KnownTargets};
 use crate::error::{Failure, Kind};
 use crate::journal::{Forward, Journal};
 use crate::listener::Notifier;
@@ -36,8 +37,9 @@ const SUCCESS: &str = "200-299";
 /// Where captures are forwarded later.
 pub struct ForwardTargets {
     pub forwards: Vec<Forward>,
-    /// Targets that were given as URLs, with their secrets.
-    pub urls: Vec<Target>,
+    pub known: KnownTargets,
+    /// Whether other processes lack a secret of a target, because it was given literally.
+    has_unstored_secrets: bool,
 }
 
 impl ForwardTargets {
@@ -51,7 +53,8 @@ impl ForwardTargets {
         let given = settings::retry_policy(ctx, policy_args)?;
         let mut targets = ForwardTargets {
             forwards: Vec::new(),
-            urls: Vec::new(),
+            known: KnownTargets::default(),
+            has_unstored_secrets: false,
         };
         for Chosen { endpoint, target } in chosen {
             let settings = settings::with_endpoint(given.clone(), endpoint.map(|(_, e)| e));
@@ -62,11 +65,21 @@ impl ForwardTargets {
             ctx.warn_of_exposure(&target, &settings::transport(&options));
             // A secret that is missing now would be missing for every delivery.
             target.resolve(&ctx.env)?;
-            if endpoint.is_none() {
-                targets.urls.push(target.clone());
+            let configured = endpoint.map(|(_, endpoint)| &endpoint.target);
+            targets.has_unstored_secrets |= !target.secrets_not_stored(configured).is_empty()
+                || target.signing_secret_not_stored(configured);
+            let endpoint = endpoint.map(|(name, _)| name.to_owned());
+            let is_repeated = targets.known.insert(KnownTarget {
+                endpoint: endpoint.clone(),
+                has_own_secrets: configured != Some(&target),
+                target: target.clone(),
+                transport: transport.settings(),
+            });
+            if is_repeated {
+                return Err(given_twice(endpoint.as_deref(), &target));
             }
             targets.forwards.push(Forward {
-                endpoint: endpoint.map(|(name, _)| name.to_owned()),
+                endpoint,
                 target,
                 retry_policy: policy(settings)?,
                 in_order,
@@ -84,6 +97,16 @@ impl ForwardTargets {
         let names = self.forwards.iter();
         let names: Vec<String> = names.map(|forward| forward.target.to_string()).collect();
         names.join(", ")
+    }
+}
+
+/// Each request would be sent twice, or with the secret of the other target: literal secrets are not stored.
+fn given_twice(endpoint: Option<&str>, target: &Target) -> Failure {
+    match endpoint {
+        Some(name) => Failure::usage(format!("the endpoint `{name}` is given twice")),
+        None => Failure::usage(format!("the target {target} is given twice")).hint(
+            "for targets that differ only in a secret, configure endpoints: `-e NAME -e OTHER`",
+        ),
     }
 }
 
@@ -120,7 +143,7 @@ fn default_schedule() -> Option<RetrySchedule> {
 pub fn start_thread(
     ctx: &Context<'_>,
     targets: &ForwardTargets,
-    (transport, jobs, max_pending): (&TransportArgs, u32, usize),
+    (jobs, max_pending): (u32, usize),
     mask: &Mask,
     journal: &dyn Journal,
     notifier: Option<Notifier>,
@@ -136,8 +159,7 @@ pub fn start_thread(
         ForwardOptions {
             journal: journal.location().clone(),
             config,
-            transport: transport.settings(),
-            targets: targets.urls.clone(),
+            known: targets.known.clone(),
             mask: mask.clone(),
             jobs: jobs as usize,
             pending: Arc::clone(&pending),
@@ -148,17 +170,22 @@ pub fn start_thread(
     Ok((thread, pending))
 }
 
-/// Says how many deliveries wait when `program`, such as "the listener", ends.
+/// Says how many deliveries wait when `program`, such as "the listener", ends, and what sends them.
 pub fn report_waiting(
     ctx: &Context<'_>,
     journal: &dyn Journal,
+    targets: &ForwardTargets,
     program: &str,
 ) -> Result<(), Failure> {
     let waiting = journal.pending_forwards(usize::MAX)?;
     if waiting > 0 {
         let deliveries = count(waiting, "delivery waits", "deliveries wait");
+        let others = match targets.has_unstored_secrets {
+            true => " with the same target",
+            false => ", or run `hookfire retry --due --watch`",
+        };
         ctx.ui.status(&format!(
-            "{deliveries} to be sent: start {program} again, or run `hookfire retry --due --watch`"
+            "{deliveries} to be sent: start {program} again{others}"
         ));
     }
     Ok(())

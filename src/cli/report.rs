@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::context::Context;
 use super::settings;
 use crate::delivery::{Delivery, ErrorKind};
+use crate::engine::plan::PlanError;
 use crate::engine::{
     Claims, Engine, FinishedAttempt, Halted, Idle, Inbox, InlineWriter, RealTime, RunLimits,
     RunObserver, Source, Summary, Update, Writer, exit_of,
@@ -19,6 +20,7 @@ use crate::http::{Pool, tls_hint};
 use crate::journal::{CommitRetry, GroupWriter, Journal};
 use crate::output::human::{attempt_line, headline, result_line};
 use crate::output::{Format, Progress, json};
+use crate::secret::SecretError;
 use crate::time::{Clock as _, UnixMs, measured, measured_finely, until};
 
 /// Sends what `source` yields, with the command's clock, and reports it: committed on this thread if it is one by
@@ -576,6 +578,42 @@ fn hints(ctx: &Context<'_>, delivery: &Delivery, next_steps: Vec<String>) -> Vec
     }
     hints.extend(next_steps);
     hints
+}
+
+/// The failure of a process that cannot send what is scheduled for the target of `delivery`: so many deliveries. They stay on
+/// the schedule, because another process may have what this one lacks.
+pub fn cannot_send(delivery: &Delivery, number: usize, error: PlanError) -> Failure {
+    let option = match &error {
+        PlanError::Secret(missing) if matches!(missing.source, SecretError::NotStored) => {
+            // Other options change deliveries to all targets.
+            Some((missing.flag(), missing.flag().starts_with("--secret ")))
+        }
+        _ => None,
+    };
+    let (id, target) = (delivery.id, &delivery.target);
+    // Left by a process that died.
+    let is_failed = delivery.status.in_failed_list();
+    let words = match number {
+        1 => format!("1 delivery to {target} is not sent and stays scheduled"),
+        _ => format!("{number} deliveries to {target} are not sent and stay scheduled"),
+    };
+    let mut failure = Failure::from(error);
+    if let Some((option, is_for_due)) = option {
+        let command = match (is_for_due, is_failed) {
+            (true, _) => format!("`hookfire retry --due {option}`"),
+            (_, true) => format!("`hookfire retry {id} {option}`"),
+            (_, false) => {
+                format!("`hookfire journal cancel {id} && hookfire retry {id} {option}`")
+            }
+        };
+        failure.hints = vec![format!(
+            "start the command again that was given the secret, or give it with {command}"
+        )];
+    }
+    failure.context(words).hint(match is_failed {
+        true => format!("#{id} is in the failed list; `hookfire failed delete {id}` deletes it"),
+        false => format!("`hookfire journal cancel {id}` moves #{id} to the failed list"),
+    })
 }
 
 /// The command that sends a delivery again, with the options that it needs.

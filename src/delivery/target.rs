@@ -279,6 +279,26 @@ impl Target {
         }
     }
 
+    /// Whether `other` is the same but for the sources of its secrets, which are not stored if they are literals.
+    pub fn is_same_without_secrets(&self, other: &Target) -> bool {
+        let is_same = |(own, other): (&Param, &Param)| {
+            let both_secret = own.is_secret() && other.is_secret();
+            own.name == other.name && (both_secret || own.value == other.value)
+        };
+        let scheme = |target: &Target| {
+            target
+                .signing
+                .as_ref()
+                .map(|signing| signing.scheme.clone())
+        };
+        let mut lists = self.lists().into_iter().zip(other.lists());
+        self.base == other.base
+            && scheme(self) == scheme(other)
+            && lists.all(|((_, own), (_, others))| {
+                own.len() == others.len() && own.iter().zip(others).all(is_same)
+            })
+    }
+
     /// The secrets that a later process cannot look up: they have no reference, and `configured` does not have them.
     pub fn secrets_not_stored(&self, configured: Option<&Target>) -> Vec<(RequestPart, &Param)> {
         let is_configured = |part: RequestPart, param: &Param| {
@@ -536,6 +556,22 @@ mod tests {
         assert!(!literal.signing_secret_not_stored(Some(&literal)));
         assert!(literal.signing_secret_not_stored(Some(&signed("github", "other"))));
         assert!(!signed("github", "@env:A").signing_secret_not_stored(None));
+    }
+
+    #[test]
+    fn targets_are_compared_without_secrets() {
+        let target = |url| Target::from_url(url).unwrap();
+        let own = target("https://h/?token=one");
+        assert!(own.is_same_without_secrets(&target("https://h/?token=two")));
+        for other in ["https://h/?key=one", "https://h/x?token=one", "https://h/"] {
+            assert!(!own.is_same_without_secrets(&target(other)), "{other}");
+        }
+        let mut public = own.clone();
+        public.set_param(Param::public("token", "one"));
+        assert!(!own.is_same_without_secrets(&public));
+        let (github, stripe) = (signed("github", "a"), signed("stripe", "a"));
+        assert!(github.is_same_without_secrets(&signed("github", "@env:A")));
+        assert!(!github.is_same_without_secrets(&stripe));
     }
 
     #[test]

@@ -8,6 +8,9 @@
 //! [`DueQueue::forwarding`] tries with one of them now and then, and the others keep their attempts. Once the endpoint
 //! responds, all of them are due.
 //!
+//! A process may lack the secret of a target, which another process has: [`DueQueue::cannot_send`] leaves its deliveries as
+//! they are, and tries with one of them now and then.
+//!
 //! Memory holds a page of the schedule and the deliveries under way. Deliveries that were passed over are remembered per
 //! endpoint, as the position of the first one.
 
@@ -15,7 +18,6 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::Contact;
-use crate::delivery::Delivery;
 use crate::journal::{DeliveryVersion, Due, DueFilter, Journal, JournalError};
 use crate::time::UnixMs;
 
@@ -36,6 +38,9 @@ const MAX_RESCAN_PAUSE: Duration = Duration::from_secs(30);
 /// the longest after it has doubled with each.
 const FIRST_PROBE_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PROBE_PAUSE: Duration = Duration::from_secs(30);
+
+/// The pause between two tries with a target that this process cannot send to: a file with its secret may be there again.
+const UNSENDABLE_PAUSE: Duration = Duration::from_secs(2);
 
 /// A place in the schedule: due time, then id.
 type Position = (UnixMs, i64);
@@ -102,6 +107,12 @@ impl EndpointState {
     }
 }
 
+/// Where a delivery under way goes: see [`Due`].
+struct Destination {
+    url: String,
+    target: String,
+}
+
 pub struct DueQueue<'a> {
     journal: &'a dyn Journal,
     jobs: usize,
@@ -110,7 +121,9 @@ pub struct DueQueue<'a> {
     /// Deliveries that become due later are not for this run; `None` watches for ever.
     until: Option<UnixMs>,
     endpoints: HashMap<String, EndpointState>,
-    under_way: HashMap<i64, String>,
+    under_way: HashMap<i64, Destination>,
+    /// Targets that this process cannot send to, and when to try again.
+    unsendable: HashMap<String, UnixMs>,
     page: VecDeque<Due>,
     /// The last position read, and whether more may be due behind it.
     after: Option<Position>,
@@ -151,6 +164,7 @@ impl<'a> DueQueue<'a> {
             until: None,
             endpoints: HashMap::new(),
             under_way: HashMap::new(),
+            unsendable: HashMap::new(),
             page: VecDeque::new(),
             after: None,
             has_more: false,
@@ -211,7 +225,7 @@ impl<'a> DueQueue<'a> {
 
     /// A delivery that was handed out is no longer under way.
     pub fn release(&mut self, id: i64, contact: Contact, now: UnixMs) {
-        let Some(url) = self.under_way.remove(&id) else {
+        let Some(Destination { url, .. }) = self.under_way.remove(&id) else {
             return;
         };
         self.has_changed = true;
@@ -239,6 +253,38 @@ impl<'a> DueQueue<'a> {
         Ok(())
     }
 
+    /// This process cannot send a delivery that was handed out, nor others to its target. If that is news, returns how many
+    /// are scheduled.
+    pub fn cannot_send(&mut self, id: i64, now: UnixMs) -> Result<Option<usize>, JournalError> {
+        let Some(Destination { target, .. }) = self.under_way.get(&id) else {
+            return Ok(None);
+        };
+        let try_at = now.plus(UNSENDABLE_PAUSE);
+        match self.unsendable.insert(target.clone(), try_at) {
+            Some(_) => Ok(None),
+            None => self.scheduled_to(target).map(Some),
+        }
+    }
+
+    /// This process can send a delivery that was handed out, and so others to its target.
+    pub fn can_send(&mut self, id: i64) {
+        if let Some(Destination { target, .. }) = self.under_way.get(&id)
+            && self.unsendable.remove(target).is_some()
+        {
+            self.rescan_at = UnixMs(i64::MIN);
+        }
+    }
+
+    /// How many scheduled deliveries this process cannot send.
+    pub fn unsendable(&self) -> Result<usize, JournalError> {
+        let targets = self.unsendable.keys();
+        targets.map(|target| self.scheduled_to(target)).sum()
+    }
+
+    fn scheduled_to(&self, target: &str) -> Result<usize, JournalError> {
+        self.journal.scheduled_to(target, self.forwards)
+    }
+
     /// Whether no delivery is under way, nor was since the last look.
     pub fn is_idle(&self) -> bool {
         self.under_way.is_empty() && !self.has_changed
@@ -260,13 +306,22 @@ impl<'a> DueQueue<'a> {
 
     /// Gives a delivery a worker, or passes it over; returns whether it has one.
     fn take(&mut self, due: &Due, now: UnixMs) -> bool {
-        let free = self.free_workers();
+        let unsendable = self.unsendable.get_mut(&due.target);
+        if unsendable.as_ref().is_some_and(|try_at| now < **try_at) {
+            return false;
+        }
+        let free = self.jobs.saturating_sub(self.under_way.len());
         let endpoint = self.endpoints.entry(due.url.clone()).or_default();
         // A sequence has one at a time, and is not read again by a run that ends.
         let is_next = due.in_sequence && !self.forwards;
         if is_next || endpoint.may_have_worker(free, now, self.forwards) {
             endpoint.under_way += 1;
-            self.under_way.insert(due.version.id, due.url.clone());
+            if let Some(try_at) = unsendable {
+                *try_at = now.plus(UNSENDABLE_PAUSE);
+            }
+            let (url, target) = (due.url.clone(), due.target.clone());
+            self.under_way
+                .insert(due.version.id, Destination { url, target });
             return true;
         }
         if due.in_sequence {
@@ -375,6 +430,9 @@ impl<'a> DueQueue<'a> {
             for endpoint in self.endpoints.values_mut() {
                 endpoint.probe_at = endpoint.probe_at.min(now);
             }
+            for try_at in self.unsendable.values_mut() {
+                *try_at = (*try_at).min(now);
+            }
         }
         self.endpoints.retain(|_, endpoint| {
             endpoint.under_way > 0
@@ -390,26 +448,4 @@ impl<'a> DueQueue<'a> {
         self.has_more = true;
         Ok(None)
     }
-}
-
-/// Takes a due delivery that cannot be sent off the front of the schedule. If the obstacle may pass, it is due again after
-/// its retry interval; else it goes to the failed list.
-pub fn postpone(
-    journal: &dyn Journal,
-    delivery: &Delivery,
-    may_pass: bool,
-) -> Result<(), JournalError> {
-    let seen = DeliveryVersion::from(delivery);
-    if may_pass {
-        journal.reschedule(
-            seen,
-            delivery
-                .retry_policy
-                .interval_after(delivery.attempt_count)
-                .max(POLL_INTERVAL),
-        )?;
-    } else {
-        journal.cancel(&[seen])?;
-    }
-    Ok(())
 }

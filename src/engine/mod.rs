@@ -16,6 +16,7 @@
 //! Read `run.rs` for the state machine, [`due`] for the schedule, [`resend`] for how a delivery is sent again.
 
 pub mod due;
+pub mod due_source;
 mod lookahead;
 pub mod plan;
 mod rate;

@@ -1,9 +1,8 @@
 //! Sending deliveries again: where they go now, with which secrets, and by which policy.
 //!
-//! [`Planner::plan`] combines a delivery in the journal with the configuration and with what the user overrides.
-//! [`SeenRows`] is the engine's source for rows of a list.
+//! [`Planner::plan`] combines a delivery in the journal with the configuration, with the [`KnownTargets`] of the command, and
+//! with what the user overrides. [`SeenRows`] is the engine's source for rows of a list.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::plan::{Clients, PlanError, RetryMode, SendPlan, transport_options};
@@ -31,8 +30,62 @@ pub struct Overrides<'a> {
     pub signing: SigningOptions,
     /// Over the endpoint's. Without `retries` there is one attempt.
     pub settings: Settings,
-    /// URLs with their secrets, for deliveries that were stored without theirs.
-    pub urls: HashMap<UrlKey, Target>,
+    pub known: KnownTargets,
+}
+
+/// A target that a command was started with, as opposed to those of other deliveries in the journal.
+#[derive(Clone)]
+pub struct KnownTarget {
+    /// The configured endpoint; none for a URL.
+    pub endpoint: Option<String>,
+    /// With its secrets, which may be literals that the journal does not have.
+    pub target: Target,
+    /// Whether these secrets take precedence over those of the endpoint.
+    pub has_own_secrets: bool,
+    /// Options of the command, over those of the endpoint.
+    pub transport: Settings,
+}
+
+/// The targets that a command was started with. Only their deliveries get its secrets and its transport options.
+#[derive(Clone, Default)]
+pub struct KnownTargets(Vec<KnownTarget>);
+
+impl KnownTargets {
+    /// Adds a target in place of the one from which stored deliveries cannot tell it. Returns whether there was one.
+    pub fn insert(&mut self, known: KnownTarget) -> bool {
+        let mut targets = self.0.iter_mut();
+        let same = targets.find(|other| other.is_for(known.endpoint.as_deref(), &known.target));
+        match same {
+            Some(other) => {
+                *other = known;
+                true
+            }
+            None => {
+                self.0.push(known);
+                false
+            }
+        }
+    }
+
+    fn find(&self, endpoint: Option<&str>, target: &Target) -> Option<&KnownTarget> {
+        self.0.iter().find(|known| known.is_for(endpoint, target))
+    }
+}
+
+impl KnownTarget {
+    /// A URL without transport options of its own.
+    pub fn url(target: Target) -> KnownTarget {
+        KnownTarget {
+            endpoint: None,
+            target,
+            has_own_secrets: true,
+            transport: Settings::default(),
+        }
+    }
+
+    fn is_for(&self, endpoint: Option<&str>, target: &Target) -> bool {
+        self.endpoint.as_deref() == endpoint && self.target.is_same_without_secrets(target)
+    }
 }
 
 /// A delivery that is about to be sent again.
@@ -67,7 +120,10 @@ impl Planner<'_> {
             Some((endpoint, _)) => *endpoint,
             None => self.endpoint(delivery),
         };
-        let settings = self.overrides.settings.clone();
+        let mut settings = self.overrides.settings.clone();
+        if let Some(known) = self.known(delivery) {
+            settings = settings.or(&known.transport);
+        }
         let settings = match endpoint {
             Some(endpoint) => settings.or(&endpoint.settings),
             None => settings,
@@ -105,8 +161,8 @@ impl Planner<'_> {
         })
     }
 
-    /// Where a delivery goes now. Secrets come from the overrides, else from the endpoint's configuration, else from the
-    /// reference that is stored with the delivery.
+    /// Where a delivery goes now. Secrets come from the overrides, else from the command's target, else from the endpoint's
+    /// configuration, else from the reference that is stored with the delivery.
     pub fn target(&self, delivery: &Delivery) -> Target {
         let overrides = &self.overrides;
         if let Some((_, destination)) = &overrides.destination {
@@ -115,9 +171,11 @@ impl Planner<'_> {
         let mut target = delivery.target.clone();
         if let Some(endpoint) = self.endpoint(delivery) {
             target.refresh_secrets(&endpoint.target);
-        } else {
-            let whole = overrides.urls.get(&url_key(&target));
-            whole.inspect(|whole| target.refresh_secrets(whole));
+        }
+        if let Some(known) = self.known(delivery)
+            && known.has_own_secrets
+        {
+            target.refresh_secrets(&known.target);
         }
         for param in &mut target.params {
             let given = overrides
@@ -145,6 +203,16 @@ impl Planner<'_> {
         same_place.then_some(endpoint)
     }
 
+    /// The target of the command that the delivery is for.
+    fn known(&self, delivery: &Delivery) -> Option<&KnownTarget> {
+        if self.overrides.destination.is_some() {
+            return None;
+        }
+        let name = delivery.endpoint.as_deref();
+        let name = name.filter(|_| self.endpoint(delivery).is_some());
+        self.overrides.known.find(name, &delivery.target)
+    }
+
     /// The name of the delivery's endpoint, if it is configured at another place now.
     pub fn moved_endpoint<'d>(&self, delivery: &'d Delivery) -> Option<&'d str> {
         let name = delivery.endpoint.as_deref()?;
@@ -170,16 +238,6 @@ impl Planner<'_> {
             success: success.unwrap_or_else(|| accepted.success.clone()),
         }
     }
-}
-
-/// A URL, and the names of parameters and headers.
-pub type UrlKey = (String, Vec<String>);
-
-/// Targets with the same key differ at most in the values of their parameters and headers.
-pub fn url_key(target: &Target) -> UrlKey {
-    let named = target.params.iter().chain(&target.headers);
-    let names = named.map(|param| param.name.clone()).collect();
-    (target.base.to_string(), names)
 }
 
 /// Rows of the failed list, or of the schedule if that is what `planner` plans, in the order given.

@@ -29,7 +29,6 @@ use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -190,8 +189,6 @@ pub trait Schedule {
     fn due_in_sequence(&self) -> Result<Vec<Due>, JournalError>;
     /// The earliest due time in the future, and the first delivery of that time. Ignores deliveries in sequences.
     fn next_due(&self) -> Result<Option<(UnixMs, i64)>, JournalError>;
-    /// Makes a scheduled delivery due after `delay`. Returns false if it was claimed since it was read.
-    fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError>;
     /// Makes the deliveries that forward captures to `url` due now if their last attempt got no response. Returns whether
     /// there were any.
     fn bring_forward(&self, url: &str) -> Result<bool, JournalError>;
@@ -202,6 +199,8 @@ pub trait Schedule {
     /// Moves deliveries whose owner has died, or whose lease has expired, to the failed list, and schedules those that
     /// have attempts left. Returns how many it moved.
     fn interrupt_abandoned(&self) -> Result<usize, JournalError>;
+    /// How many scheduled deliveries go to a target, see [`Due::target`]; with `forwards`, only those that forward captures.
+    fn scheduled_to(&self, target: &str, forwards: bool) -> Result<usize, JournalError>;
     /// How many pending deliveries forward captures, at most `max`.
     fn pending_forwards(&self, max: usize) -> Result<usize, JournalError>;
 }

@@ -383,5 +383,8 @@ pub struct Due {
     pub version: DeliveryVersion,
     /// Its endpoint's URL without the query.
     pub url: String,
+    /// Equal for deliveries with the same endpoint and URL, whose parameters, headers and signatures have the same secrets: a
+    /// process can send all of them or none.
+    pub target: String,
     pub in_sequence: bool,
 }

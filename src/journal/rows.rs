@@ -39,8 +39,11 @@ pub const BIN_COLUMNS: &str = "b.name, b.private, b.created_at, \
 /// The columns that [`run`] reads, in its order.
 pub const RUN_COLUMNS: &str = "number, command, started_at, duration_ms, exit_code, error, stderr";
 
-/// The columns that [`due`] reads, in its order.
+/// The columns that [`due`] reads, in its order; after them, [`DUE_TARGET`].
 pub const DUE_COLUMNS: &str = "next_attempt_at, id, attempt_count, url";
+
+/// What identifies the target of a delivery: see [`Due::target`].
+pub const DUE_TARGET: &str = "coalesce(endpoint, '') || ' ' || url || ' ' || params || ' ' || headers || ' ' || coalesce(signing, '')";
 
 /// A row that a statement returned.
 pub trait Row {
@@ -336,7 +339,7 @@ pub fn version<R: Row>(row: &R) -> Result<DeliveryVersion, R::Error> {
     })
 }
 
-/// Reads a row of [`DUE_COLUMNS`].
+/// Reads a row of [`DUE_COLUMNS`] and [`DUE_TARGET`].
 pub fn due<R: Row>(row: &R, in_sequence: bool) -> Result<Due, R::Error> {
     Ok(Due {
         at: row.read(0)?,
@@ -345,6 +348,7 @@ pub fn due<R: Row>(row: &R, in_sequence: bool) -> Result<Due, R::Error> {
             attempts: row.read(2)?,
         },
         url: row.read(3)?,
+        target: row.read(4)?,
         in_sequence,
     })
 }

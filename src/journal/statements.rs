@@ -1,8 +1,10 @@
 //! The statements that both implementations run.
 
 use super::captures::{CaptureQuery, FollowCursor, Order};
-use super::records::{Cursor, DeliveryList, DeliveryVersion, Query};
-use super::rows::{ATTEMPT_COLUMNS, BIN_COLUMNS, CAPTURE_COLUMNS, DELIVERY_COLUMNS, RUN_COLUMNS};
+use super::records::{Cursor, DeliveryList, Query};
+use super::rows::{
+    ATTEMPT_COLUMNS, BIN_COLUMNS, CAPTURE_COLUMNS, DELIVERY_COLUMNS, DUE_TARGET, RUN_COLUMNS,
+};
 use super::stored::signature_json;
 use super::values::{BoundSql, SqlValue, milliseconds};
 use crate::capture::{BinResponse, CapturedResponse, Run, SignatureCheck};
@@ -204,12 +206,20 @@ pub fn scheduled_after(time: UnixMs) -> BoundSql<'static> {
     BoundSql::with(sql, [time.into()])
 }
 
-pub fn reschedule(seen: DeliveryVersion, due: UnixMs) -> BoundSql<'static> {
+/// Counts deliveries to a target; has one part for each index.
+pub fn scheduled_to(target: &str, forwards: bool) -> BoundSql<'_> {
+    // Not in the words of the index `deliveries_capture`, which has those that are delivered, too.
+    let captured = match forwards {
+        true => "coalesce(capture_id, 0) <> 0 AND",
+        false => "",
+    };
+    let scheduled = format!("{SCHEDULED} AND {captured} {DUE_TARGET} = $1");
     let sql = format!(
-        "UPDATE hookfire.deliveries SET next_attempt_at = $3
-         WHERE {SCHEDULED} AND id = $1 AND attempt_count = $2"
+        "SELECT (SELECT count(*) FROM hookfire.deliveries WHERE sequence IS NULL AND {scheduled})
+             + (SELECT count(*) FROM hookfire.deliveries
+                WHERE sequence IS NOT NULL AND status <> 'delivered' AND {scheduled})"
     );
-    BoundSql::with(sql, [seen.id.into(), seen.attempts.into(), due.into()])
+    BoundSql::with(sql, [target.into()])
 }
 
 /// Reads a row if a delivery forwards a capture to the URL, got no response, and is due after `now`.

@@ -12,7 +12,7 @@ use crate::config::{Config, Settings};
 use crate::delivery::Delivery;
 use crate::delivery::target::Target;
 use crate::engine::plan::{Clients, PlanError, proxy_credentials};
-use crate::engine::resend::{Overrides, Planned, Planner, SeenRows, url_key};
+use crate::engine::resend::{KnownTargets, Overrides, Planned, Planner, SeenRows};
 use crate::engine::{
     Claims, Engine, Idle, Inbox, InlineWriter, RealTime, RunLimits, RunObserver, Update,
 };
@@ -28,13 +28,12 @@ pub struct Sending {
     pub journal: Location,
     /// The configuration file, and whether the user named it. Read anew for each retry, as `hookfire retry` does.
     pub config_path: Option<(PathBuf, bool)>,
-    /// For replays; retries use those of the endpoint.
+    /// For replays; retries use those of the target.
     pub transport: TransportOptions,
     pub clock: SystemClock,
     /// Masks the secrets of captures that deliveries forward, in responses.
     pub mask: Mask,
-    /// Targets that were given as URLs: the journal has them without their secrets.
-    pub targets: Vec<Target>,
+    pub known: KnownTargets,
     /// One request is sent at a time.
     pub clients: Mutex<Clients>,
 }
@@ -54,7 +53,6 @@ impl Sending {
         // A connection of its own: an attempt may take long.
         let journal = journal::open(&self.journal)?;
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let keyed = |target: &Target| (url_key(target), target.clone());
         let planner = Planner {
             config: &config,
             env: &Environment,
@@ -64,7 +62,7 @@ impl Sending {
                     retries: Some(0),
                     ..Settings::default()
                 },
-                urls: self.targets.iter().map(keyed).collect(),
+                known: self.known.clone(),
                 ..Overrides::default()
             },
             scheduled,

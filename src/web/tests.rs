@@ -229,7 +229,7 @@ fn sending(folder: &TempDir) -> Sending {
         transport: crate::http::TransportOptions::default(),
         clock: SystemClock::default(),
         mask: Mask::default(),
-        targets: Vec::new(),
+        known: crate::engine::resend::KnownTargets::default(),
         clients: Mutex::new(crate::engine::plan::Clients::new(Arc::default())),
     }
 }

@@ -52,6 +52,7 @@ mod forward_later;
 mod forward_load;
 mod forward_outages;
 mod forward_secrets;
+mod forward_targets;
 mod handshakes;
 mod killed;
 mod listen;

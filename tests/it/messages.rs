@@ -189,7 +189,7 @@ fn watcher_reports_a_missing_secret_once_per_success() {
     assert_eq!(
         ended
             .stderr()
-            .matches("#1 could not be sent; it stays scheduled")
+            .matches("1 delivery to http://127.0.0.1:")
             .count(),
         2,
         "{ended}"

@@ -124,6 +124,7 @@ pub fn rules(bin: &str) -> CaptureRules {
 pub struct Deliverer<'a> {
     ctx: &'a Context<'a>,
     journal: &'a dyn Journal,
+    targets: &'a ForwardTargets,
     forwards: Arc<[Forward]>,
     thread: ForwardThread,
     /// Tells the thread that there is a delivery, and when it is due.
@@ -141,17 +142,17 @@ impl<'a> Deliverer<'a> {
     pub fn start(
         ctx: &'a Context<'a>,
         args: &DeliverArgs,
-        targets: &ForwardTargets,
-        transport: &TransportArgs,
+        targets: &'a ForwardTargets,
         mask: &Mask,
         journal: &'a dyn Journal,
         stores: bool,
     ) -> Result<Deliverer<'a>, Failure> {
-        let limits = (transport, args.forward_jobs, MAX_PENDING);
+        let limits = (args.forward_jobs, MAX_PENDING);
         let (thread, pending) = start_thread(ctx, targets, limits, mask, journal, None)?;
         Ok(Deliverer {
             ctx,
             journal,
+            targets,
             forwards: targets.forwards.clone().into(),
             wake: Box::new(thread.waker()),
             thread,
@@ -298,7 +299,7 @@ impl<'a> Deliverer<'a> {
             thread::sleep(END_POLL);
         }
         self.print_reports();
-        report_waiting(self.ctx, self.journal, "this command")?;
+        report_waiting(self.ctx, self.journal, self.targets, "this command")?;
         Ok(match self.is_done()? {
             true => self.exit,
             false => self.exit.max(Exit::Unmet),

@@ -12,7 +12,6 @@ use crate::cli::capture_printer::CapturePrinter;
 use crate::cli::context::Context;
 use crate::cli::follow_feed::{FollowFeed, JournalFeed, RemoteFeed};
 use crate::cli::follow_start::{self, FollowedBin};
-use crate::cli::forward_targets::ForwardTargets;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{FollowCursor, Journal, JournalError, Write};
@@ -172,17 +171,10 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
         Some(remote) => Box::new(RemoteFeed::start(ctx, transport, remote, &args.bin, start)?),
         None => Box::new(JournalFeed::new(&*journal, &args.bin, start)),
     };
-    let start_deliverer = |targets: &ForwardTargets| {
-        Deliverer::start(
-            ctx,
-            &args.deliver,
-            targets,
-            transport,
-            // Secrets that a receiver returns are not stored, whatever is printed.
-            &hidden,
-            &*journal,
-            stores,
-        )
+    let start_deliverer = |targets| {
+        // Secrets that a receiver returns are not stored, whatever is printed.
+        let mask = &hidden;
+        Deliverer::start(ctx, &args.deliver, targets, mask, &*journal, stores)
     };
     let mut follower = FollowRun {
         deliverer: targets.as_ref().map(start_deliverer).transpose()?,

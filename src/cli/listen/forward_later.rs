@@ -53,7 +53,7 @@ pub fn start(
     let (thread, pending) = start_thread(
         ctx,
         targets,
-        (&args.transport, later.forward_jobs, max_pending),
+        (later.forward_jobs, max_pending),
         mask,
         journal,
         Some(notifier.clone()),

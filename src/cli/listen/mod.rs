@@ -26,6 +26,7 @@ use super::signature_feed::{Explainer, SignatureFeed};
 use super::signing;
 use crate::config::SettingSource;
 use crate::engine::plan::Clients;
+use crate::engine::resend::KnownTargets;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{CaptureStore, Journal, JournalCaptureStore};
@@ -83,8 +84,8 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         listener.drain(|| ctx.clock.interrupted());
     }
     printer.finish(&mut feed)?;
-    if options.forward_targets.is_some() {
-        report_waiting(ctx, &*journal, "the listener")?;
+    if let Some(targets) = &options.forward_targets {
+        report_waiting(ctx, &*journal, targets, "the listener")?;
     }
     match (wanted, args.ending.for_) {
         (Some(wanted), Some(duration))
@@ -200,11 +201,10 @@ fn start<'a>(
             config_path: config_path.map(|(path, source)| (path, source != SettingSource::Default)),
             transport,
             mask: options.page_mask.clone(),
-            targets: options
-                .forward_targets
-                .iter()
-                .flat_map(|targets| targets.urls.clone())
-                .collect(),
+            known: match &options.forward_targets {
+                Some(targets) => targets.known.clone(),
+                None => KnownTargets::default(),
+            },
             clients: Mutex::new(Clients::new(ctx.clock.interrupt_flag())),
             clock: ctx.clock.clone(),
         },

@@ -3,7 +3,7 @@
 //! The order makes it safe to stop at any point: list, import into the journal, send, list again, and delete up to what was
 //! delivered. The journal knows which deliveries were delivered, so the next run continues from there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use clap::{Args, ValueHint};
 use serde_json::json;
@@ -21,7 +21,7 @@ use crate::cli::retry;
 use crate::cli::settings;
 use crate::delivery::{Delivery, Status};
 use crate::engine::plan::PlanError;
-use crate::engine::resend::{Planner, url_key};
+use crate::engine::resend::{KnownTarget, KnownTargets, Planner};
 use crate::engine::{Claims, RunLimits, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -207,10 +207,10 @@ impl Recovery<'_> {
         let stop_after = self.args.stop_after.unwrap_or(usize::MAX);
         let max = self.args.max.unwrap_or(usize::MAX);
         loop {
-            let mut urls = HashMap::new();
+            let mut known = KnownTargets::default();
             let mut intake = FailureImport::new(self.journal, self.ctx.config()?);
             self.listing = listing::read(self.ctx, self.portal, true, |failed| {
-                urls.insert(url_key(&failed.full_target), failed.full_target.clone());
+                known.insert(KnownTarget::url(failed.full_target.clone()));
                 intake.push(failed)
             })?;
             intake.finish()?;
@@ -220,7 +220,7 @@ impl Recovery<'_> {
             let mut rows = self.sendable()?;
             rows.truncate(room);
             let is_last = rows.len() == room;
-            self.planner.overrides.urls = urls;
+            self.planner.overrides.known = known;
             let limits = RunLimits {
                 stop_after: stop_after.saturating_sub(self.sent.failures_in_a_row),
                 ..RunLimits::new(1, Claims::OneByOne)

@@ -3,7 +3,7 @@
 mod due;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use clap::{Args, ValueHint};
 
@@ -20,7 +20,7 @@ use crate::config::Settings;
 use crate::delivery::Delivery;
 use crate::delivery::target::MissingSecret;
 use crate::engine::plan::PlanError;
-use crate::engine::resend::{Overrides, Planned, Planner, SeenRows};
+use crate::engine::resend::{KnownTargets, Overrides, Planned, Planner, SeenRows};
 use crate::engine::{Claims, Inbox, RunLimits, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -198,7 +198,7 @@ pub(super) fn planner<'a>(
             headers: public.headers,
             signing: signing::options(signing, ctx)?,
             settings,
-            urls: HashMap::new(),
+            known: KnownTargets::default(),
         },
         scheduled: false,
         jobs: 1,

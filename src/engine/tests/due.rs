@@ -174,6 +174,42 @@ fn delivery_of_another_process_is_left_to_it() {
 }
 
 #[test]
+fn target_that_cannot_be_sent_to_is_tried_now_and_then() {
+    let simulation = Simulation::new(|_, _| (1, 200));
+    let start = simulation.now();
+    let ids: Vec<i64> = (0..3).map(|_| schedule(&simulation, URL, 5, 0)).collect();
+    let mut queue = DueQueue::watching(&*simulation.journal, 8);
+    let next_at = |queue: &mut DueQueue<'_>, ms: i64| match queue.next(UnixMs(start.0 + ms)) {
+        Ok(Upcoming::Due(seen)) => Some(seen.id),
+        Ok(Upcoming::Later(_)) => None,
+        other => panic!("{other:?}"),
+    };
+    simulation.wait(ms(1));
+    assert_eq!(next_at(&mut queue, 1), Some(ids[0]));
+    assert_eq!(
+        queue.cannot_send(ids[0], simulation.now()).unwrap(),
+        Some(3)
+    );
+    queue.release(ids[0], Contact::NotSent, simulation.now());
+    let other = schedule(&simulation, STALLED_URL, 5, 0);
+    queue.look_from(start);
+    assert_eq!(next_at(&mut queue, 1), Some(other), "another target");
+    assert_eq!(next_at(&mut queue, 1_900), None);
+    assert_eq!(queue.unsendable().unwrap(), 3);
+
+    let tried = next_at(&mut queue, 10_000).expect("one is tried again");
+    assert_eq!(next_at(&mut queue, 10_000), None, "one at a time");
+    let now = UnixMs(start.0 + 10_000);
+    assert_eq!(queue.cannot_send(tried, now).unwrap(), None, "no news");
+    queue.release(tried, Contact::NotSent, now);
+    let tried = next_at(&mut queue, 20_000).expect("one is tried again");
+    queue.can_send(tried);
+    assert_eq!(queue.unsendable().unwrap(), 0);
+    let others = std::iter::from_fn(|| next_at(&mut queue, 30_000));
+    assert_eq!(others.count(), 2);
+}
+
+#[test]
 fn stopped_watcher_puts_unsent_deliveries_back() {
     let simulation = Simulation::new(|_, _| (10_000, 200));
     let ids: Vec<i64> = (0..12).map(|_| schedule(&simulation, URL, 5, 0)).collect();

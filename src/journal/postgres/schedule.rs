@@ -10,7 +10,7 @@ use super::deliveries::version_arrays;
 use super::error::PostgresError;
 use super::session::Session;
 use super::{PostgresJournal, SLICE};
-use crate::journal::rows::{self, DUE_COLUMNS, Row as _};
+use crate::journal::rows::{self, DUE_COLUMNS, DUE_TARGET, Row as _};
 use crate::journal::statements::SCHEDULED;
 use crate::journal::stored::{INTERRUPTED_MESSAGE, InProgress};
 use crate::journal::values::{BoundSql, SqlValue};
@@ -20,7 +20,9 @@ use crate::journal::{
 use crate::time::{UnixMs, duration_ms};
 
 /// The first undelivered delivery of each sequence, found by one search of the index for each.
-const IN_SEQUENCE_SQL: &str = "WITH RECURSIVE first (id, sequence) AS (
+fn in_sequence_sql() -> String {
+    format!(
+        "WITH RECURSIVE first (id, sequence) AS (
          (SELECT id, sequence FROM hookfire.deliveries
           WHERE sequence IS NOT NULL AND status <> 'delivered' ORDER BY sequence, id LIMIT 1)
          UNION ALL
@@ -28,8 +30,10 @@ const IN_SEQUENCE_SQL: &str = "WITH RECURSIVE first (id, sequence) AS (
              (SELECT id, sequence FROM hookfire.deliveries
               WHERE sequence IS NOT NULL AND status <> 'delivered' AND sequence > first.sequence
               ORDER BY sequence, id LIMIT 1) next)
-     SELECT d.next_attempt_at, d.id, d.attempt_count, d.url FROM first JOIN hookfire.deliveries d ON d.id = first.id
-     WHERE d.next_attempt_at IS NOT NULL AND d.owner IS NULL AND d.next_attempt_at <= $1 ORDER BY 1, 2";
+         SELECT d.next_attempt_at, d.id, d.attempt_count, d.url, {DUE_TARGET} FROM first JOIN hookfire.deliveries d ON d.id = first.id
+         WHERE d.next_attempt_at IS NOT NULL AND d.owner IS NULL AND d.next_attempt_at <= $1 ORDER BY 1, 2"
+    )
+}
 
 /// A row of `writers` that has not changed for this long belongs to a process that was killed.
 const WRITER_AGE: Duration = Duration::from_secs(86_400);
@@ -42,7 +46,7 @@ impl Schedule for PostgresJournal {
         filter: DueFilter<'_>,
     ) -> Result<Vec<Due>, JournalError> {
         let mut due = BoundSql::new(&format!(
-            "SELECT {DUE_COLUMNS} FROM hookfire.deliveries
+            "SELECT {DUE_COLUMNS}, {DUE_TARGET} FROM hookfire.deliveries
              WHERE {SCHEDULED} AND sequence IS NULL"
         ));
         if filter.forwards {
@@ -61,8 +65,12 @@ impl Schedule for PostgresJournal {
     }
 
     fn due_in_sequence(&self) -> Result<Vec<Due>, JournalError> {
-        let first = BoundSql::with(IN_SEQUENCE_SQL, [self.connection.now().into()]);
+        let first = BoundSql::with(in_sequence_sql(), [self.connection.now().into()]);
         self.all(&first, |row| rows::due(row, true))
+    }
+
+    fn scheduled_to(&self, target: &str, forwards: bool) -> Result<usize, JournalError> {
+        self.value(&statements::scheduled_to(target, forwards))
     }
 
     fn pending_forwards(&self, max: usize) -> Result<usize, JournalError> {
@@ -79,11 +87,6 @@ impl Schedule for PostgresJournal {
             Ok((row.read(0)?, row.read::<Option<UnixMs>>(1)?))
         })?;
         Ok(found.and_then(|(number, latest)| Some((number, latest?))))
-    }
-
-    fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError> {
-        let due = self.connection.now().plus(delay);
-        self.changes(&statements::reschedule(seen, due))
     }
 
     fn bring_forward(&self, url: &str) -> Result<bool, JournalError> {

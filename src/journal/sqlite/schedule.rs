@@ -3,14 +3,12 @@
 //! Each condition repeats the WHERE clause of the index `deliveries_due`; otherwise SQLite does not use the index.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use rusqlite::{Transaction, params};
 
 use super::SqliteJournal;
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_error};
-use super::rows::execute;
-use crate::journal::rows::{self, Row as _};
+use crate::journal::rows::{self, DUE_COLUMNS, DUE_TARGET, Row as _};
 use crate::journal::stored::{INTERRUPTED_MESSAGE, InProgress};
 use crate::journal::values::BoundSql;
 use crate::journal::{
@@ -20,20 +18,26 @@ use crate::time::UnixMs;
 
 /// Has two parts, because for `(next_attempt_at, id) > (?2, ?3)` SQLite would use only the first column of the index,
 /// and thousands of deliveries may be due at the same moment.
-pub const DUE_SQL: &str = "SELECT * FROM
-     (SELECT next_attempt_at, id, attempt_count, url FROM deliveries
-      WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL AND (NOT ?6 OR capture_id IS NOT NULL)
-          AND next_attempt_at = ?2 AND next_attempt_at <= ?1 AND id > ?3 AND (?5 IS NULL OR url = ?5)
-      ORDER BY id LIMIT ?4)
-     UNION ALL SELECT * FROM
-     (SELECT next_attempt_at, id, attempt_count, url FROM deliveries
-      WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL AND (NOT ?6 OR capture_id IS NOT NULL)
-          AND next_attempt_at > ?2 AND next_attempt_at <= ?1 AND (?5 IS NULL OR url = ?5)
-      ORDER BY next_attempt_at, id LIMIT ?4)
-     ORDER BY 1, 2 LIMIT ?4";
+pub fn due_sql() -> String {
+    format!(
+        "SELECT * FROM
+         (SELECT {DUE_COLUMNS}, {DUE_TARGET} FROM deliveries
+          WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL AND (NOT ?6 OR capture_id IS NOT NULL)
+              AND next_attempt_at = ?2 AND next_attempt_at <= ?1 AND id > ?3 AND (?5 IS NULL OR url = ?5)
+          ORDER BY id LIMIT ?4)
+         UNION ALL SELECT * FROM
+         (SELECT {DUE_COLUMNS}, {DUE_TARGET} FROM deliveries
+          WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL AND (NOT ?6 OR capture_id IS NOT NULL)
+              AND next_attempt_at > ?2 AND next_attempt_at <= ?1 AND (?5 IS NULL OR url = ?5)
+          ORDER BY next_attempt_at, id LIMIT ?4)
+         ORDER BY 1, 2 LIMIT ?4"
+    )
+}
 
 /// The first undelivered delivery of each sequence, found by one search of the index for each.
-pub const IN_SEQUENCE_SQL: &str = "WITH RECURSIVE first (id, sequence) AS (
+fn in_sequence_sql() -> String {
+    format!(
+        "WITH RECURSIVE first (id, sequence) AS (
          SELECT * FROM (SELECT id, sequence FROM deliveries
              WHERE sequence IS NOT NULL AND status <> 'delivered' ORDER BY sequence, id LIMIT 1)
          UNION ALL
@@ -41,8 +45,10 @@ pub const IN_SEQUENCE_SQL: &str = "WITH RECURSIVE first (id, sequence) AS (
              (SELECT id FROM deliveries
               WHERE sequence IS NOT NULL AND status <> 'delivered' AND sequence > first.sequence
               ORDER BY sequence, id LIMIT 1))
-     SELECT next_attempt_at, id, attempt_count, url FROM first JOIN deliveries USING (id)
-     WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND next_attempt_at <= ?1 ORDER BY 1, 2";
+         SELECT {DUE_COLUMNS}, {DUE_TARGET} FROM first JOIN deliveries USING (id)
+         WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND next_attempt_at <= ?1 ORDER BY 1, 2"
+    )
+}
 
 /// SQL condition: scheduled, and unchanged since it was read. Parameters: id, attempt count.
 const UNCHANGED: &str =
@@ -65,14 +71,18 @@ impl Schedule for SqliteJournal {
             url.into(),
             forwards.into(),
         ];
-        self.all(&BoundSql::with(DUE_SQL, values), |row| {
+        self.all(&BoundSql::with(due_sql(), values), |row| {
             rows::due(row, false)
         })
     }
 
     fn due_in_sequence(&self) -> Result<Vec<Due>, JournalError> {
-        let first = BoundSql::with(IN_SEQUENCE_SQL, [self.host.now().into()]);
+        let first = BoundSql::with(in_sequence_sql(), [self.host.now().into()]);
         self.all(&first, |row| rows::due(row, true))
+    }
+
+    fn scheduled_to(&self, target: &str, forwards: bool) -> Result<usize, JournalError> {
+        self.value(&statements::scheduled_to(target, forwards))
     }
 
     fn pending_forwards(&self, max: usize) -> Result<usize, JournalError> {
@@ -89,13 +99,6 @@ impl Schedule for SqliteJournal {
             Ok((row.read(0)?, row.read::<Option<UnixMs>>(1)?))
         })?;
         Ok(found.and_then(|(number, latest)| Some((number, latest?))))
-    }
-
-    fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError> {
-        self.write(|tx| {
-            let due = self.host.now().plus(delay);
-            Ok(execute(tx, &statements::reschedule(seen, due))? > 0)
-        })
     }
 
     fn bring_forward(&self, url: &str) -> Result<bool, JournalError> {

@@ -128,6 +128,35 @@ fn a_capture_and_its_deliveries_are_one_commit() {
 }
 
 #[test]
+fn deliveries_are_counted_by_target() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let token = forward("https://crm.example/?token=secret", false);
+    let targets = [
+        token.clone(),
+        // Which secret it was is not stored.
+        forward("https://crm.example/?token=other", true),
+        forward("https://crm.example/?key=secret", false),
+        Forward {
+            endpoint: None,
+            ..token
+        },
+    ];
+    captured(&journal, "/inbox/1", &targets);
+    captured(&journal, "/inbox/2", &targets);
+    NOW.set(LATER);
+    let due = journal.due_page(None, 10, DueFilter::default()).unwrap();
+    let sequence = journal.due_in_sequence().unwrap();
+    NOW.set(T0);
+    let counts = due.iter().chain(&sequence).map(|due| {
+        let counted = |forwards| journal.scheduled_to(&due.target, forwards).unwrap();
+        assert_eq!(counted(true), counted(false));
+        counted(true)
+    });
+    assert_eq!(counts.collect::<Vec<_>>(), [4, 2, 2, 4, 2, 2, 4]);
+}
+
+#[test]
 fn a_sequence_stops_behind_what_is_not_delivered() {
     let bench = Bench::new();
     let journal = bench.open(1);

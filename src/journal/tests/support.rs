@@ -304,10 +304,6 @@ pub trait Steps: Journal {
         Ok(due?.map(|(at, _)| at))
     }
 
-    fn postpone(&self, seen: DeliveryVersion, due: UnixMs) -> Result<bool, JournalError> {
-        self.reschedule(seen, due.since(self.now()))
-    }
-
     fn ids(&self, query: &Query) -> Result<Vec<i64>, JournalError> {
         Ok(self
             .delivery_versions(query)?

@@ -3,7 +3,7 @@
 
 use super::schedule_suite::*;
 use super::*;
-use crate::journal::sqlite::schedule::DUE_SQL;
+use crate::journal::sqlite::schedule::due_sql;
 use crate::journal::statements;
 
 #[test]
@@ -25,7 +25,7 @@ fn schedule_and_owners_are_read_by_index() {
             .unwrap()
             .join("\n")
     };
-    let due = plan(DUE_SQL);
+    let due = plan(&due_sql());
     let searches: Vec<&str> = due
         .lines()
         .filter(|line| line.contains("deliveries"))
@@ -40,6 +40,11 @@ fn schedule_and_owners_are_read_by_index() {
         plan(&statements::next_due(at(0)).sql),
         "SEARCH deliveries USING INDEX deliveries_due (next_attempt_at>?)"
     );
+    let counted = plan(&statements::scheduled_to("", true).sql);
+    for index in ["deliveries_due", "deliveries_in_sequence"] {
+        let search = format!("SEARCH deliveries USING INDEX {index} ");
+        assert!(counted.contains(&search), "{counted}");
+    }
     assert_eq!(
         plan(&statements::in_progress().sql),
         "SCAN deliveries USING INDEX deliveries_in_progress"
