@@ -61,15 +61,9 @@ impl RemoteArgs {
         let token = token.map(|text| settings::token("--token", text, &ctx.env));
         let token = token.transpose()?;
         let header = token.clone().map(SecretSource::Literal);
-        let target = Target {
-            base: address.base().clone(),
-            params: Vec::new(),
-            headers: header
-                .into_iter()
-                .map(|token| Param::secret("authorization", token))
-                .collect(),
-            signing: None,
-        };
+        let header = header.map(|token| Param::secret("authorization", token));
+        let mut target = Target::new(address.base().clone());
+        target.headers.extend(header);
         let options: TransportOptions = settings::transport(&transport.settings());
         ctx.warn_of_exposure(&target, &options);
         let sender = ctx.clients.client(&target, &options, 1)?;

@@ -74,7 +74,7 @@ pub struct AttemptError {
 }
 
 /// The result of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// The status of the response; `None` if there was no complete response head.
     pub http_status: Option<u16>,

@@ -150,6 +150,16 @@ impl Resolved {
 }
 
 impl Target {
+    /// The URL alone, without parameters, headers and signature.
+    pub fn new(base: BaseUrl) -> Target {
+        Target {
+            base,
+            params: Vec::new(),
+            headers: Vec::new(),
+            signing: None,
+        }
+    }
+
     /// Parses a URL that the user typed. Treats every value in its query as a secret.
     pub fn from_url(text: &str) -> Result<Target, UrlError> {
         let (base, pairs) = BaseUrl::parse(text)?;
@@ -162,10 +172,8 @@ impl Target {
             })
             .collect();
         Ok(Target {
-            base,
             params,
-            headers: Vec::new(),
-            signing: None,
+            ..Target::new(base)
         })
     }
 
@@ -180,12 +188,7 @@ impl Target {
             target.headers.extend(header);
             Some(target)
         };
-        let unusable = || Target {
-            base: BaseUrl::parse_lossy(text),
-            params: Vec::new(),
-            headers: Vec::new(),
-            signing: None,
-        };
+        let unusable = || Target::new(BaseUrl::parse_lossy(text));
         match Target::from_url(text) {
             Ok(target) => target,
             Err(UrlError::UserInfo | UrlError::Fragment) => split().unwrap_or_else(unusable),

@@ -1043,12 +1043,8 @@ impl<'r> EventLoop<'r> {
 /// The outcome of an attempt whose request is not sent.
 fn not_sent(kind: ErrorKind, message: String) -> Outcome {
     Outcome {
-        http_status: None,
         error: Some(AttemptError { kind, message }),
-        maybe_received: false,
-        response_headers: Vec::new(),
-        response_body: None,
-        note: None,
+        ..Outcome::default()
     }
 }
 

@@ -47,12 +47,9 @@ pub fn outcome(
             message,
             maybe_received,
         }) => Outcome {
-            http_status: None,
             error: Some(AttemptError { kind, message }),
             maybe_received,
-            response_headers: Vec::new(),
-            response_body: None,
-            note: None,
+            ..Outcome::default()
         },
     }
 }

@@ -55,13 +55,8 @@ pub fn client(
         .and_then(|portal| portal.parameter.as_deref())
         .unwrap_or(DEFAULT_PARAMETER);
     let source = token(args, ctx, configured)?;
-    let params = vec![Param::secret(parameter, source.clone())];
-    let target = Target {
-        base: base.clone(),
-        params,
-        headers: Vec::new(),
-        signing: None,
-    };
+    let mut target = Target::new(base.clone());
+    target.params.push(Param::secret(parameter, source.clone()));
     let token = source.resolve(&ctx.env).map_err(|e| {
         Failure::from_error(
             Kind::Secret,
