@@ -51,6 +51,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("indicatif", &["output/progress.rs"]),
     ("ipnet", &["http/"]),
     ("jiff", &["time.rs"]),
+    (
+        "memchr",
+        &[
+            "capture/",
+            "http/tls.rs",
+            "listener/handshake.rs",
+            "signature/",
+        ],
+    ),
     ("percent_encoding", &["secret/", "web/"]),
     ("quick_xml", &["event/", "portal/"]),
     ("regex_lite", &["capture/"]),

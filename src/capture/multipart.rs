@@ -1,5 +1,7 @@
 //! The parts of a multipart body (RFC 2046, 5.1; RFC 7578), for lists.
 
+use memchr::memmem;
+
 use super::header_text;
 
 /// More parts are not listed.
@@ -28,14 +30,14 @@ pub fn parts(content_type: &str, body: &[u8]) -> Option<Vec<BodyPart>> {
     // The first delimiter may be at the very beginning.
     let mut rest = match body.strip_prefix(&delimiter[2..]) {
         Some(rest) => rest,
-        None => &body[find(body, &delimiter)? + delimiter.len()..],
+        None => &body[memmem::find(body, &delimiter)? + delimiter.len()..],
     };
     let mut found = Vec::new();
     while found.len() < MAX_PARTS && !rest.starts_with(b"--") {
-        let line_end = find(rest, b"\r\n")?;
+        let line_end = memmem::find(rest, b"\r\n")?;
         let start = &rest[line_end..];
         // A part that is cut off ends with the body.
-        let end = find(start, &delimiter).unwrap_or(start.len());
+        let end = memmem::find(start, &delimiter).unwrap_or(start.len());
         found.push(part(&start[..end]));
         rest = start.get(end + delimiter.len()..).unwrap_or(b"--");
     }
@@ -44,7 +46,7 @@ pub fn parts(content_type: &str, body: &[u8]) -> Option<Vec<BodyPart>> {
 
 /// Reads a part that begins with the end of the delimiter's line.
 fn part(bytes: &[u8]) -> BodyPart {
-    let (head, content) = match find(bytes, b"\r\n\r\n") {
+    let (head, content) = match memmem::find(bytes, b"\r\n\r\n") {
         Some(at) => (&bytes[..at], &bytes[at + 4..]),
         None => (bytes, &b""[..]),
     };
@@ -103,17 +105,6 @@ fn unquoted(text: &str) -> (String, &str) {
         }
     }
     (value, "")
-}
-
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    while let Some(at) = bytes[from..].iter().position(|byte| *byte == wanted[0]) {
-        if bytes[from + at..].starts_with(wanted) {
-            return Some(from + at);
-        }
-        from += at + 1;
-    }
-    None
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use memchr::memmem;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
@@ -111,7 +112,7 @@ pub fn trusts_built_in_roots(options: &TransportOptions) -> bool {
 
 /// Whether it is a key with `BEGIN ENCRYPTED PRIVATE KEY`, or with `Proc-Type: 4,ENCRYPTED` in the older form.
 pub fn is_encrypted(pem: &[u8]) -> bool {
-    pem.windows(9).any(|word| word == b"ENCRYPTED")
+    memmem::find(pem, b"ENCRYPTED").is_some()
 }
 
 type ClientIdentity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);

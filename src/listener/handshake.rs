@@ -11,6 +11,7 @@ use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
+use memchr::memmem;
 use serde_json::{Value, json};
 
 use super::response;
@@ -229,7 +230,7 @@ fn posted_json(capture: &Capture, body: &Body, word: &str) -> Option<Value> {
     let (bytes, word) = (&body.bytes, word.as_bytes());
     let may_be = capture.method() == "POST"
         && bytes.len() <= MAX_BODY_BYTES
-        && bytes.windows(word.len()).any(|window| window == word);
+        && memmem::find(bytes, word).is_some();
     may_be.then(|| serde_json::from_slice(bytes).ok()).flatten()
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem;
 
 use super::invalid::{InvalidKind, InvalidSignature};
 use super::payload::PayloadTemplate;
@@ -192,7 +193,7 @@ fn other_bodies<'a>(request: &SignedRequest<'a>) -> Vec<OtherBody<'a>> {
 fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut replaced = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
-    while let Some(at) = rest.windows(from.len()).position(|window| window == from) {
+    while let Some(at) = memmem::find(rest, from) {
         replaced.extend_from_slice(&rest[..at]);
         replaced.extend_from_slice(to);
         rest = &rest[at + from.len()..];

@@ -8,6 +8,8 @@ mod glob;
 
 use std::fmt;
 
+use memchr::memmem;
+
 use super::{Body, Capture, CaptureRecord, SignatureCheck, header_text};
 use crate::document::{Document, looks_like_json};
 use crate::event::{self, Event, EventError};
@@ -115,7 +117,7 @@ impl Expectation {
         if self.needs_body() {
             let content = capture.content(body);
             wrong.extend(self.wrong_fields(capture, &content));
-            let is_missing = |text: &&String| !contains(&content, text.as_bytes());
+            let is_missing = |text: &&String| memmem::find(&content, text.as_bytes()).is_none();
             let missing = self.contains.iter().filter(is_missing);
             wrong.extend(missing.map(|text| format!("the body does not contain {}", quoted(text))));
         }
@@ -276,21 +278,6 @@ fn wrong_secret(name: &str, expected: &Secret, capture: &Capture) -> Option<Stri
         .iter()
         .all(|(_, value)| expected.is(value.as_bytes()));
     (!right).then(|| format!("secret parameter {name} is wrong"))
-}
-
-fn contains(bytes: &[u8], text: &[u8]) -> bool {
-    let Some(first) = text.first() else {
-        return true;
-    };
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| byte == first) {
-        rest = &rest[at..];
-        if rest.starts_with(text) {
-            return true;
-        }
-        rest = &rest[1..];
-    }
-    false
 }
 
 fn plainly(error: &EventError) -> String {
