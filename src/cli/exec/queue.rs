@@ -3,9 +3,9 @@
 //! The queue holds ids only; workers read the captures from the journal. It is lost with the process: a capture without a run
 //! was not passed to the command.
 
-use std::collections::VecDeque;
-use std::ops::RangeInclusive;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,58 +21,40 @@ use crate::time::Clock as _;
 /// Commands that run, and those that wait.
 pub struct ExecQueue {
     queue: Arc<RunQueue>,
+    sender: Sender<i64>,
     workers: Vec<JoinHandle<()>>,
 }
 
-#[derive(Default)]
 struct RunQueue {
-    state: Mutex<State>,
-    changed: Condvar,
+    /// Ids of captures that wait.
+    waiting: Mutex<Receiver<i64>>,
+    is_closed: AtomicBool,
     reports: Reports,
 }
 
-#[derive(Default)]
-struct State {
-    ids: VecDeque<RangeInclusive<i64>>,
-    is_closed: bool,
-}
-
 impl RunQueue {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, id: i64) {
-        let mut state = self.lock();
-        match state.ids.back_mut() {
-            Some(ids) if ids.end() + 1 == id => *ids = *ids.start()..=id,
-            _ => state.ids.push_back(id..=id),
-        }
-        drop(state);
-        self.changed.notify_one();
+    fn waiting(&self) -> MutexGuard<'_, Receiver<i64>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next id; waits for one. None at the end.
     fn pop(&self, runner: &Runner) -> Option<i64> {
         const POLL_INTERVAL: Duration = Duration::from_millis(50);
-        let mut state = self.lock();
         loop {
+            let waiting = self.waiting();
             if runner.clock.interrupted() {
                 return None;
             }
-            if let Some(ids) = state.ids.front_mut() {
-                let id = *ids.start();
-                match id < *ids.end() {
-                    true => *ids = id + 1..=*ids.end(),
-                    false => drop(state.ids.pop_front()),
-                }
-                return Some(id);
+            let is_closed = self.is_closed.load(Ordering::Relaxed);
+            let timeout = match is_closed {
+                true => Duration::ZERO,
+                false => POLL_INTERVAL,
+            };
+            match waiting.recv_timeout(timeout) {
+                Ok(id) => return Some(id),
+                Err(_) if is_closed => return None,
+                Err(_) => {}
             }
-            if state.is_closed {
-                return None;
-            }
-            let waited = self.changed.wait_timeout(state, POLL_INTERVAL);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -85,7 +67,12 @@ impl ExecQueue {
         journals: Vec<Box<dyn Journal>>,
         notifier: &Notifier,
     ) -> ExecQueue {
-        let queue = Arc::new(RunQueue::default());
+        let (sender, waiting) = mpsc::channel();
+        let queue = Arc::new(RunQueue {
+            waiting: Mutex::new(waiting),
+            is_closed: AtomicBool::new(false),
+            reports: Reports::default(),
+        });
         let workers = journals.into_iter().map(|journal| {
             let worker = Worker {
                 queue: Arc::clone(&queue),
@@ -97,14 +84,18 @@ impl ExecQueue {
             std::thread::spawn(move || worker.work())
         });
         let workers = workers.collect();
-        ExecQueue { queue, workers }
+        ExecQueue {
+            queue,
+            sender,
+            workers,
+        }
     }
 
     /// A store that also queues the captures that may be passed to the command.
     pub fn feed<S: CaptureStore>(&self, store: S) -> ExecStore<S> {
         ExecStore {
             store,
-            queue: Arc::clone(&self.queue),
+            sender: self.sender.clone(),
         }
     }
 
@@ -114,20 +105,13 @@ impl ExecQueue {
 
     /// Takes nothing new. Returns whether all commands have ended.
     pub fn close(&self) -> bool {
-        self.queue.lock().is_closed = true;
-        self.queue.changed.notify_all();
+        self.queue.is_closed.store(true, Ordering::Relaxed);
         self.workers.iter().all(JoinHandle::is_finished)
     }
 
     /// The captures for which no command was run, after the end.
     pub fn left_out(&self) -> Option<String> {
-        let state = self.queue.lock();
-        let waiting: i64 = state
-            .ids
-            .iter()
-            .map(|ids| ids.end() - ids.start() + 1)
-            .sum();
-        let waiting = usize::try_from(waiting).unwrap_or_default();
+        let waiting = self.queue.waiting().try_iter().count();
         (waiting > 0).then(|| {
             let captures = count(waiting, "capture was", "captures were");
             format!("{captures} not passed to the command; `hookfire captured replay ID --exec CMD` does that")
@@ -182,18 +166,19 @@ fn report(id: i64, command: &str, result: &Result<Run, String>) -> String {
 /// Stores captures in another store, and queues them.
 pub struct ExecStore<S> {
     store: S,
-    queue: Arc<RunQueue>,
+    sender: Sender<i64>,
 }
 
 impl<S: CaptureStore> CaptureStore for ExecStore<S> {
     fn store(&self, capture: Capture, body: Body, done: StoreReply<Arc<StoredCapture>>) {
         let is_accepted = capture.is_accepted();
-        let queue = Arc::clone(&self.queue);
+        let sender = self.sender.clone();
         let stored = move |result: Result<Arc<StoredCapture>, Arc<JournalError>>| {
             if let Ok(capture) = &result
                 && is_accepted
             {
-                queue.push(capture.record.id);
+                // The queue lives as long as the listener.
+                let _ = sender.send(capture.record.id);
             }
             done(result);
         };
