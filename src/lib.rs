@@ -1,4 +1,4 @@
-//! hookfire fires webhooks, records every outcome in a local journal, and redelivers the failed ones.
+//! hookfire fires webhooks, records every outcome in a journal, and redelivers the failed ones.
 //!
 //! Modules from top to bottom. A module uses only the modules below it; `tests/architecture.rs` enforces the order.
 //!

@@ -1,4 +1,5 @@
-//! Where a value is in a body: `object/account/org_name`, `//email`, `items[2]/"first name"`.
+//! Paths of `--match`, and of `--set` with `--body`, into a body: `object/account/org_name`, `//email`,
+//! `items[2]/"first name"`.
 //!
 //! A path starts at the root, or with `//` at any depth. In XML its steps are elements and, as `@name`, attributes; the name
 //! of the root element may come first. In JSON they are keys. `[n]` is the n-th element of the name or item of the array,

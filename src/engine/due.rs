@@ -1,8 +1,8 @@
 //! The due queue: which delivery of the schedule to send next.
 //!
-//! Deliveries come in the order of their due times, except that an endpoint which does not respond must not occupy all
-//! workers. An endpoint that has not responded lately gets another worker only while it has fewer than are free: at most
-//! half of the workers, and half of the rest for the next unresponsive one. Every endpoint may have one.
+//! Deliveries come in the order of their due times, except that a URL which does not respond may use at most half of the
+//! free workers, and the next such URL half of the rest. Every URL may use one. Names in this file call a URL an endpoint.
+//! Of a sequence, which is what one bin sends to one URL with `in_order`, one delivery is sent at a time.
 //!
 //! Deliveries that forward captures may wait in large numbers for one endpoint, and trying does not help while it is down:
 //! [`DueQueue::forwarding`] tries with one of them now and then, and the others keep their attempts. Once the endpoint
@@ -137,8 +137,9 @@ pub struct DueQueue<'a> {
     /// Whether a delivery was released since the last look.
     has_changed: bool,
     abandoned: usize,
-    /// Whether a sequence was seen, and whether a delivery was released since they were read.
+    /// Whether the journal has sequences.
     has_sequences: bool,
+    /// Whether a delivery was released since the sequences were read, so that another one may be sent.
     sequence_may_go_on: bool,
     /// URLs that respond again. What waits for a later attempt there can be sent now.
     recovered: Vec<String>,
@@ -189,8 +190,8 @@ impl<'a> DueQueue<'a> {
         }
     }
 
-    /// Deliveries were added that are due at `from` or later: reads them without waiting for the next look. By the time that
-    /// their commit has ended, others may have been read that are due a little later.
+    /// Reads deliveries that were just added, due at `from` or later, without waiting for the next look. Deliveries that are
+    /// due a little later may have been read before the commit of these ended.
     pub fn look_from(&mut self, from: UnixMs) {
         self.after = self.after.map(|after| after.min((from, 0)));
         self.has_more = true;

@@ -73,8 +73,7 @@ struct ClaimedAttempt {
     plan: Arc<SendPlan>,
     /// Attempts before this one: of this run, or of all runs for a scheduled delivery.
     made: u32,
-    /// Before its lease was taken or renewed, on the monotonic clock: no step of the clock moves it, and it counts the time
-    /// that the machine is suspended.
+    /// A time before its lease was taken or renewed, on a monotonic clock that also runs while the machine is suspended.
     leased_at: Duration,
     /// When the claim was committed.
     claimed_at: Duration,
@@ -147,10 +146,10 @@ pub struct EventLoop<'r> {
     other_writes: usize,
     /// Writes of this round, which are submitted together.
     writes: Vec<(Write, Then)>,
-    /// Of all payloads in memory.
+    /// The size of all payloads in memory.
     bytes: usize,
     window: ClaimWindow,
-    /// The longest request timeout so far: a request may wait behind such a one.
+    /// The longest request timeout so far, because a request may wait behind one with this timeout.
     longest_timeout: Duration,
     bucket: Option<Bucket>,
     /// When the rate allows the next request.

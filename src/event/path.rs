@@ -1,4 +1,5 @@
-//! Paths into a document: `users/user[2]/email`, `plan/@default`. Wildcards, axes and predicates are not supported.
+//! Paths of `--set` into the object of an event: `users/user[2]/email`, `plan/@default`. Wildcards, axes and predicates are
+//! not supported.
 
 use std::fmt;
 

@@ -9,8 +9,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 /// Returns addresses with port 0, which stands for the URL's.
 #[derive(Clone, Debug)]
 pub struct Resolver {
-    /// Of `localhost` and its subdomains, the addresses are known (RFC 6761, 6.3). The system is not asked, because secrets
-    /// are sent there unencrypted and without a proxy.
+    /// Whether the host is `localhost` or a subdomain of it, whose addresses are known (RFC 6761, 6.3). The system's resolver
+    /// is not used, because secrets are sent there unencrypted and without a proxy.
     pub is_loopback: bool,
     /// The host that is not looked up, and its addresses.
     pub given: Option<(String, Arc<[IpAddr]>)>,

@@ -60,7 +60,7 @@ impl RunQueue {
 }
 
 impl ExecQueue {
-    /// With one worker per journal.
+    /// Starts one worker per journal.
     pub fn start(
         runner: &Runner,
         filter: &Expectation,
