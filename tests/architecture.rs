@@ -64,7 +64,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("quick_xml", &["event/", "portal/"]),
     ("regex_lite", &["capture/"]),
     ("reqwest", &["http/"]),
-    ("ring", &["http/", "signature/"]),
+    ("ring", &["http/", "journal/postgres/copy.rs", "signature/"]),
     ("roxmltree", &["event/"]),
     ("rusqlite", &["journal/"]),
     ("ruzstd", &["capture/decode.rs"]),

@@ -12,7 +12,8 @@ use serde_json::Value;
 use crate::recovery::Scenario;
 use crate::support::postgres::{PgBouncer, PostgresServer, free_port, postgres_server};
 use crate::support::{
-    Listener, Receiver, Reply, Server, TestEnv, can_fake_hosts, closed_port, forever, respond,
+    Listener, Receiver, Reply, Running, Server, TestEnv, can_fake_hosts, closed_port, forever,
+    respond,
 };
 
 const FAILURES: &str = r#"<?xml version="1.0"?>
@@ -683,6 +684,49 @@ fn rows_go_to_a_database_and_back() {
         json(&env, &["captured", "list"])
     );
     assert_eq!(exported(&["journal", "check"])["attempts"], 3);
+}
+
+/// Peak memory in KiB.
+fn peak_kib(mut running: Running) -> u64 {
+    let path = format!("/proc/{}/status", running.pid());
+    let mut peak = 0;
+    while running.is_running() {
+        let status = std::fs::read_to_string(&path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        peak = number.unwrap_or(0).max(peak);
+    }
+    running.wait().assert_code(0);
+    peak
+}
+
+#[test]
+fn large_captures_are_copied_a_few_at_a_time() {
+    const MAX_KIB: u64 = 100 * 1024;
+    let Some(server) = postgres_server() else {
+        return;
+    };
+    let name = server.new_database();
+    let mut env = on(&server.url(&name));
+    server.sql(
+        &name,
+        "INSERT INTO hookfire.bins (name, private, created_at) VALUES ('inbox', FALSE, 0);
+         INSERT INTO hookfire.captures (bin_id, received_at, remote_addr, method, malformed, response_duration_ms,
+             body_size, head, body)
+         SELECT 1, n, '127.0.0.1:80', 'POST', FALSE, 0, 4194304, 'POST / HTTP/1.1', repeat('x', 4194304)::bytea
+         FROM generate_series(1, 32) n",
+    );
+    let peak = peak_kib(env.hookfire(["journal", "export", "export.db"]).spawn());
+    assert!(peak < MAX_KIB, "{peak} KiB to export");
+    let name = server.new_database();
+    env.set("HOOKFIRE_JOURNAL", server.url(&name));
+    env.hookfire(["journal", "migrate"]).run().assert_code(0);
+    let peak = peak_kib(
+        env.hookfire(["journal", "copy", "--from", "export.db"])
+            .spawn(),
+    );
+    assert!(peak < MAX_KIB, "{peak} KiB to copy");
+    assert_eq!(json(&env, &["journal", "check"])["captures"], 32);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! `connect` opens connections, whose bytes `stream` moves; `connection` runs transactions, `session` statements; `values`
 //! has their parameters, `schema` the tables. `commit` applies a group of writes with the statements of `attempts` and
 //! `new_captures`. `deliveries`, `captures` and `schedule` implement the traits of these names; `rows` reads rows.
-//! `transfer` copies rows from and to a file.
+//! `transfer` copies rows to a file, `copy` rows of a file to the server.
 //!
 //! The server's clock decides leases and due times.
 
@@ -12,6 +12,7 @@ mod captures;
 mod commit;
 mod connect;
 mod connection;
+mod copy;
 mod deliveries;
 mod error;
 mod new_captures;

@@ -4,6 +4,7 @@
 
 #[path = "../tests/captures.rs"]
 mod captures_suite;
+mod copy;
 #[path = "../tests/forwards.rs"]
 mod forwards_suite;
 #[path = "../tests/import.rs"]
@@ -86,6 +87,12 @@ impl Bench {
             let file = rusqlite::Connection::open(self.path()).unwrap();
             file.execute_batch("DELETE FROM captures").unwrap();
         }
+    }
+
+    /// A journal in the database, if there is one.
+    fn postgres_journal(&self, pid: i64) -> Option<PostgresJournal> {
+        let (server, _) = self.database.as_ref()?;
+        Some(PostgresJournal::open_with_host_time(server, self.host.process(pid)).unwrap())
     }
 
     /// Locks the journal until the result is dropped.

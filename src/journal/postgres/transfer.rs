@@ -1,8 +1,7 @@
-//! Copies all rows to a new file, and the rows of a file to the server.
+//! Copies all rows to a new file. `copy` adds the rows of a file to the server.
 //!
 //! Both read the names of the columns from the server, which has the same as a file.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,23 +12,30 @@ use tokio_postgres::types::Type;
 
 use super::PostgresJournal;
 use super::error::PostgresError;
-use super::session::{Session, insert_all};
-
+use super::session::Session;
 use crate::journal::sqlite::SqliteJournal;
+use crate::journal::sqlite::transfer::{PAGE_BYTES, PAGE_ROWS, RowsAfter};
 use crate::journal::values::{NewRow, SqlValue};
-use crate::journal::{Copied, Journal as _, JournalError};
-
-/// How many rows are read at a time.
-const BATCH: usize = 200;
+use crate::journal::{Journal as _, JournalError};
 
 const ID: &str = "id";
-const CAPTURE_ID: &str = "capture_id";
 
-/// The id of a capture that was deleted before its delivery was copied.
-const NO_CAPTURE: i64 = -1;
+/// The tables and the columns of their primary keys. A table follows those to which its rows belong.
+pub const TABLES: [(&str, &[&str]); 6] = [
+    ("deliveries", &[ID]),
+    ("attempts", &["delivery_id", "number"]),
+    ("bins", &[ID]),
+    ("captures", &[ID]),
+    ("runs", &["capture_id", "number"]),
+    ("cursors", &["name"]),
+];
 
-/// A column's name and type.
-type Column = (String, Type);
+pub struct Table {
+    pub name: &'static str,
+    key: &'static [&'static str],
+    /// The names and types of the columns.
+    columns: Vec<(String, Type)>,
+}
 
 impl PostgresJournal {
     /// Copies a snapshot to a new file, which exists only once it is complete.
@@ -61,100 +67,154 @@ impl PostgresJournal {
         })?;
         copy.export(path, interrupted)
     }
-
-    /// Adds the rows of a file, in one transaction. Skips deliveries whose uuid exists, and captures of the same time and
-    /// client in the same bin.
-    pub(super) fn copy_from(&self, file: &SqliteJournal) -> Result<Copied, JournalError> {
-        self.connection.write(|session| {
-            let mut copied = Copied::default();
-            let captures = add_captures(session, file, &mut copied)?;
-            add_deliveries(session, file, &captures, &mut copied)?;
-            Ok(copied)
-        })
-    }
 }
-
-fn columns(session: &mut Session, table: &str) -> Result<Vec<Column>, PostgresError> {
-    let rows = session.rows(
-        "SELECT column_name::text, data_type::text FROM information_schema.columns
-         WHERE table_schema = 'hookfire' AND table_name = $1 ORDER BY ordinal_position",
-        &[table.into()],
-    )?;
-    let mut columns = Vec::new();
-    for row in &rows {
-        let data_type = match row.try_get(1)? {
-            "bigint" => Type::INT8,
-            "boolean" => Type::BOOL,
-            "bytea" => Type::BYTEA,
-            _ => Type::TEXT,
-        };
-        columns.push((row.try_get(0)?, data_type));
-    }
-    Ok(columns)
-}
-
-fn names(columns: &[Column]) -> Vec<&str> {
-    columns.iter().map(|(name, _)| name.as_str()).collect()
-}
-
-/// The tables whose rows have ids. Rows of the second table belong to one of the first, whose id is in the third.
-const TABLES: [(&str, Option<(&str, &str)>); 3] = [
-    ("deliveries", Some(("attempts", "delivery_id"))),
-    ("bins", None),
-    ("captures", Some(("runs", "capture_id"))),
-];
 
 fn copy_all(
     session: &mut Session,
     copy: &SqliteJournal,
     interrupted: &AtomicBool,
 ) -> Result<(), PostgresError> {
-    for (table, parts) in TABLES {
-        let columns = columns(session, table)?;
-        let names = names(&columns);
-        let sql = format!(
-            "SELECT {} FROM hookfire.{table} WHERE id > $1 ORDER BY id LIMIT $2",
-            names.join(", ")
-        );
-        let mut after = 0;
+    for (name, key) in TABLES {
+        let table = Table::read(session, name, key)?;
+        let mut after = Vec::new();
         while !interrupted.load(Ordering::Relaxed) {
-            let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-            let rows = session.rows(&sql, &[after.into(), limit.into()])?;
-            let cells = cells(&rows)?;
-            let (Some(first), Some(last)) = (id(cells.first()), id(cells.last())) else {
-                break;
-            };
-            copy.add_rows(table, &names, &cells)?;
-            if let Some((table, parent)) = parts {
-                copy_parts(session, copy, (table, parent), [first, last])?;
-            }
-            after = last;
+            let rows = next_rows(session, &table, &after)?;
+            let Some(last) = rows.last() else { break };
+            after = table.key_of(last);
+            copy.add_rows(table.name, &table.names(), &rows)?;
         }
     }
     Ok(())
 }
 
-/// Copies the rows of `table` that belong to the ids of a range.
-fn copy_parts(
+/// Reads a page of rows, as [`SqliteJournal::rows_after`].
+fn next_rows(
     session: &mut Session,
-    copy: &SqliteJournal,
-    (table, parent): (&str, &str),
-    [first, last]: [i64; 2],
-) -> Result<(), PostgresError> {
-    let columns = columns(session, table)?;
-    let names = names(&columns);
+    table: &Table,
+    after: &[Cell],
+) -> Result<Vec<Vec<Cell>>, PostgresError> {
+    let (names, key) = (table.names().join(", "), table.key.join(", "));
+    let marks: Vec<String> = (1..=after.len()).map(|at| format!("${at}")).collect();
+    let condition = match marks.is_empty() {
+        true => "TRUE".to_owned(),
+        false => format!("({key}) > ({})", marks.join(", ")),
+    };
+    let long = table.columns.iter();
+    let long = long.filter(|(_, data_type)| [Type::TEXT, Type::BYTEA].contains(data_type));
+    // Does not read the values themselves.
+    let sizes = long.map(|(name, _)| format!("coalesce(octet_length({name}), 0)::bigint"));
+    let size = sizes.collect::<Vec<_>>().join(" + ");
     let sql = format!(
-        "SELECT {} FROM hookfire.{table} WHERE {parent} BETWEEN $1 AND $2 ORDER BY {parent}, number",
-        names.join(", ")
+        "SELECT {names} FROM (
+             SELECT page.*, sum(size) OVER (ORDER BY {key} ROWS UNBOUNDED PRECEDING) - size AS size_before FROM (
+                 SELECT {names}, {size} AS size FROM hookfire.{} WHERE {condition} ORDER BY {key} LIMIT {PAGE_ROWS}
+             ) page
+         ) page WHERE size_before < {PAGE_BYTES} ORDER BY {key}",
+        table.name
     );
-    let rows = session.rows(&sql, &[first.into(), last.into()])?;
-    Ok(copy.add_rows(table, &names, &cells(&rows)?)?)
+    let values = table.key.iter().zip(after);
+    let values: Vec<_> = values
+        .map(|(name, cell)| value(cell, &table.data_type(name)))
+        .collect();
+    cells(&session.rows(&sql, &values)?)
 }
 
-fn id(row: Option<&Vec<Cell>>) -> Option<i64> {
-    match row?.first() {
-        Some(Cell::Integer(id)) => Some(*id),
-        _ => None,
+impl Table {
+    /// Reads the columns of a table.
+    pub fn read(
+        session: &mut Session,
+        name: &'static str,
+        key: &'static [&'static str],
+    ) -> Result<Table, PostgresError> {
+        let rows = session.rows(
+            "SELECT column_name::text, data_type::text FROM information_schema.columns
+             WHERE table_schema = 'hookfire' AND table_name = $1 ORDER BY ordinal_position",
+            &[name.into()],
+        )?;
+        let mut columns = Vec::new();
+        for row in &rows {
+            let data_type = match row.try_get(1)? {
+                "bigint" => Type::INT8,
+                "boolean" => Type::BOOL,
+                "bytea" => Type::BYTEA,
+                _ => Type::TEXT,
+            };
+            columns.push((row.try_get(0)?, data_type));
+        }
+        Ok(Table { name, key, columns })
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.columns.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn data_type(&self, name: &str) -> Type {
+        let mut columns = self.columns.iter();
+        let found = columns.find(|(column, _)| column == name);
+        found.map_or(Type::TEXT, |(_, data_type)| data_type.clone())
+    }
+
+    /// A page of the rows of a file. `until` is the greatest value of the key's first column.
+    pub fn rows_in(
+        &self,
+        file: &SqliteJournal,
+        after: &[Cell],
+        until: Option<i64>,
+    ) -> Result<Vec<Vec<Cell>>, JournalError> {
+        file.rows_after(&RowsAfter {
+            table: self.name,
+            columns: &self.names(),
+            key: self.key,
+            after,
+            until,
+        })
+    }
+
+    pub fn cell<'a>(&self, row: &'a [Cell], name: &str) -> &'a Cell {
+        let mut columns = self.columns.iter();
+        let at = columns.position(|(column, _)| column == name);
+        at.and_then(|at| row.get(at)).unwrap_or(&Cell::Null)
+    }
+
+    pub fn key_of(&self, row: &[Cell]) -> Vec<Cell> {
+        let key = self.key.iter();
+        key.map(|name| self.cell(row, name).clone()).collect()
+    }
+
+    /// A text; empty if the value is NULL.
+    pub fn text<'a>(&self, row: &'a [Cell], name: &str) -> &'a str {
+        match self.cell(row, name) {
+            Cell::Text(text) => text,
+            _ => "",
+        }
+    }
+
+    /// A number; 0 if the value is NULL.
+    pub fn number(&self, row: &[Cell], name: &str) -> i64 {
+        match self.cell(row, name) {
+            Cell::Integer(number) => *number,
+            _ => 0,
+        }
+    }
+
+    pub fn id(&self, row: &[Cell]) -> i64 {
+        self.number(row, ID)
+    }
+
+    /// A row to insert, without its id in the file. `replaced` has new values of columns.
+    pub fn new_row<'a>(&'a self, row: &'a [Cell], replaced: &[(&str, i64)]) -> NewRow<'a> {
+        let cells = self.columns.iter().zip(row);
+        let cells = cells.filter(|((name, _), _)| name != ID);
+        cells
+            .map(|((name, data_type), cell)| {
+                let replaced = replaced.iter().find(|(column, _)| column == name);
+                let value = match replaced {
+                    Some((_, new)) => (*new).into(),
+                    None => value(cell, data_type),
+                };
+                (name.as_str(), value)
+            })
+            .collect()
     }
 }
 
@@ -188,179 +248,4 @@ fn value<'a>(cell: &'a Cell, data_type: &Type) -> SqlValue<'a> {
         (_, Cell::Text(text)) => text.into(),
         _ => SqlValue::Text(None),
     }
-}
-
-/// A row to insert, without the first column, which is its id in the file. `replaced` is the new value of a column.
-fn new_row<'a>(columns: &'a [Column], row: &'a [Cell], replaced: (&str, i64)) -> NewRow<'a> {
-    let cells = columns.iter().zip(row);
-    let cells = cells.filter(|((name, _), _)| name != ID);
-    cells
-        .map(|((name, data_type), cell)| {
-            let value = match name == replaced.0 {
-                true => replaced.1.into(),
-                false => value(cell, data_type),
-            };
-            (name.as_str(), value)
-        })
-        .collect()
-}
-
-fn text<'a>(columns: &[Column], row: &'a [Cell], name: &str) -> &'a str {
-    let at = columns.iter().position(|(column, _)| column == name);
-    match at.and_then(|at| row.get(at)) {
-        Some(Cell::Text(text)) => text,
-        _ => "",
-    }
-}
-
-fn number(columns: &[Column], row: &[Cell], name: &str) -> i64 {
-    let at = columns.iter().position(|(column, _)| column == name);
-    match at.and_then(|at| row.get(at)) {
-        Some(Cell::Integer(number)) => *number,
-        _ => 0,
-    }
-}
-
-fn add_deliveries(
-    session: &mut Session,
-    file: &SqliteJournal,
-    captures: &HashMap<i64, i64>,
-    copied: &mut Copied,
-) -> Result<(), PostgresError> {
-    let delivery_columns = columns(session, "deliveries")?;
-    let mut after = 0;
-    loop {
-        let rows = file.rows_after("deliveries", &names(&delivery_columns), after, BATCH)?;
-        let (Some(first), Some(last)) = (id(rows.first()), id(rows.last())) else {
-            return Ok(());
-        };
-        let new = rows
-            .iter()
-            .map(|row| match number(&delivery_columns, row, CAPTURE_ID) {
-                0 => new_row(&delivery_columns, row, ("", 0)),
-                old => {
-                    let new_id = captures.get(&old).copied().unwrap_or(NO_CAPTURE);
-                    new_row(&delivery_columns, row, (CAPTURE_ID, new_id))
-                }
-            });
-        let inserted = insert_all(
-            session,
-            "deliveries",
-            new.collect(),
-            "ON CONFLICT DO NOTHING RETURNING lower(uuid), id",
-        )?;
-        let mut new_ids: HashMap<String, i64> = HashMap::new();
-        for row in &inserted {
-            new_ids.insert(row.try_get(0)?, row.try_get(1)?);
-        }
-        copied.deliveries += inserted.len();
-        copied.skipped += rows.len() - inserted.len();
-        let by_old: HashMap<i64, i64> = rows
-            .iter()
-            .filter_map(|row| {
-                let uuid = text(&delivery_columns, row, "uuid").to_lowercase();
-                Some((id(Some(row))?, *new_ids.get(&uuid)?))
-            })
-            .collect();
-        let attempts = ("attempts", "delivery_id");
-        add_parts(session, file, attempts, [first, last], &by_old)?;
-        after = last;
-    }
-}
-
-/// Returns the id in the database of each capture of the file.
-fn add_captures(
-    session: &mut Session,
-    file: &SqliteJournal,
-    copied: &mut Copied,
-) -> Result<HashMap<i64, i64>, PostgresError> {
-    super::new_captures::lock(session)?;
-    let bin_columns = columns(session, "bins")?;
-    let bins = file.rows_after("bins", &names(&bin_columns), 0, usize::MAX >> 1)?;
-    let new = bins.iter().map(|row| new_row(&bin_columns, row, ("", 0)));
-    insert_all(session, "bins", new.collect(), "ON CONFLICT DO NOTHING")?;
-    let mut bin_ids: HashMap<i64, i64> = HashMap::new();
-    for row in &bins {
-        let name = text(&bin_columns, row, "name");
-        let found = session.row(
-            "SELECT id FROM hookfire.bins WHERE name = $1",
-            &[name.into()],
-        )?;
-        if let (Some(old), Some(found)) = (id(Some(row)), found) {
-            bin_ids.insert(old, found.try_get(0)?);
-        }
-    }
-    let capture_columns = columns(session, "captures")?;
-    let (mut ids, mut after) = (HashMap::new(), 0);
-    loop {
-        let rows = file.rows_after("captures", &names(&capture_columns), after, BATCH)?;
-        let (Some(first), Some(last)) = (id(rows.first()), id(rows.last())) else {
-            return Ok(ids);
-        };
-        let known = known_captures(session, &capture_columns, &rows)?;
-        let (mut new, mut old_ids) = (Vec::new(), Vec::new());
-        for row in &rows {
-            let bin_id = bin_ids.get(&number(&capture_columns, row, "bin_id"));
-            let received_at = number(&capture_columns, row, "received_at");
-            let client = text(&capture_columns, row, "remote_addr").to_owned();
-            let Some(&bin_id) = bin_id else { continue };
-            match (known.get(&(bin_id, received_at, client)), id(Some(row))) {
-                (Some(known), Some(old)) => {
-                    ids.insert(old, *known);
-                }
-                (_, old) => {
-                    new.push(new_row(&capture_columns, row, ("bin_id", bin_id)));
-                    old_ids.extend(old);
-                }
-            }
-        }
-        copied.captures += new.len();
-        copied.skipped += rows.len() - new.len();
-        let inserted = insert_all(session, "captures", new, "RETURNING id")?;
-        let mut by_old = HashMap::new();
-        for (old, row) in old_ids.into_iter().zip(&inserted) {
-            by_old.insert(old, row.try_get(0)?);
-        }
-        let runs = ("runs", "capture_id");
-        add_parts(session, file, runs, [first, last], &by_old)?;
-        ids.extend(by_old);
-        after = last;
-    }
-}
-
-/// Adds the rows of `table` that belong to the ids of a range. `new_ids` has the new id of each old one.
-fn add_parts(
-    session: &mut Session,
-    file: &SqliteJournal,
-    (table, parent): (&str, &str),
-    [first, last]: [i64; 2],
-    new_ids: &HashMap<i64, i64>,
-) -> Result<(), PostgresError> {
-    let columns = columns(session, table)?;
-    let rows = file.rows_between(table, parent, &names(&columns), first, last)?;
-    let new = rows.iter().filter_map(|row| {
-        let new_id = new_ids.get(&number(&columns, row, parent))?;
-        Some(new_row(&columns, row, (parent, *new_id)))
-    });
-    insert_all(session, table, new.collect(), "")?;
-    Ok(())
-}
-
-/// The ids of captures that have the time of one of these rows, by bin, time and client.
-fn known_captures(
-    session: &mut Session,
-    columns: &[Column],
-    rows: &[Vec<Cell>],
-) -> Result<HashMap<(i64, i64, String), i64>, PostgresError> {
-    let times = rows.iter().map(|row| number(columns, row, "received_at"));
-    let found = session.rows(
-        "SELECT bin_id, received_at, remote_addr, id FROM hookfire.captures WHERE received_at = ANY($1)",
-        &[SqlValue::ints(times)],
-    )?;
-    let mut known = HashMap::new();
-    for row in &found {
-        let capture = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        known.insert(capture, row.try_get(3)?);
-    }
-    Ok(known)
 }

@@ -20,7 +20,7 @@ mod schedule;
 mod schema;
 #[cfg(test)]
 mod tests;
-mod transfer;
+pub mod transfer;
 mod wal;
 
 use std::cell::{Cell, RefCell};
