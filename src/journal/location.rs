@@ -144,13 +144,22 @@ impl Server {
         let user = given.user.or_else(|| names.into_iter().find_map(variable));
         let user = user.ok_or_else(|| LocationError::NoUser { shown: shown(text) })?;
         let host = given.host.unwrap_or_else(|| SOCKET_FOLDER.to_owned());
+        let database = given.database.unwrap_or_else(|| user.clone());
+        for (part, value) in [("user", &user), ("host", &host), ("database", &database)] {
+            if value.contains(char::is_control) {
+                return Err(LocationError::Unreadable {
+                    shown: shown(text).replace(char::is_control, "\u{FFFD}"),
+                    reason: format!("the {part} contains a control character"),
+                });
+            }
+        }
         let is_local = host.starts_with('/') || is_loopback(&host);
         let mut server = Server {
             tls: given.tls.unwrap_or(match is_local {
                 true => TlsMode::Disable,
                 false => TlsMode::VerifyFull,
             }),
-            database: given.database.unwrap_or_else(|| user.clone()),
+            database,
             port: given.port.unwrap_or(DEFAULT_PORT),
             authorities: given.authorities,
             password: given.password.or(password),
@@ -386,6 +395,25 @@ mod tests {
             "postgresql://db",
         ] {
             assert_eq!(Server::refuse_password(url), Ok(()));
+        }
+    }
+
+    #[test]
+    fn control_characters_are_refused() {
+        for url in [
+            "postgresql://a%1b[31mX@/x",
+            "postgresql://a\u{1b}[31mX@/x",
+            "postgresql://a@h%c2%9b/x",
+            "postgresql://a@/x%0a",
+            "postgresql://a@/x?host=%1b",
+            "postgresql://a@/x?user=%c2%9b",
+        ] {
+            let message = match parse(url) {
+                Ok(server) => server.shown().display().to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(!message.contains(char::is_control), "{message:?}");
+            assert!(parse(url).is_err(), "{url}");
         }
     }
 
