@@ -2,7 +2,6 @@
 //!
 //! Each condition repeats the WHERE clause of an index, so that it is used.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_errors};
@@ -34,6 +33,9 @@ fn in_sequence_sql() -> String {
          WHERE d.next_attempt_at IS NOT NULL AND d.owner IS NULL AND d.next_attempt_at <= $1 ORDER BY 1, 2"
     )
 }
+
+/// SQL condition: a delivery has an owner, or was abandoned before it had one.
+const IN_PROGRESS: &str = "status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
 
 /// A row of `writers` that has not changed for this long belongs to a process that was killed.
 const WRITER_AGE: Duration = Duration::from_secs(86_400);
@@ -107,19 +109,21 @@ impl Schedule for PostgresJournal {
     }
 
     fn interrupt_abandoned(&self) -> Result<usize, JournalError> {
-        let mut abandoned = self.all(&statements::in_progress(), rows::in_progress)?;
-        // Looks up each owner once.
-        let mut dead: HashMap<String, bool> = HashMap::new();
-        let host = self.connection.host();
-        abandoned.retain(|delivery| {
-            let Some(owner) = &delivery.owner else {
-                return true;
-            };
-            let is_dead = dead
-                .entry(owner.clone())
-                .or_insert_with(|| host.is_dead(owner));
-            *is_dead || delivery.lease_until < self.connection.lease_time_passed(owner)
-        });
+        let owners = self.connection.read(owners)?;
+        // Leases that end before the time of their owner have expired. Later ones were renewed in the meantime.
+        let expired: Vec<(String, i64)> = owners
+            .into_iter()
+            .filter_map(|(owner, [first_lease, last_lease])| {
+                let passed = match self.connection.host().is_dead(&owner) {
+                    true => last_lease + 1,
+                    false => self.connection.lease_time_passed(&owner).0,
+                };
+                (first_lease < passed).then_some((owner, passed))
+            })
+            .collect();
+        let abandoned = self
+            .connection
+            .read(|session| abandoned(session, &expired))?;
         if abandoned.is_empty() {
             return Ok(0);
         }
@@ -136,6 +140,42 @@ impl Schedule for PostgresJournal {
         let (all, result) = in_slices(&abandoned, change, |_| true);
         result.map(|()| all.changed)
     }
+}
+
+/// The owners of deliveries, and when the first and the last lease of each ends.
+fn owners(session: &mut Session) -> Result<Vec<(String, [i64; 2])>, PostgresError> {
+    let rows = session.rows(
+        &format!(
+            "SELECT owner, min(coalesce(lease_until, 0)), max(coalesce(lease_until, 0)) FROM hookfire.deliveries
+             WHERE {IN_PROGRESS} AND owner IS NOT NULL GROUP BY owner"
+        ),
+        &[],
+    )?;
+    let owners = rows.iter();
+    owners
+        .map(|row| Ok((row.read(0)?, [row.read(1)?, row.read(2)?])))
+        .collect()
+}
+
+/// Deliveries in progress that have no owner, or one of these owners and a lease that ends before its time.
+fn abandoned(
+    session: &mut Session,
+    expired: &[(String, i64)],
+) -> Result<Vec<InProgress>, PostgresError> {
+    let sql = format!(
+        "SELECT id, owner, coalesce(lease_until, 0) FROM hookfire.deliveries
+             LEFT JOIN unnest($1::text[], $2::bigint[]) AS expired (name, passed) ON name = owner
+         WHERE {IN_PROGRESS} AND (owner IS NULL OR coalesce(lease_until, 0) < passed)"
+    );
+    let owners = expired.iter().map(|(owner, _)| Some(owner.into()));
+    let rows = session.rows(
+        &sql,
+        &[
+            SqlValue::Texts(owners.collect()),
+            SqlValue::ints(expired.iter().map(|(_, passed)| *passed)),
+        ],
+    )?;
+    rows.iter().map(rows::in_progress).collect()
 }
 
 /// Moves deliveries to the failed list and, if attempts are left, to the schedule, unless their owners have renewed the
