@@ -168,7 +168,7 @@ impl PostgresJournal {
                 let mut rules = self.captures.borrow_mut();
                 new_captures::add(session, &mut rules, &new.collect::<Vec<_>>(), results)?;
                 self.writer(session).forward(&captures, results)?;
-                new_captures::prune(session, &mut rules, captures.len())
+                new_captures::prune(session, &mut rules)
             }
             Write::Forward { .. } => {
                 // Captures are deleted under this lock too.

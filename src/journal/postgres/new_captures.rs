@@ -16,11 +16,14 @@ use crate::journal::{CaptureRules, StoredCapture, WriteResult, statements};
 /// has seen an id has seen all smaller ones, and no capture is deleted while it becomes a delivery.
 const CAPTURE_LOCK: i64 = 0x686b_6663;
 
-/// A full bin may have this fraction of its limit more captures.
+/// A full bin may have this fraction of its limit more captures, or of the number of undelivered forwards: all of their
+/// captures are passed over when a bin is pruned.
 const PRUNED_FRACTION: u32 = 100;
 
-/// How many captures one transaction deletes at most, besides as many as it adds.
-const MAX_PRUNED: i64 = 200;
+/// How many captures one transaction deletes at most, whose lock others wait for: twice as many as were added, and these,
+/// up to the maximum.
+const MIN_PRUNED: i64 = 200;
+const MAX_PRUNED: i64 = 2_000;
 
 /// SQL condition: a delivery forwards the capture `c` and is not delivered yet.
 pub const IS_FORWARDED: &str = "EXISTS (SELECT 1 FROM hookfire.deliveries d
@@ -35,6 +38,8 @@ pub struct CaptureState {
     pub rules: CaptureRules,
     /// How many captures were added to each bin, by bin id, since it was last pruned.
     added: HashMap<i64, u32>,
+    /// How many deliveries that forward captures were not delivered when bins were last pruned.
+    undelivered: u32,
 }
 
 /// A bin that receives captures.
@@ -123,44 +128,53 @@ pub fn lock(session: &mut Session) -> Result<(), PostgresError> {
     Ok(())
 }
 
-/// Deletes the oldest captures of full bins, once there are enough, after `added` were added. The first captures of this process delete those
-/// that are left over from others.
-pub fn prune(
-    session: &mut Session,
-    state: &mut CaptureState,
-    added: usize,
-) -> Result<(), PostgresError> {
+/// Deletes the oldest captures of full bins, once enough were added. The first captures of this process delete those that
+/// are left over from others.
+pub fn prune(session: &mut Session, state: &mut CaptureState) -> Result<(), PostgresError> {
     let keep = state.rules.keep_per_bin.max(1);
     if keep == u32::MAX {
         return Ok(());
     }
-    let limit = i64::try_from(added).unwrap_or(0).saturating_mul(2) + MAX_PRUNED;
-    let is_limited = match state.rules.keep_without_delivery {
-        true => format!("{HAS_DELIVERY} AND NOT {IS_FORWARDED}"),
-        false => format!("NOT {IS_FORWARDED}"),
+    let spare = keep.max(state.undelivered) / PRUNED_FRACTION;
+    let full = state.added.iter_mut().filter(|(_, added)| **added > spare);
+    let full: Vec<_> = full.collect();
+    if full.is_empty() {
+        return Ok(());
+    }
+    let has_delivery = match state.rules.keep_without_delivery {
+        true => HAS_DELIVERY,
+        false => "TRUE",
     };
-    for (bin_id, since_pruned) in &mut state.added {
-        if *since_pruned <= keep / PRUNED_FRACTION {
-            continue;
-        }
+    let removable =
+        format!("c.bin_id = $1 AND NOT c.pinned AND {has_delivery} AND NOT {IS_FORWARDED}");
+    for (bin_id, added) in full {
+        let limit = i64::from(*added).saturating_mul(2) + MIN_PRUNED;
+        let limit = limit.min(MAX_PRUNED);
         let deleted = session.execute(
             &format!(
                 "DELETE FROM hookfire.captures WHERE id IN (
-                     SELECT id FROM (
-                         SELECT c.id FROM hookfire.captures c
-                         WHERE c.bin_id = $1 AND NOT c.pinned AND {is_limited} ORDER BY c.id DESC OFFSET $2
-                     ) old ORDER BY id LIMIT $3)"
+                     SELECT c.id FROM hookfire.captures c WHERE {removable} AND c.id <= (
+                         SELECT c.id FROM hookfire.captures c WHERE {removable} ORDER BY c.id DESC OFFSET $2 LIMIT 1)
+                     ORDER BY c.id LIMIT $3)"
             ),
             &[(*bin_id).into(), keep.into(), limit.into()],
         )?;
-        session.execute(
-            "UPDATE hookfire.bins SET deleted = deleted + $2 WHERE id = $1 AND $2 > 0",
-            &[(*bin_id).into(), (deleted as i64).into()],
-        )?;
-        // If it reached the limit, there may be more.
-        if (deleted as i64) < limit {
-            *since_pruned = 0;
+        let deleted = i64::try_from(deleted).unwrap_or(i64::MAX);
+        if deleted > 0 {
+            session.execute(
+                "UPDATE hookfire.bins SET deleted = deleted + $2 WHERE id = $1",
+                &[(*bin_id).into(), deleted.into()],
+            )?;
         }
+        // If it reached the limit, there may be more.
+        if deleted < limit {
+            *added = 0;
+        }
+    }
+    let undelivered = "SELECT count(*) FROM hookfire.deliveries
+         WHERE capture_id IS NOT NULL AND status <> 'delivered'";
+    if let Some(row) = session.row(undelivered, &[])? {
+        state.undelivered = u32::try_from(row.try_get::<_, i64>(0)?).unwrap_or(u32::MAX);
     }
     Ok(())
 }
