@@ -2,6 +2,8 @@
 //!
 //! The only place that chooses hints for errors of other modules. `output` prints them.
 
+use std::path::Path;
+
 use crate::capture::export::ExportError;
 use crate::config::ConfigError;
 use crate::delivery::ErrorKind;
@@ -11,7 +13,7 @@ use crate::engine::plan::PlanError;
 use crate::event::EventError;
 use crate::exit::Exit;
 use crate::http::{ClientError, tls_hint};
-use crate::journal::{JournalError, LocationError};
+use crate::journal::{JournalError, Location, LocationError};
 use crate::output::{ErrorReport, OutputError, Ui};
 use crate::portal::{PortalError, PortalErrorKind};
 use crate::remote::{AddressError, RemoteError, RemoteErrorKind};
@@ -260,7 +262,16 @@ impl From<Halted> for Failure {
 }
 
 fn journal_hint(error: &JournalError) -> &'static str {
+    let is_server = |path: &Path| path.to_str().is_some_and(Location::is_url);
     match error {
+        JournalError::Locked { path, .. } if is_server(path) => {
+            "try again later; `SELECT * FROM pg_stat_activity` on the server shows what is running"
+        }
+        JournalError::Full { path } if is_server(path) => "free some disk space on the server",
+        JournalError::Newer { path, .. } if is_server(path) => "install the newer hookfire",
+        JournalError::Unusable { path, .. } if is_server(path) => {
+            "the server's log may say more; `hookfire journal check` reads all tables"
+        }
         JournalError::Locked { .. } => {
             "try again when the other process has finished, or use another file with `--journal FILE`"
         }
@@ -284,6 +295,12 @@ fn journal_hint(error: &JournalError) -> &'static str {
         }
         JournalError::Unreachable { .. } => {
             "check that the server runs and can be reached from here; `hookfire journal check` tries it"
+        }
+        JournalError::Unconfirmed { .. } => {
+            "`hookfire failed list` shows what was stored; look there before you send it again"
+        }
+        JournalError::Busy { .. } => {
+            "try again later; the server's `max_connections` limits how many clients it accepts"
         }
         JournalError::Denied { .. } => {
             "check the user, the password (`PGPASSWORD`, `~/.pgpass`, or `[journal] password` in the configuration); see hookfire-team(7)"

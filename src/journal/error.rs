@@ -49,6 +49,14 @@ pub enum JournalError {
     /// A database server does not respond, or ended the connection.
     #[error("the journal `{path}` cannot be reached: {problem}")]
     Unreachable { path: PathBuf, problem: String },
+    /// As [`JournalError::Unreachable`], while it committed: the changes may have been stored.
+    #[error(
+        "the journal `{path}` cannot be reached: {problem}; what it was storing may have been stored"
+    )]
+    Unconfirmed { path: PathBuf, problem: String },
+    /// A database server has too many connections, or lacks memory.
+    #[error("the journal `{path}` cannot be used at the moment: {problem}")]
+    Busy { path: PathBuf, problem: String },
     /// A database server does not accept this user.
     #[error("the journal `{path}` cannot be used: {problem}")]
     Denied { path: PathBuf, problem: String },
@@ -91,6 +99,8 @@ impl JournalError {
             JournalError::Locked { .. }
                 | JournalError::Full { .. }
                 | JournalError::Unreachable { .. }
+                | JournalError::Unconfirmed { .. }
+                | JournalError::Busy { .. }
         )
     }
 }

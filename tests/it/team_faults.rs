@@ -1,5 +1,7 @@
 //! A journal in PostgreSQL whose server does not respond, or can only be read.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::support::postgres::{PostgresServer, postgres_server};
@@ -30,22 +32,95 @@ fn nothing_is_sent_while_the_server_is_frozen() {
     let Some(server) = postgres_server() else {
         return;
     };
-    let (direct, env, proxy) = through_proxy(server);
-    proxy.freeze_at(COMMIT, 1, false);
-    let endpoint = Server::script(vec![]);
-    let fired = env
-        .hookfire(fire(&endpoint.url(), &[]))
-        .run()
-        .assert_code(6);
-    let text = fired.stderr();
-    assert!(
-        text.contains("cannot be reached: the server has not responded for 5s"),
-        "{text}"
+    for passes in [false, true] {
+        let (direct, env, proxy) = through_proxy(server);
+        proxy.freeze_at(COMMIT, 1, passes);
+        let endpoint = Server::script(vec![]);
+        let fired = env
+            .hookfire(fire(&endpoint.url(), &[]))
+            .run()
+            .assert_code(6);
+        let text = fired.stderr();
+        let words = "cannot be reached: the server has not responded for 5s; what it was storing may have been stored";
+        assert!(text.contains(words), "{text}");
+        let hint = "hint: `hookfire failed list` shows what was stored";
+        assert!(text.contains(hint), "{text}");
+        assert_eq!(endpoint.connections(), 0);
+        let stored = match passes {
+            true => vec!["interrupted"],
+            false => vec![],
+        };
+        assert_eq!(statuses(&direct), stored);
+        // A command that begins now does not wait for long, either.
+        env.hookfire(["failed", "list"]).run().assert_code(6);
+    }
+}
+
+#[test]
+fn a_request_does_not_wait_long_for_a_frozen_server() {
+    let Some(server) = postgres_server() else {
+        return;
+    };
+    let (_direct, env, proxy) = through_proxy(server);
+    let listener = Listener::start(&env, &[]);
+    proxy.freeze_at(b"BEGIN", 1, false);
+    let began = Instant::now();
+    assert_eq!(listener.post("/hook", "body").status, 503);
+    // Two seconds, and some for a slow machine.
+    assert!(began.elapsed() < Duration::from_secs(4));
+    proxy.thaw();
+}
+
+#[test]
+fn a_server_with_too_many_connections_is_tried_again() {
+    let Some(server) = postgres_server() else {
+        return;
+    };
+    let (_direct, mut env, proxy) = through_proxy(server);
+    let url = env
+        .variable("HOOKFIRE_JOURNAL")
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let name = url.rsplit('/').next().unwrap();
+    let role = format!("limited_{name}");
+    server.sql(
+        name,
+        &format!(
+            "CREATE ROLE {role} LOGIN CONNECTION LIMIT 0; GRANT USAGE ON SCHEMA hookfire TO {role};
+             GRANT SELECT ON ALL TABLES IN SCHEMA hookfire TO {role}"
+        ),
     );
-    assert_eq!(endpoint.connections(), 0);
-    assert!(statuses(&direct).is_empty());
-    // A command that begins now does not wait for long, either.
-    env.hookfire(["failed", "list"]).run().assert_code(6);
+    env.set(
+        "HOOKFIRE_JOURNAL",
+        url.replace("postgres@", &format!("{role}@")),
+    );
+    let refused = env.hookfire(["failed", "list"]).run().assert_code(6);
+    let text = refused.stderr();
+    let words = "cannot be used at the moment: too many connections for role";
+    assert!(text.contains(words), "{text}");
+    let list = env.hookfire(["failed", "list"]).spawn();
+    proxy.wait_for_connections(proxy.connections() + 1);
+    server.sql(name, &format!("ALTER ROLE {role} CONNECTION LIMIT -1"));
+    list.wait().assert_code(0);
+}
+
+#[test]
+fn an_error_of_the_server_has_its_code_and_a_fitting_hint() {
+    let Some(server) = postgres_server() else {
+        return;
+    };
+    let name = server.new_database();
+    let env = on(&server.url(&name));
+    server.sql(
+        &name,
+        "ALTER TABLE hookfire.deliveries RENAME uuid TO id_of_sender",
+    );
+    let list = env.hookfire(["failed", "list"]).run().assert_code(6);
+    let text = list.stderr();
+    assert!(text.contains("(SQLSTATE 42703)"), "{text}");
+    assert!(text.contains("`hookfire journal check`"), "{text}");
+    assert!(!text.contains("sqlite3"), "{text}");
 }
 
 /// The commit that is lost first is that of the delivery, then that of its outcome.
@@ -90,7 +165,7 @@ fn what_was_sent_before_the_server_froze_is_not_forgotten() {
         // The server ends the transaction of the frozen connection after 30 seconds.
         let list = direct
             .hookfire(["journal", "list", "-o", "json"])
-            .deadline(std::time::Duration::from_secs(90))
+            .deadline(Duration::from_secs(90))
             .run()
             .assert_code(0)
             .json();

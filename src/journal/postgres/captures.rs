@@ -109,6 +109,10 @@ impl Captures for PostgresJournal {
     }
 
     fn delete_bin(&self, name: &str) -> Result<bool, JournalError> {
-        self.changes(&statements::delete_bin(name))
+        self.connection.write(|session| {
+            // Until the end of the transaction, the bin receives no captures.
+            lock(session)?;
+            Ok(session.run(&statements::delete_bin(name))? > 0)
+        })
     }
 }

@@ -47,7 +47,18 @@ impl PostgresJournal {
             committed = apply(true);
         }
         *unconfirmed = done.map(|results| (id, results));
-        committed.map_err(|fault| self.connection.error(fault))
+        committed.map_err(|fault| match self.connection.error(fault) {
+            error if unconfirmed.is_none() => error,
+            JournalError::Unreachable { path, problem } | JournalError::Busy { path, problem } => {
+                JournalError::Unconfirmed { path, problem }
+            }
+            // The transaction whose connection was lost has not ended.
+            JournalError::Locked { path, .. } => {
+                let problem = "a lost connection has not ended yet".to_owned();
+                JournalError::Unconfirmed { path, problem }
+            }
+            error => error,
+        })
     }
 
     fn apply_all(

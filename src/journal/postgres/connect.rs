@@ -8,7 +8,7 @@ use rustix::net::sockopt;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, NoTls};
@@ -21,7 +21,7 @@ use crate::http::tls_config;
 use crate::journal::JournalError;
 use crate::journal::location::{Server, TlsMode};
 
-/// The longest time to wait for an address of a server, and then for the server to accept the user.
+/// The longest time to wait until one of the server's addresses has accepted the user.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An idle connection is tested after this time, so that one that was lost is noticed before the next statement.
@@ -29,7 +29,8 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVES: u32 = 3;
 
-pub fn connect(server: &Server) -> Result<Session, PostgresError> {
+/// Connects within `limit`, or within [`CONNECT_TIMEOUT`] if that is shorter.
+pub fn connect(server: &Server, limit: Duration) -> Result<Session, PostgresError> {
     let tls = match server.tls {
         TlsMode::Disable => None,
         TlsMode::Require | TlsMode::VerifyFull => Some(tls(server)?),
@@ -37,7 +38,8 @@ pub fn connect(server: &Server) -> Result<Session, PostgresError> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(PostgresError::Connect)?;
     let activity = StreamActivity::new();
-    match runtime.block_on(open(server, tls, activity.clone())) {
+    let limit = limit.min(CONNECT_TIMEOUT);
+    match runtime.block_on(open(server, tls, activity.clone(), limit)) {
         Ok((client, connection)) => Ok(Session::new(runtime, client, connection, activity)),
         Err(fault) => {
             end(runtime);
@@ -69,23 +71,32 @@ async fn open(
     server: &Server,
     tls: Option<MakeRustlsConnect>,
     activity: StreamActivity,
+    limit: Duration,
 ) -> Result<(Client, JoinHandle<()>), PostgresError> {
-    let socket = socket(server).await.map_err(PostgresError::Connect)?;
+    let deadline = Instant::now() + limit;
+    let socket = socket(server, deadline).await;
+    let socket = socket.map_err(PostgresError::Connect)?;
     let log_in = log_in(server, tls, WatchedSocket { socket, activity });
-    let accepted = timeout(CONNECT_TIMEOUT, log_in).await;
-    accepted.unwrap_or(Err(PostgresError::Silent(CONNECT_TIMEOUT)))
+    let accepted = timeout_at(deadline, log_in).await;
+    accepted.unwrap_or(Err(PostgresError::Silent(limit)))
 }
 
-async fn socket(server: &Server) -> io::Result<Box<dyn Socket>> {
+async fn socket(server: &Server, deadline: Instant) -> io::Result<Box<dyn Socket>> {
     let (host, port) = (server.host.as_str(), server.port);
     if host.starts_with('/') {
         let path = Path::new(host).join(format!(".s.PGSQL.{port}"));
-        let socket = within_timeout(UnixStream::connect(path)).await?;
+        let socket = until(deadline, UnixStream::connect(path)).await?;
         return Ok(Box::new(socket));
     }
     let mut failed = None;
-    for address in within_timeout(lookup_host((host, port))).await? {
-        match within_timeout(TcpStream::connect(address)).await {
+    let addresses = until(deadline, lookup_host((host, port))).await?;
+    let addresses: Vec<_> = addresses.collect();
+    for (tried, address) in addresses.iter().enumerate() {
+        // The addresses share the time, so that one that does not respond leaves some for the others.
+        let others = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let share = now + deadline.saturating_duration_since(now) / others;
+        match until(share, TcpStream::connect(address)).await {
             Ok(socket) => {
                 socket.set_nodelay(true)?;
                 keep_alive(&socket)?;
@@ -97,8 +108,11 @@ async fn socket(server: &Server) -> io::Result<Box<dyn Socket>> {
     Err(failed.unwrap_or_else(|| io::Error::other("the host has no address")))
 }
 
-async fn within_timeout<T>(connect: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let connected = timeout(CONNECT_TIMEOUT, connect).await;
+async fn until<T>(
+    deadline: Instant,
+    connect: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let connected = timeout_at(deadline, connect).await;
     connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 

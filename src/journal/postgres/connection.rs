@@ -30,6 +30,10 @@ const COMMIT_SILENCE: Duration = Duration::from_secs(5);
 /// As [`COMMIT_SILENCE`], for statements that may have much to read or delete.
 const MAX_SILENCE: Duration = Duration::from_secs(60);
 
+/// A statement waits for a lock at most this part of the time for which the server may be silent: the error then comes from
+/// the server, which has ended the transaction.
+const LOCK_WAIT: (u32, u32) = (9, 10);
+
 /// The first and the longest pause between two tries to connect.
 const CONNECT_PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
@@ -42,11 +46,19 @@ const MAX_MEASUREMENTS: usize = 3;
 /// A lease counts as expired this long after its end.
 const LEASE_GRACE: Duration = Duration::from_secs(60);
 
-/// If this client can no longer be heard, the server ends the transaction and releases its locks after 30 seconds. The setting
-/// ends with the transaction.
-const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 30000";
+/// Begins a transaction. Its settings end with it.
+///
+/// Each statement has to see what was committed before it took its locks, whatever the default of the role is. If this
+/// client can no longer be heard, the server ends the transaction and releases its locks after 30 seconds.
+fn begin_sql(max_silence: Duration) -> String {
+    let lock_timeout = (max_silence * LOCK_WAIT.0 / LOCK_WAIT.1).as_millis().max(1);
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 30000;
+         SET LOCAL lock_timeout = {lock_timeout}"
+    )
+}
 
-/// The first statement after [`BEGIN`]. Its row is missing if the transaction has already committed.
+/// The first statement after [`begin_sql`]. Its row is missing if the transaction has already committed.
 const BEGIN_SQL: &str = "INSERT INTO hookfire.writers AS w (id, commit_id, at)
      VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
      ON CONFLICT (id) DO UPDATE SET commit_id = excluded.commit_id, at = excluded.at
@@ -86,32 +98,25 @@ pub struct Connection {
     has_written: Cell<bool>,
     /// How long to repeat what failed because the server could not be reached.
     pub timeout: Cell<Duration>,
+    /// Whether the server was reached once.
+    is_open: Cell<bool>,
     host: Box<dyn Host>,
     time_source: TimeSource,
-    /// Milliseconds from the host's lease clock to the server's clock.
-    offset: Cell<i64>,
+    /// Milliseconds from the host's lease clock to the server's clock; none before it was measured.
+    offset: Cell<Option<i64>>,
     commits: Cell<i64>,
 }
 
 impl Connection {
-    /// Connects. Does not wait for a server that does not respond.
+    /// Connects. Does not wait for a server that does not respond, but for one that accepts no connection yet.
     pub fn open(
         server: &Server,
         host: Box<dyn Host>,
         timeout: Duration,
         time_source: TimeSource,
     ) -> Result<Connection, JournalError> {
-        let connection = Connection {
-            server: server.clone(),
-            client: RefCell::new(None),
-            id: Uuid::new_v4().to_string(),
-            has_written: Cell::new(false),
-            timeout: Cell::new(Duration::ZERO),
-            host,
-            time_source,
-            offset: Cell::new(0),
-            commits: Cell::new(0),
-        };
+        let mut connection = Connection::open_any(server, host, timeout);
+        connection.time_source = time_source;
         let sql = format!("{NOW_SQL}, (SELECT version FROM hookfire.meta)");
         let measure = || {
             let measured = connection.repeat_faults(COMMIT_SILENCE, |session| {
@@ -129,21 +134,22 @@ impl Connection {
             }
         }
         schema::check_version(connection.shown(), version)?;
-        connection.timeout.set(timeout);
+        connection.is_open.set(true);
         Ok(connection)
     }
 
     /// Connects to a database that may have no tables yet.
-    pub fn open_any(server: &Server, host: Box<dyn Host>) -> Connection {
+    pub fn open_any(server: &Server, host: Box<dyn Host>, timeout: Duration) -> Connection {
         Connection {
             server: server.clone(),
             client: RefCell::new(None),
             id: Uuid::new_v4().to_string(),
             has_written: Cell::new(false),
-            timeout: Cell::new(Duration::ZERO),
+            timeout: Cell::new(timeout),
+            is_open: Cell::new(false),
             host,
             time_source: TimeSource::Server,
-            offset: Cell::new(0),
+            offset: Cell::new(None),
             commits: Cell::new(0),
         }
     }
@@ -151,7 +157,9 @@ impl Connection {
     /// The time of the server's clock, by which the hosts of a team agree.
     pub fn now(&self) -> UnixMs {
         match self.time_source {
-            TimeSource::Server => UnixMs(self.host.lease_clock().0 + self.offset.get()),
+            TimeSource::Server => {
+                UnixMs(self.host.lease_clock().0 + self.offset.get().unwrap_or(0))
+            }
             TimeSource::Host => self.host.lease_clock(),
         }
     }
@@ -188,10 +196,11 @@ impl Connection {
     /// is quick. Returns whether it was.
     fn measure(&self, began: UnixMs, server_time: i64) -> bool {
         let ended = self.host.lease_clock();
-        let is_first = self.offset.get() == 0;
+        let is_first = self.offset.get().is_none();
         let is_quick = ended.since(began) < QUICK_MEASUREMENT;
         if is_first || is_quick {
-            self.offset.set(server_time - (began.0 + ended.0) / 2);
+            let offset = server_time - (began.0 + ended.0) / 2;
+            self.offset.set(Some(offset));
         }
         is_quick
     }
@@ -238,7 +247,7 @@ impl Connection {
     ) -> Result<T, PostgresError> {
         let id = id.to_string();
         self.repeat_faults(max_silence, |session| {
-            session.queue(BEGIN, Vec::new());
+            session.queue(&begin_sql(session.max_silence), Vec::new());
             if !locked.is_empty() {
                 session.queue(LOCK_SQL, vec![SqlValue::ints(locked.iter().copied())]);
             }
@@ -289,16 +298,31 @@ impl Connection {
         mut run: impl FnMut(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, PostgresError> {
         let (began, mut pause) = (Instant::now(), CONNECT_PAUSE[0]);
+        let timeout = self.timeout.get();
         loop {
-            let fault = match self.run_once(max_silence, &mut run) {
+            let left = in_tenths(timeout.saturating_sub(began.elapsed()));
+            // A longer silence is allowed to statements that may have much to do.
+            let silence = match max_silence <= timeout {
+                true => max_silence.min(left),
+                false => max_silence,
+            };
+            let fault = match self.run_once(left, silence, &mut run) {
                 Ok(value) => return Ok(value),
                 Err(fault) => fault,
             };
-            if !fault.may_be_repeated() || began.elapsed() >= self.timeout.get() {
+            let may_be_repeated = match self.is_open.get() {
+                true => fault.may_be_repeated(),
+                false => fault.is_refused_for_now(),
+            };
+            let next_pause = match fault.is_conflict() {
+                true => Duration::ZERO,
+                false => pause,
+            };
+            if !may_be_repeated || began.elapsed() + next_pause >= timeout {
                 return Err(fault);
             }
-            if !fault.is_conflict() {
-                std::thread::sleep(pause);
+            if !next_pause.is_zero() {
+                std::thread::sleep(next_pause);
                 pause = CONNECT_PAUSE[1].min(pause * 2);
             }
         }
@@ -306,6 +330,7 @@ impl Connection {
 
     fn run_once<T>(
         &self,
+        connect_limit: Duration,
         max_silence: Duration,
         run: &mut impl FnMut(&mut Session) -> Result<T, PostgresError>,
     ) -> Result<T, PostgresError> {
@@ -313,7 +338,7 @@ impl Connection {
         let open = self.client.take().filter(|open| !open.is_closed());
         let mut session = match open {
             Some(session) => session,
-            None => connect(&self.server)?,
+            None => connect(&self.server, connect_limit)?,
         };
         session.max_silence = max_silence;
         let result = run(&mut session);
@@ -326,6 +351,16 @@ impl Connection {
     pub fn error(&self, fault: PostgresError) -> JournalError {
         error::journal_error(self.shown(), self.timeout.get(), fault)
     }
+}
+
+/// Rounds up, for messages.
+fn in_tenths(duration: Duration) -> Duration {
+    let tenths = duration.as_millis().div_ceil(100);
+    Duration::from_millis(
+        u64::try_from(tenths)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(100),
+    )
 }
 
 /// Marks the connection's row in `writers` as closed. Rows of processes that were killed are deleted by

@@ -93,11 +93,28 @@ impl PostgresError {
         self.has_code(|code| code == "40001" || code == "40P01")
     }
 
+    /// Whether the server does not accept a connection at the moment, although it responds.
+    pub fn is_refused_for_now(&self) -> bool {
+        // Too many connections; the server is starting.
+        self.has_code(|code| code == "53300" || code == "57P03")
+    }
+
     /// Whether a later try may succeed.
     pub fn may_be_repeated(&self) -> bool {
-        // 53300: too many connections.
-        self.is_lost() || self.is_conflict() || self.has_code(|code| code == "53300")
+        self.is_lost()
+            || self.is_conflict()
+            || self.has_code(|code| is_timeout(code) || is_busy(code))
     }
+}
+
+/// The role's limit for a lock or for a statement has passed.
+fn is_timeout(code: &str) -> bool {
+    code == "55P03" || code == "57014"
+}
+
+/// The server lacks connections or memory. A full disk, 53100, takes longer.
+fn is_busy(code: &str) -> bool {
+    code.starts_with("53") && code != "53100"
 }
 
 /// `waited` is how long the statement was repeated.
@@ -140,11 +157,13 @@ pub fn journal_error(path: &Path, waited: Duration, fault: PostgresError) -> Jou
         "42501" => JournalError::NoRight { path, problem },
         "3D000" => JournalError::Denied { path, problem },
         code if code.starts_with("28") => JournalError::Denied { path, problem },
-        "53300" | "40001" | "40P01" => JournalError::Locked { path, waited },
+        "40001" | "40P01" => JournalError::Locked { path, waited },
+        code if is_timeout(code) => JournalError::Locked { path, waited },
+        code if is_busy(code) => JournalError::Busy { path, problem },
         _ if is_lost => JournalError::Unreachable { path, problem },
-        _ => JournalError::Unusable {
+        code => JournalError::Unusable {
             path,
-            problem: format!("reports an error: {problem}"),
+            problem: format!("reports an error: {problem} (SQLSTATE {code})"),
         },
     }
 }

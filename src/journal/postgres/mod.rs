@@ -28,6 +28,7 @@ mod transfer;
 mod values;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -152,7 +153,7 @@ pub fn copy(file: &Path, server: &Server) -> Result<Copied, JournalError> {
 
 /// Creates or upgrades the tables.
 pub fn migrate(server: &Server, host: Box<dyn Host>) -> Result<Migrated, JournalError> {
-    let connection = Connection::open_any(server, host);
+    let connection = Connection::open_any(server, host, TIMEOUT);
     let from = connection.read(|session| schema::migrate(session, connection.shown()))?;
     Ok(Migrated {
         from,
@@ -207,12 +208,12 @@ impl Journal for PostgresJournal {
     }
 
     fn check(&self) -> Result<Health, JournalError> {
-        let by_status = "SELECT count(*) FROM hookfire.deliveries WHERE status = $1";
-        let mut counts = Vec::new();
-        for status in Status::ALL {
-            let count = BoundSql::with(by_status, [status.as_str().into()]);
-            counts.push((status, self.value(&count)?));
-        }
+        let sql = "SELECT status, count(*) FROM hookfire.deliveries GROUP BY status";
+        let by_status = self.all(&BoundSql::new(sql), |row| Ok((row.read(0)?, row.read(1)?)))?;
+        let by_status: HashMap<String, usize> = by_status.into_iter().collect();
+        let number = |status: Status| by_status.get(status.as_str()).copied().unwrap_or(0);
+        let counts = Status::ALL.into_iter();
+        let counts = counts.map(|status| (status, number(status))).collect();
         let count = |rows: &str| {
             self.value(&BoundSql::new(&format!(
                 "SELECT count(*) FROM hookfire.{rows}"

@@ -21,6 +21,7 @@ mod pages_suite;
 mod schedule_suite;
 #[path = "../tests/sending.rs"]
 mod sending_suite;
+mod transactions;
 
 use std::path::PathBuf;
 
@@ -75,7 +76,7 @@ impl Bench {
     /// Runs statements, if there is a database. A transaction that they begin ends when the result is dropped.
     fn execute(&self, sql: &str) -> Option<Connection> {
         let (server, _) = self.database.as_ref()?;
-        let connection = Connection::open_any(server, self.host.process(0));
+        let connection = Connection::open_any(server, self.host.process(0), super::TIMEOUT);
         let run = connection.read(|session| session.batch(sql));
         run.unwrap();
         Some(connection)

@@ -72,6 +72,11 @@ impl Proxy {
         assert!(!waited.unwrap().1.timed_out(), "no {count} connections");
     }
 
+    /// How many connections it has accepted.
+    pub fn connections(&self) -> usize {
+        self.shared.state.lock().unwrap().connections
+    }
+
     /// What clients have sent.
     pub fn sent(&self) -> Vec<u8> {
         self.shared.state.lock().unwrap().sent.clone()
