@@ -77,6 +77,8 @@ const V1: &str = "
         WHERE status IN ('failed', 'interrupted');
     CREATE INDEX deliveries_due ON hookfire.deliveries (next_attempt_at, id)
         WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL;
+    CREATE INDEX deliveries_due_forwards ON hookfire.deliveries (next_attempt_at, id)
+        WHERE capture_id IS NOT NULL AND next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL;
     CREATE INDEX deliveries_in_sequence ON hookfire.deliveries (sequence, id)
         WHERE sequence IS NOT NULL AND status <> 'delivered';
     CREATE INDEX deliveries_capture ON hookfire.deliveries (capture_id) WHERE capture_id IS NOT NULL;

@@ -118,6 +118,18 @@ impl Bench {
         }
     }
 
+    /// A journal that keeps the plan of each statement, see [`plans`].
+    fn open_explained(&self) -> PostgresJournal {
+        let (server, _) = self.database.as_ref().unwrap();
+        let journal = PostgresJournal::open_with_host_time(server, self.host.process(1)).unwrap();
+        let explain = journal.connection.read(|session| {
+            session.plans = Some(Vec::new());
+            Ok(())
+        });
+        explain.unwrap();
+        journal
+    }
+
     fn boxed(&self, pid: i64) -> Box<dyn Journal> {
         self.open(pid)
     }
@@ -171,6 +183,14 @@ fn the_tables_have_the_columns_of_a_file() {
     }
 }
 
+/// Each statement that the journal ran, with its plan.
+fn plans(journal: &PostgresJournal) -> Vec<String> {
+    let plans = journal
+        .connection
+        .read(|session| Ok(session.plans.take().unwrap_or_default()));
+    plans.unwrap()
+}
+
 /// Many delivered deliveries, and statistics that say so.
 const MANY: &str = "INSERT INTO hookfire.deliveries (uuid, type, action, url, params, headers, retries, retry_interval_ms,
          success_statuses, status, created_at, finished_at, attempt_count, method, body_format, payload)
@@ -187,13 +207,7 @@ fn a_group_of_results_reads_its_rows_only() {
     if bench.execute(MANY).is_none() {
         return;
     }
-    let (server, _) = bench.database.as_ref().unwrap();
-    let journal = PostgresJournal::open_with_host_time(server, bench.host.process(1)).unwrap();
-    let explain = journal.connection.read(|session| {
-        session.plans = Some(Vec::new());
-        Ok(())
-    });
-    explain.unwrap();
+    let journal = bench.open_explained();
     let new = || Write::Accept(new_delivery(b"<event/>"), attempt(T0).attempt);
     let added = journal.commit(&(0..64).map(|_| new()).collect::<Vec<_>>());
     let ids = added.unwrap().into_iter().map(|result| match result {
@@ -218,10 +232,7 @@ fn a_group_of_results_reads_its_rows_only() {
         }));
     }
     journal.commit(&writes).unwrap();
-    let plans = journal
-        .connection
-        .read(|session| Ok(session.plans.take().unwrap_or_default()));
-    let plans = plans.unwrap();
+    let plans = plans(&journal);
     let is_update = |plan: &&String| plan.starts_with("UPDATE hookfire.attempts");
     assert_eq!(plans.iter().filter(is_update).count(), 1);
     for plan in plans {
@@ -244,4 +255,24 @@ fn check_finds_attempts_without_deliveries() {
         problems,
         ["1 attempts refer to deliveries that do not exist"]
     );
+}
+
+#[test]
+fn what_is_due_to_be_forwarded_is_found_among_other_deliveries() {
+    let bench = Bench::new();
+    let scheduled = "UPDATE hookfire.deliveries SET status = 'pending', finished_at = NULL, next_attempt_at = id;
+         ANALYZE hookfire.deliveries";
+    if bench.execute(&format!("{MANY}; {scheduled}")).is_none() {
+        return;
+    }
+    let journal = bench.open_explained();
+    let filter = |forwards| DueFilter {
+        url: None,
+        forwards,
+    };
+    assert_eq!(journal.due_page(None, 10, filter(true)).unwrap(), []);
+    assert_eq!(journal.due_page(None, 10, filter(false)).unwrap().len(), 10);
+    let plans = plans(&journal);
+    assert!(plans[0].contains("deliveries_due_forwards"), "{}", plans[0]);
+    assert!(plans[1].contains("deliveries_due "), "{}", plans[1]);
 }

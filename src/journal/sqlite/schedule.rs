@@ -1,6 +1,7 @@
 //! The schedule: deliveries that wait for their next attempt and have no owner, and those whose owner has ended.
 //!
-//! Each condition repeats the WHERE clause of the index `deliveries_due`; otherwise SQLite does not use the index.
+//! Each condition repeats the WHERE clause of the index `deliveries_due` or `deliveries_due_forwards`; otherwise SQLite does
+//! not use the index.
 
 use std::collections::HashMap;
 
@@ -18,16 +19,20 @@ use crate::time::UnixMs;
 
 /// Has two parts, because for `(next_attempt_at, id) > (?2, ?3)` SQLite would use only the first column of the index,
 /// and thousands of deliveries may be due at the same moment.
-pub fn due_sql() -> String {
+pub fn due_sql(forwards: bool) -> String {
+    let forwards = match forwards {
+        true => "capture_id IS NOT NULL",
+        false => "TRUE",
+    };
     format!(
         "SELECT * FROM
          (SELECT {DUE_COLUMNS}, {DUE_TARGET} FROM deliveries
-          WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL AND (NOT ?6 OR capture_id IS NOT NULL)
+          WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL AND {forwards}
               AND next_attempt_at = ?2 AND next_attempt_at <= ?1 AND id > ?3 AND (?5 IS NULL OR url = ?5)
           ORDER BY id LIMIT ?4)
          UNION ALL SELECT * FROM
          (SELECT {DUE_COLUMNS}, {DUE_TARGET} FROM deliveries
-          WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL AND (NOT ?6 OR capture_id IS NOT NULL)
+          WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL AND {forwards}
               AND next_attempt_at > ?2 AND next_attempt_at <= ?1 AND (?5 IS NULL OR url = ?5)
           ORDER BY next_attempt_at, id LIMIT ?4)
          ORDER BY 1, 2 LIMIT ?4"
@@ -69,9 +74,8 @@ impl Schedule for SqliteJournal {
             id.into(),
             limit.into(),
             url.into(),
-            forwards.into(),
         ];
-        self.all(&BoundSql::with(due_sql(), values), |row| {
+        self.all(&BoundSql::with(due_sql(forwards), values), |row| {
             rows::due(row, false)
         })
     }

@@ -5,12 +5,12 @@
 
 use rusqlite::Transaction;
 
-/// `application_id` of a journal: "hkfw".
-pub const APPLICATION_ID: i64 = 0x686b_6677;
+/// `application_id` of a journal: "hkfx".
+pub const APPLICATION_ID: i64 = 0x686b_6678;
 
 /// `application_id` of journals of development builds, whose tables were others: "hook", and from "hkfj" to
-/// "hkfv".
-pub const DEVELOPMENT_APPLICATION_IDS: [i64; 14] = [
+/// "hkfw".
+pub const DEVELOPMENT_APPLICATION_IDS: [i64; 15] = [
     0x686b_6672,
     0x686f_6f6b,
     0x686b_666a,
@@ -25,6 +25,7 @@ pub const DEVELOPMENT_APPLICATION_IDS: [i64; 14] = [
     0x686b_6674,
     0x686b_6675,
     0x686b_6676,
+    0x686b_6677,
 ];
 
 /// The schema version that this program reads and writes.
@@ -106,6 +107,9 @@ const V1: &str = "
     -- The schedule.
     CREATE INDEX deliveries_due ON deliveries (next_attempt_at, id)
         WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL;
+    -- As deliveries_due, for those who send only what forwards a capture.
+    CREATE INDEX deliveries_due_forwards ON deliveries (next_attempt_at, id)
+        WHERE capture_id IS NOT NULL AND next_attempt_at IS NOT NULL AND owner IS NULL AND sequence IS NULL;
     -- Also in the order of ids: the first of each sequence.
     CREATE INDEX deliveries_in_sequence ON deliveries (sequence, id)
         WHERE sequence IS NOT NULL AND status <> 'delivered';

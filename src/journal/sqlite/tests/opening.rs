@@ -125,7 +125,7 @@ fn open_sets_auto_vacuum_full_sync_and_foreign_keys() {
         assert_eq!(pragma("user_version"), VERSION, "round {round}");
         assert_eq!(
             pragma("application_id"),
-            i64::from(u32::from_be_bytes(*b"hkfw")),
+            i64::from(u32::from_be_bytes(*b"hkfx")),
             "round {round}"
         );
         let mode: String = journal
@@ -390,7 +390,7 @@ fn an_older_journal_is_upgraded_with_its_rows() {
 
 /// Until the first release, version 1 may be amended: then set this to the new value, and choose a new
 /// `APPLICATION_ID`. After it, add a migration instead.
-const VERSION_1_HASH: u64 = 1_432_842_062_261_242_583;
+const VERSION_1_HASH: u64 = 7_663_031_054_702_072_545;
 
 #[test]
 fn version_1_is_not_changed_by_accident() {

@@ -25,17 +25,19 @@ fn schedule_and_owners_are_read_by_index() {
             .unwrap()
             .join("\n")
     };
-    let due = plan(&due_sql());
-    let searches: Vec<&str> = due
-        .lines()
-        .filter(|line| line.contains("deliveries"))
-        .collect();
-    let by_index = |how: &str| format!("SEARCH deliveries USING INDEX deliveries_due ({how})");
-    let expected = [
-        "next_attempt_at=? AND id>?",
-        "next_attempt_at>? AND next_attempt_at<?",
-    ];
-    assert_eq!(searches, expected.map(by_index), "{due}");
+    for (forwards, index) in [(false, "deliveries_due"), (true, "deliveries_due_forwards")] {
+        let due = plan(&due_sql(forwards));
+        let searches: Vec<&str> = due
+            .lines()
+            .filter(|line| line.contains("deliveries"))
+            .collect();
+        let by_index = |how: &str| format!("SEARCH deliveries USING INDEX {index} ({how})");
+        let expected = [
+            "next_attempt_at=? AND id>?",
+            "next_attempt_at>? AND next_attempt_at<?",
+        ];
+        assert_eq!(searches, expected.map(by_index), "{due}");
+    }
     assert_eq!(
         plan(&statements::next_due(at(0)).sql),
         "SEARCH deliveries USING INDEX deliveries_due (next_attempt_at>?)"
