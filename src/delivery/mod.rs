@@ -159,10 +159,12 @@ impl Delivery {
         payload::name(self.event_type.as_deref(), self.action.as_deref())
     }
 
-    /// `application.created`; method and path if nothing names the payload: `POST /hook`.
+    /// `application.created`. If nothing names the payload, the capture that it forwards or the path: `POST capture #17`,
+    /// `POST /hook`.
     pub fn label(&self) -> String {
-        match self.target.base.is_url() {
-            true if self.event_type.is_none() => {
+        match (&self.event_type, self.capture) {
+            (None, Some(capture)) => format!("{} capture #{capture}", self.method),
+            (None, None) if self.target.base.is_url() => {
                 format!("{} {}", self.method, self.target.base.path())
             }
             _ => self.name(),

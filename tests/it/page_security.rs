@@ -342,7 +342,7 @@ fn exposed_page_without_a_token_shows_a_form_for_it() {
     // Programs get a message instead, and no bin is put into the form unless its name is valid.
     let text = listener.get("/_hookfire/");
     assert!(
-        text.status == 401 && text.text().starts_with("requires the token"),
+        text.status == 401 && text.text().starts_with("requires a token"),
         "{text:?}"
     );
     let hostile =
