@@ -105,7 +105,7 @@ fn searchable(delivery: &Delivery) -> String {
     format!(
         "#{} {} {} {} {} {} {} {} {}",
         delivery.id,
-        delivery.name(),
+        delivery.label(),
         event_type.unwrap_or_default(),
         action.unwrap_or_default(),
         delivery.status.as_str(),

@@ -438,7 +438,7 @@ fn page_shows_deliveries_of_any_payload() {
     browser.wait_for_text("#delivery", "image/png");
     let shown = browser.text("#delivery");
     assert!(shown.contains("89 50 4e 47"), "{shown}");
-    assert!(rows(&browser, "#delivery-list")[0].starts_with('-'));
+    assert!(rows(&browser, "#delivery-list")[0].starts_with("PUT"));
 }
 
 #[test]

@@ -7,8 +7,11 @@ const STATUS_TONE = { delivered: "good", failed: "bad", interrupted: "warn", pen
 const inFailedList = (delivery) => delivery.status === "failed" || delivery.status === "interrupted";
 
 const isScheduled = (delivery) => delivery.status === "pending" && delivery.next_attempt_at !== null;
-/** `application.created`; `-` if nothing names the payload. */
-const deliveryName = ({ type, action }) => (type === null ? "-" : action === null ? type : `${type}.${action}`);
+/** `application.created`; if nothing names the payload, its method and the capture that it forwards. */
+function deliveryName({ type, action, method, capture_id }) {
+  if (type !== null) return action === null ? type : `${type}.${action}`;
+  return capture_id === null ? method : `${method} capture #${capture_id}`;
+}
 /** The endpoint's name and its URL, without the scheme. */
 const destination = ({ endpoint, url }) => (endpoint ? `${endpoint}: ` : "") + url.replace(/^https?:\/\//, "");
 
