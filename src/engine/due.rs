@@ -1,18 +1,18 @@
 //! The due queue: which delivery of the schedule to send next.
 //!
 //! Deliveries come in the order of their due times, except that a URL which does not respond may use at most half of the
-//! free workers, and the next such URL half of the rest. Every URL may use one. Names in this file call a URL an endpoint.
+//! free workers, and the next such URL half of the rest. Every URL may use one.
 //! Of a sequence, which is what one bin sends to one URL with `in_order`, one delivery is sent at a time.
 //!
-//! Deliveries that forward captures may wait in large numbers for one endpoint, and trying does not help while it is down:
-//! [`DueQueue::forwarding`] tries with one of them now and then, and the others keep their attempts. Once the endpoint
+//! Deliveries that forward captures may wait in large numbers for one URL, and trying does not help while it is down:
+//! [`DueQueue::forwarding`] tries with one of them now and then, and the others keep their attempts. Once the URL
 //! responds, all of them are due.
 //!
 //! A process may lack the secret of a target, which another process has: [`DueQueue::cannot_send`] leaves its deliveries as
 //! they are, and tries with one of them now and then.
 //!
 //! Memory holds a page of the schedule and the deliveries under way. Deliveries that were passed over are remembered per
-//! endpoint, as the position of the first one.
+//! URL, as the position of the first one.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -34,12 +34,17 @@ const MAX_PASSED_OVER: usize = 1024;
 const RESCAN_PAUSE: Duration = Duration::from_micros(200);
 const MAX_RESCAN_PAUSE: Duration = Duration::from_secs(30);
 
-/// The pauses between two tries of an endpoint that does not respond, for deliveries that forward captures: the first, and
+/// The pauses between two tries of a URL that does not respond, for deliveries that forward captures: the first, and
 /// the longest after it has doubled with each.
 const FIRST_PROBE_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PROBE_PAUSE: Duration = Duration::from_secs(30);
 
-/// The pause between two tries with a target that this process cannot send to: a file with its secret may be there again.
+/// So many tries in a row without a response are an outage. Fewer may be the fault of single requests, which keep the time of
+/// their next attempt.
+const OUTAGE_TRIES: u32 = 3;
+
+/// The shortest pause between two tries with a target that this process cannot send to: a file with its secret may be there
+/// again.
 const UNSENDABLE_PAUSE: Duration = Duration::from_secs(2);
 
 /// A place in the schedule: due time, then id.
@@ -54,7 +59,7 @@ pub enum Upcoming {
 }
 
 #[derive(Debug)]
-struct EndpointState {
+struct UrlState {
     under_way: usize,
     /// When it responded, if it responded to its last request.
     responded_at: Option<UnixMs>,
@@ -65,9 +70,9 @@ struct EndpointState {
     passed_over: Option<Position>,
 }
 
-impl Default for EndpointState {
-    fn default() -> EndpointState {
-        EndpointState {
+impl Default for UrlState {
+    fn default() -> UrlState {
+        UrlState {
             under_way: 0,
             responded_at: None,
             unanswered: 0,
@@ -77,7 +82,7 @@ impl Default for EndpointState {
     }
 }
 
-impl EndpointState {
+impl UrlState {
     fn is_responsive(&self, now: UnixMs) -> bool {
         self.responded_at
             .is_some_and(|at| now.since(at) < POLL_INTERVAL)
@@ -116,11 +121,11 @@ struct Destination {
 pub struct DueQueue<'a> {
     journal: &'a dyn Journal,
     jobs: usize,
-    /// Only deliveries that forward captures; an endpoint that does not respond is tried with one now and then.
+    /// Only deliveries that forward captures; a URL that does not respond is tried with one now and then.
     forwards: bool,
     /// Deliveries that become due later are not for this run; `None` watches for ever.
     until: Option<UnixMs>,
-    endpoints: HashMap<String, EndpointState>,
+    urls: HashMap<String, UrlState>,
     under_way: HashMap<i64, Destination>,
     /// Targets that this process cannot send to, and when to try again.
     unsendable: HashMap<String, UnixMs>,
@@ -163,7 +168,7 @@ impl<'a> DueQueue<'a> {
             jobs,
             forwards: false,
             until: None,
-            endpoints: HashMap::new(),
+            urls: HashMap::new(),
             under_way: HashMap::new(),
             unsendable: HashMap::new(),
             page: VecDeque::new(),
@@ -231,13 +236,13 @@ impl<'a> DueQueue<'a> {
         };
         self.has_changed = true;
         self.sequence_may_go_on = self.has_sequences;
-        if let Some(endpoint) = self.endpoints.get_mut(&url) {
-            endpoint.under_way -= 1;
-            let is_new = contact == Contact::Responded && endpoint.responded_at.is_none();
-            if self.forwards && is_new {
+        if let Some(state) = self.urls.get_mut(&url) {
+            state.under_way -= 1;
+            let is_outage_over = contact == Contact::Responded && state.unanswered >= OUTAGE_TRIES;
+            if self.forwards && is_outage_over {
                 self.recovered.push(url);
             }
-            endpoint.contacted(contact, now);
+            state.contacted(contact, now);
         }
     }
 
@@ -282,6 +287,10 @@ impl<'a> DueQueue<'a> {
         targets.map(|target| self.scheduled_to(target)).sum()
     }
 
+    pub fn has_unsendable(&self) -> bool {
+        !self.unsendable.is_empty()
+    }
+
     fn scheduled_to(&self, target: &str) -> Result<usize, JournalError> {
         self.journal.scheduled_to(target, self.forwards)
     }
@@ -312,11 +321,11 @@ impl<'a> DueQueue<'a> {
             return false;
         }
         let free = self.jobs.saturating_sub(self.under_way.len());
-        let endpoint = self.endpoints.entry(due.url.clone()).or_default();
+        let state = self.urls.entry(due.url.clone()).or_default();
         // A sequence has one at a time, and is not read again by a run that ends.
         let is_next = due.in_sequence && !self.forwards;
-        if is_next || endpoint.may_have_worker(free, now, self.forwards) {
-            endpoint.under_way += 1;
+        if is_next || state.may_have_worker(free, now, self.forwards) {
+            state.under_way += 1;
             if let Some(try_at) = unsendable {
                 *try_at = now.plus(UNSENDABLE_PAUSE);
             }
@@ -329,22 +338,22 @@ impl<'a> DueQueue<'a> {
             return false;
         }
         let position = (due.at, due.version.id);
-        let first = endpoint.passed_over.unwrap_or(position);
-        endpoint.passed_over = Some(first.min(position));
+        let first = state.passed_over.unwrap_or(position);
+        state.passed_over = Some(first.min(position));
         false
     }
 
-    /// Of the endpoints that were passed over and may have another worker, the one whose first delivery is due first.
+    /// Of the URLs that were passed over and may have another worker, the one whose first delivery is due first.
     fn next_passed_over(&mut self, now: UnixMs) -> Option<(String, Position)> {
         let (free, probes) = (self.free_workers(), self.forwards);
-        let (url, endpoint) = self
-            .endpoints
+        let (url, state) = self
+            .urls
             .iter_mut()
-            .filter(|(_, endpoint)| {
-                endpoint.passed_over.is_some() && endpoint.may_have_worker(free, now, probes)
+            .filter(|(_, state)| {
+                state.passed_over.is_some() && state.may_have_worker(free, now, probes)
             })
-            .min_by_key(|(_, endpoint)| endpoint.passed_over)?;
-        Some((url.clone(), endpoint.passed_over.take()?))
+            .min_by_key(|(_, state)| state.passed_over)?;
+        Some((url.clone(), state.passed_over.take()?))
     }
 
     fn read_passed_over(&mut self, url: &str, from: Position) -> Result<(), JournalError> {
@@ -355,10 +364,7 @@ impl<'a> DueQueue<'a> {
             Ok(page) => page.last().map(|last| (last.at, last.version.id + 1)),
             Err(_) => Some(from),
         };
-        self.endpoints
-            .entry(url.to_owned())
-            .or_default()
-            .passed_over = rest;
+        self.urls.entry(url.to_owned()).or_default().passed_over = rest;
         self.page.extend(page?);
         Ok(())
     }
@@ -412,8 +418,8 @@ impl<'a> DueQueue<'a> {
             }
         }
         if self.until.is_some() {
-            let mut endpoints = self.endpoints.values();
-            let some_left = endpoints.any(|endpoint| endpoint.passed_over.is_some())
+            let mut urls = self.urls.values();
+            let some_left = urls.any(|state| state.passed_over.is_some())
                 || self.has_sequences && !self.under_way.is_empty();
             return Ok(Some(if some_left {
                 Upcoming::Later(now.plus(POLL_INTERVAL))
@@ -428,18 +434,18 @@ impl<'a> DueQueue<'a> {
         let abandoned = self.journal.interrupt_abandoned()?;
         self.abandoned += abandoned;
         if clock_set_back {
-            for endpoint in self.endpoints.values_mut() {
-                endpoint.probe_at = endpoint.probe_at.min(now);
+            for state in self.urls.values_mut() {
+                state.probe_at = state.probe_at.min(now);
             }
             for try_at in self.unsendable.values_mut() {
                 *try_at = (*try_at).min(now);
             }
         }
-        self.endpoints.retain(|_, endpoint| {
-            endpoint.under_way > 0
-                || endpoint.passed_over.is_some()
-                || endpoint.unanswered > 0
-                || endpoint.is_responsive(now)
+        self.urls.retain(|_, state| {
+            state.under_way > 0
+                || state.passed_over.is_some()
+                || state.unanswered > 0
+                || state.is_responsive(now)
         });
         if clock_set_back || abandoned > 0 || self.rescan_at <= now {
             let pause = RESCAN_PAUSE.saturating_mul(self.seen);

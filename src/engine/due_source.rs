@@ -42,8 +42,7 @@ pub struct DueSource<'a> {
     planner: &'a Planner<'a>,
     clock: &'a dyn Clock,
     report: &'a dyn DueReport,
-    /// Deliveries that were reported as not sendable, and tries to send one.
-    unsendable: usize,
+    /// How often a delivery could not be sent, each of which the engine counts.
     failed_plans: usize,
     /// Why the schedule cannot be read any more.
     error: Option<JournalError>,
@@ -61,17 +60,19 @@ impl<'a> DueSource<'a> {
             planner,
             clock,
             report,
-            unsendable: 0,
             failed_plans: 0,
             error: None,
         }
     }
 
-    /// Why the run has ended, if the schedule could not be read. Counts each delivery in `summary` that was reported as not
-    /// sendable.
+    /// Why the run has ended, if the schedule could not be read. Counts each scheduled delivery in `summary` that this process
+    /// cannot send.
     pub fn finish(&mut self, summary: &mut Summary) -> Option<JournalError> {
         let others = summary.not_sent.saturating_sub(self.failed_plans);
-        summary.not_sent = others + self.unsendable;
+        match self.queue.unsendable() {
+            Ok(unsendable) => summary.not_sent = others + unsendable,
+            Err(error) => drop(self.error.get_or_insert(error)),
+        }
         self.error.take()
     }
 
@@ -93,11 +94,7 @@ impl<'a> DueSource<'a> {
         self.failed_plans += 1;
         match self.queue.cannot_send(delivery.id, self.clock.now()) {
             Ok(None) => {}
-            Ok(Some(number)) => {
-                let number = number.max(1);
-                self.unsendable += number;
-                self.report.cannot_send(delivery, number, error);
-            }
+            Ok(Some(number)) => self.report.cannot_send(delivery, number.max(1), error),
             Err(e) if self.report.waits_for_journal(&e) => {}
             Err(e) => {
                 self.error.get_or_insert(e);

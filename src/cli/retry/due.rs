@@ -131,8 +131,9 @@ struct DueRun<'a> {
 impl DueReport for DueRun<'_> {
     fn after_next(&self, queue: &mut DueQueue<'_>) {
         self.report.journal_blocked(Blocked::Reader, None);
-        if queue.is_idle() {
-            self.report.next_due.set(queue.next_due());
+        let next = queue.next_due();
+        if queue.is_idle() && (next.is_some() || !queue.has_unsendable()) {
+            self.report.next_due.set(next);
         }
         let abandoned = queue.take_abandoned();
         if abandoned > 0 {

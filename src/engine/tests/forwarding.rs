@@ -164,6 +164,31 @@ fn an_outage_costs_few_attempts_and_ends_with_all_delivered() {
 }
 
 #[test]
+fn single_requests_without_a_response_keep_their_time() {
+    let simulation = Simulation::new(|_, _| (1, 200));
+    let ids = [(); 2].map(|()| capture(&simulation, URL, false));
+    let mut queue = forwarding(&simulation);
+    assert_eq!(next_at(&mut queue, 0), Some(ids[0]));
+    let later = T0.0 + 3_600_000;
+    let failed = format!("next_attempt_at = {later}, attempt_count = 1, error_kind = 'reset'");
+    sql(
+        &simulation,
+        &format!("UPDATE deliveries SET {failed} WHERE id = {}", ids[0]),
+    );
+    release_at(&mut queue, ids[0], Contact::NoResponse, 0);
+    assert_eq!(next_at(&mut queue, 1_000), Some(ids[1]));
+    sql(
+        &simulation,
+        &format!(
+            "UPDATE deliveries SET next_attempt_at = NULL WHERE id = {}",
+            ids[1]
+        ),
+    );
+    release_at(&mut queue, ids[1], Contact::Responded, 1_001);
+    assert_eq!(next_at(&mut queue, 3_000), None);
+}
+
+#[test]
 fn new_deliveries_are_found_before_those_read_meanwhile() {
     let simulation = Simulation::new(|_, _| (1, 200));
     let first = capture(&simulation, URL, false);

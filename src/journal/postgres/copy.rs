@@ -412,8 +412,11 @@ impl FileCopy<'_> {
                 continue;
             };
             let old_id = self.cursors.number(row, "last_id");
-            let last_id = captures.range(..=old_id).next_back();
-            let last_id = last_id.map_or(0, |(_, new)| *new);
+            let new_ids = |(_, new): (&i64, &i64)| *new;
+            let last_read = captures.range(..=old_id).map(new_ids).max().unwrap_or(0);
+            // A capture that was copied again may have an id behind later ones. They are read again rather than left out.
+            let next = captures.range(old_id + 1..).map(new_ids).min();
+            let last_id = next.map_or(last_read, |next| last_read.min(next - 1));
             let old = self.file.bin_position(&bin.name, old_id)?;
             let found = session.select(&statements::bin_position(&bin.name, last_id))?;
             let position = found.first().map(rows::follow_cursor).transpose()?;

@@ -48,7 +48,7 @@ struct KnownBin {
     response: Option<Arc<BinResponse>>,
 }
 
-/// Adds captures with their forwards and returns a result for each, in the same order.
+/// Adds captures, in order, and puts the result of each into `results`.
 pub fn add(
     session: &mut Session,
     state: &mut CaptureState,
