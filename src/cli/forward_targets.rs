@@ -121,7 +121,7 @@ fn policy(settings: Settings) -> Result<RetryPolicy, Failure> {
             let retries = policy.schedule.as_ref().map(RetrySchedule::retries);
             policy.retries = retries.unwrap_or_default();
         }
-        (true, Some(interval)) if settings.retries.is_none() => {
+        (true, Some(interval)) if settings.retries.is_none() && policy.schedule.is_none() => {
             let retries = DEFAULT_TIME.as_millis() / interval.as_millis().max(1);
             policy.retries = u32::try_from(retries).unwrap_or(u32::MAX).max(1);
         }

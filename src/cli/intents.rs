@@ -322,7 +322,8 @@ pub fn for_argument(at: &Command, word: &str, arguments: &[OsString]) -> Vec<Str
         return for_option(at, name);
     }
     let has = |name: &str| at.get_arguments().any(|arg| arg.get_long() == Some(name));
-    let hint = if path(at) == "expect" && !catalogue::TYPES.contains(&word) {
+    let is_command = word.parse::<u16>().is_err() && !has_url(arguments);
+    let hint = if path(at) == "expect" && is_command && !catalogue::TYPES.contains(&word) {
         "put `--` before the command: `hookfire expect -- COMMAND`"
     } else if has_url(arguments) && has("url") {
         "give the URL with `--url URL`"

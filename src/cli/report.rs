@@ -603,11 +603,11 @@ pub fn cannot_send(delivery: &Delivery, number: usize, error: PlanError) -> Fail
             (true, _) => format!("`hookfire retry --due {option}`"),
             (_, true) => format!("`hookfire retry {id} {option}`"),
             (_, false) => {
-                format!("`hookfire journal cancel {id} && hookfire retry {id} {option}`")
+                format!("`hookfire journal cancel {id}` and `hookfire retry {id} {option}`")
             }
         };
         failure.hints = vec![format!(
-            "start the command again that was given the secret, or give it with {command}"
+            "restart the command that was given the secret, or give it with {command}"
         )];
     }
     failure.context(words).hint(match is_failed {

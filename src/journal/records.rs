@@ -86,11 +86,12 @@ pub enum WriteResult {
     Refused,
     /// `Renew`: the ids that this process still owns.
     Renewed(Vec<i64>),
+    /// `Capture` and `Forward`.
     Captured {
         id: i64,
         bin: String,
         response: Option<Arc<BinResponse>>,
-        /// When the deliveries that forward it are due.
+        /// When the deliveries that forward it were accepted and are due.
         due: UnixMs,
     },
     /// `Finish`, `BeginRun` and `Forward`: the delivery or capture was deleted in the meantime.

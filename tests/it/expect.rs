@@ -348,7 +348,7 @@ fn count_zero_fails_if_a_request_arrives() {
     assert!(outcome.stdout().starts_with("#2 POST / "), "{outcome}");
     assert!(
         outcome.stderr().contains(
-            "error: #2 POST / user.created arrived, and no request with type `user` may\nhint: `hookfire captured show 2` shows it\n"
+            "error: #2 POST / user.created arrived, but no request with type `user` was expected\nhint: `hookfire captured show 2` shows it\n"
         ),
         "{outcome}"
     );

@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use crate::support::postgres::postgres_server;
-use crate::support::{Invocation, Listener, Machines, Outcome, Running, Server, TestEnv, forever};
+use crate::support::{
+    Invocation, Listener, Machines, Outcome, Running, Server, TestEnv, forever, respond,
+};
 
 impl Machines {
     fn deliver(&self, listener: &Listener, to: &str, args: &[&str]) -> Invocation {
@@ -319,6 +321,8 @@ fn exit_code_says_whether_all_were_delivered_in_time() {
     let late = ["--retry-schedule", "1h", "--for", "1s"];
     let outcome = script(&refusing.url(), &late).assert_code(7);
     assert!(outcome.stderr().contains("wait to be sent"), "{outcome}");
+    let message = "3 captures are not delivered yet";
+    assert!(outcome.stderr().contains(message), "{outcome}");
     // Those that wait for another target do not count.
     let program = TestEnv::new();
     let receiver = Listener::start(&program, &[]);
@@ -361,6 +365,23 @@ fn suggested_commands_name_the_journal() {
     let shown = run(&["captured", "show", "2"]).assert_code(0);
     let body = "`hookfire --journal j.db captured show 2 --body` writes";
     assert!(shown.stdout().contains(body), "{shown}");
+    listener.stop();
+}
+
+#[test]
+fn deliveries_of_earlier_runs_do_not_decide_the_exit_code() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    send(&listener, 1..=1);
+    let receiver = Server::script(vec![respond(503), respond(200)]);
+    let run = |to: &str| {
+        let args = ["--from-start", "--exit-after", "1", "--retries", "0"];
+        follow(&env, to, &args).args(["-o", "ndjson"]).run()
+    };
+    let refused = run(&receiver.url()).assert_code(3);
+    let error = "\"kind\":\"refused\"";
+    assert!(refused.stderr().contains(error), "{refused}");
+    run(&receiver.url()).assert_code(0);
     listener.stop();
 }
 

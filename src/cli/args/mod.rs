@@ -115,7 +115,10 @@ pub const FIRE_DEFAULTS: &[(&str, &str)] = &[
 
 /// The defaults of commands that deliver captures.
 pub const FORWARD_DEFAULTS: &[(&str, &str)] = &[
-    ("retries", "those of the schedule; with --retry-interval: 5"),
+    (
+        "retries",
+        "those of the schedule; with --retry-interval: as many as fit in 72 hours",
+    ),
     (
         "retry_interval",
         "those of the schedule; with --retries: 60s",

@@ -1,6 +1,6 @@
 //! `captured follow --to`: makes captures into deliveries, in the commit that moves the cursor, and sends them.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -18,13 +18,14 @@ use crate::cli::forward_targets::{ForwardTargets, report_waiting, start_thread};
 use crate::cli::{settings, signing};
 use crate::delivery::{Delivery, Status};
 use crate::engine::exit_of;
-use crate::error::Failure;
+use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{
     CaptureRules, Forward, Journal, JournalError, StoredCapture, Write, WriteResult,
 };
 use crate::listener::MAX_HOPS;
 use crate::remote::FollowedCapture;
+use crate::text::count;
 use crate::time::{Clock as _, UnixMs};
 
 /// While so many deliveries wait, no more captures are read.
@@ -132,9 +133,11 @@ pub struct Deliverer<'a> {
     pending: Arc<AtomicUsize>,
     /// Whether captures come from another machine, so that they are stored first.
     stores: bool,
-    /// Captures with deliveries that may still wait, oldest first.
-    unfinished: VecDeque<i64>,
-    /// The worst exit code of the deliveries that have ended.
+    /// Captures with deliveries that may still wait, and when those were accepted; oldest first.
+    unfinished: VecDeque<(i64, UnixMs)>,
+    /// The captures that could not be sent, and the deliveries that have failed.
+    failed: usize,
+    /// The worst exit code of these.
     exit: Exit,
 }
 
@@ -159,6 +162,7 @@ impl<'a> Deliverer<'a> {
             pending,
             stores,
             unfinished: VecDeque::new(),
+            failed: 0,
             exit: Exit::Done,
         })
     }
@@ -177,8 +181,10 @@ impl<'a> Deliverer<'a> {
         moved: Write,
         deadline: Option<Instant>,
     ) -> Result<Vec<Arc<StoredCapture>>, Failure> {
-        let sendable = captures.iter().map(|capture| self.is_sendable(capture));
-        let sendable: Vec<bool> = sendable.collect();
+        let mut sendable = Vec::new();
+        for capture in &captures {
+            sendable.push(self.is_sendable(capture));
+        }
         let mut writes = Vec::new();
         for (capture, _) in captures.iter().zip(&sendable).filter(|(_, sends)| **sends) {
             let (capture, forwards) = (Arc::clone(&capture.stored), Arc::clone(&self.forwards));
@@ -210,16 +216,31 @@ impl<'a> Deliverer<'a> {
 
     /// Whether a capture can and must be sent; otherwise says why not.
     fn is_sendable(
-        &self,
+        &mut self,
         FollowedCapture {
             stored, lacks_body, ..
         }: &FollowedCapture,
     ) -> bool {
-        let reason = not_sendable(&stored.record.capture, *lacks_body);
+        let (id, capture) = (stored.record.id, &stored.record.capture);
+        if let Some(reason) = not_to_send(capture) {
+            self.warn_not_sent(id, reason);
+            return false;
+        }
+        let reason = not_sendable(capture, *lacks_body);
         if let Some(reason) = reason {
-            self.warn_not_sent(stored.record.id, reason);
+            self.cannot_send(id, reason);
         }
         reason.is_none()
+    }
+
+    fn cannot_send(&mut self, id: i64, reason: &str) {
+        self.warn_not_sent(id, reason);
+        self.count_failed(Exit::Error);
+    }
+
+    fn count_failed(&mut self, exit: Exit) {
+        self.failed += usize::from(exit != Exit::Done);
+        self.exit = self.exit.max(exit);
     }
 
     fn warn_not_sent(&self, id: i64, reason: &str) {
@@ -235,50 +256,54 @@ impl<'a> Deliverer<'a> {
     ) -> Option<Arc<StoredCapture>> {
         let id = stored.record.id;
         match result {
-            Some(WriteResult::Captured { id, .. }) => {
-                self.unfinished.push_back(id);
+            Some(WriteResult::Captured { id, due, .. }) => {
+                self.unfinished.push_back((id, due));
                 let mut here = Arc::unwrap_or_clone(stored);
                 here.record.id = id;
                 Some(Arc::new(here))
             }
             Some(WriteResult::Rejected(error)) => {
-                self.warn_not_sent(id, &error.to_string());
+                self.cannot_send(id, &error.to_string());
                 Some(stored)
             }
             Some(WriteResult::Deleted) => {
                 self.warn_not_sent(id, "it was deleted before its delivery was stored");
                 None
             }
-            _ => {
-                self.unfinished.push_back(id);
-                Some(stored)
-            }
+            _ => Some(stored),
         }
     }
 
-    /// Whether all deliveries of the captures so far have ended. Their worst exit code is that of the command.
+    /// Whether all deliveries of the captures so far have ended.
     pub fn is_done(&mut self) -> Result<bool, Failure> {
-        let oldest: Vec<i64> = self.unfinished.iter().take(LOOKED_AT).copied().collect();
+        let looked_at = self.unfinished.len().min(LOOKED_AT);
+        let oldest: Vec<_> = self.unfinished.drain(..looked_at).collect();
+        let ids: Vec<i64> = oldest.iter().map(|(id, _)| *id).collect();
+        let accepted: HashMap<i64, UnixMs> = oldest.iter().copied().collect();
         let mut waiting = HashSet::new();
-        for delivery in self.journal.forwards(&oldest)? {
-            if !self.is_ours(&delivery) {
+        for delivery in self.journal.forwards(&ids)? {
+            let Some(capture) = delivery.capture else {
+                continue;
+            };
+            // Other runs and commands may forward the same capture.
+            if accepted.get(&capture) != Some(&delivery.created_at) || !self.is_ours(&delivery) {
                 continue;
             }
-            match (delivery.status, delivery.capture) {
-                (Status::Pending, Some(capture)) => drop(waiting.insert(capture)),
+            match delivery.status {
+                Status::Pending => drop(waiting.insert(capture)),
                 // Exit code 130 is for what the user stops.
-                (Status::Interrupted, _) => self.exit = self.exit.max(Exit::Error),
-                _ => self.exit = self.exit.max(exit_of(&delivery)),
+                Status::Interrupted => self.count_failed(Exit::Error),
+                _ => self.count_failed(exit_of(&delivery)),
             }
         }
-        self.unfinished.drain(..oldest.len());
-        for id in oldest.into_iter().rev().filter(|id| waiting.contains(id)) {
-            self.unfinished.push_front(id);
+        for one in oldest.into_iter().rev() {
+            if waiting.contains(&one.0) {
+                self.unfinished.push_front(one);
+            }
         }
         Ok(self.unfinished.is_empty())
     }
 
-    /// Whether this command would have added the delivery; others may forward the same capture.
     fn is_ours(&self, delivery: &Delivery) -> bool {
         self.forwards.iter().any(|forward| {
             forward.endpoint == delivery.endpoint && forward.target.base == delivery.target.base
@@ -291,19 +316,30 @@ impl<'a> Deliverer<'a> {
         }
     }
 
-    /// Waits for the requests in progress, and says what still waits. Returns the worst exit code of the deliveries, which is
-    /// [`Exit::Unmet`] if some have not ended.
-    pub fn finish(mut self) -> Result<Exit, Failure> {
+    /// Waits for the requests in progress, and says what still waits. Returns why not all captures were delivered, if so.
+    pub fn finish(mut self) -> Result<Option<Failure>, Failure> {
         while !self.thread.close() {
             self.print_reports();
             thread::sleep(END_POLL);
         }
         self.print_reports();
         report_waiting(self.ctx, self.journal, self.targets, "this command")?;
-        Ok(match self.is_done()? {
-            true => self.exit,
-            false => self.exit.max(Exit::Unmet),
-        })
+        if !self.is_done()? {
+            let waiting = count(self.unfinished.len(), "capture is", "captures are");
+            let message = format!("{waiting} not delivered yet");
+            return Ok(Some(Failure::new(Kind::Unmet, message)));
+        }
+        let kind = match self.exit {
+            Exit::Done => return Ok(None),
+            Exit::Refused => Kind::Refused,
+            Exit::Unreachable => Kind::Unreachable,
+            _ => Kind::Error,
+        };
+        let captures = count(self.failed, "capture was", "captures were");
+        let message = format!("{captures} not delivered");
+        Ok(Some(Failure::new(kind, message).hint(
+            "`hookfire failed list` lists the deliveries that have failed",
+        )))
     }
 }
 
@@ -328,19 +364,21 @@ pub fn commit(
     })
 }
 
-/// Why a capture cannot or must not be sent.
-fn not_sendable(capture: &Capture, lacks_body: bool) -> Option<&'static str> {
-    if lacks_body {
-        return Some("its body is too large to transfer");
-    }
+/// Why a capture is not meant to be sent.
+fn not_to_send(capture: &Capture) -> Option<&'static str> {
     if capture.malformed {
         return Some("the request is malformed or incomplete");
     }
     if capture.handshake.is_some() {
         return Some("it is a handshake, which the listener has answered");
     }
-    if !capture.is_accepted() {
-        return Some("the listener has refused it");
+    (!capture.is_accepted()).then_some("the listener has refused it")
+}
+
+/// Why a capture cannot be sent.
+fn not_sendable(capture: &Capture, lacks_body: bool) -> Option<&'static str> {
+    if lacks_body {
+        return Some("its body is too large to transfer");
     }
     if capture.has_fragment() {
         return Some("its target contains a `#`");

@@ -192,7 +192,7 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
     follower.store(start)?;
     let ended = follower.run(&mut *feed, args);
     let printed = follower.printed;
-    let sent = follower.deliverer.map_or(Ok(Exit::Done), Deliverer::finish);
+    let sent = follower.deliverer.map_or(Ok(None), Deliverer::finish);
     let finished = follower.printer.finish();
     ended?;
     finished?;
@@ -204,7 +204,7 @@ pub(super) fn run(args: &CapturedFollowArgs, ctx: &Context<'_>) -> Result<Exit, 
                 format!("{printed} of {wanted} captures arrived in time"),
             ))
         }
-        (Some(_), _) if !ctx.clock.interrupted() => Ok(sent),
+        (Some(_), _) if !ctx.clock.interrupted() => sent.map_or(Ok(Exit::Done), Err),
         _ => Ok(Exit::Done),
     }
 }

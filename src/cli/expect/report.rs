@@ -155,10 +155,10 @@ impl<'a> WaitReport<'a> {
         if self.watch.count == 0 {
             let conditions = self.conditions();
             let Some((id, title)) = &self.first_match else {
-                let message = format!("a request{conditions} arrived, and none may");
+                let message = format!("a request{conditions} arrived, but none was expected");
                 return Failure::new(Kind::Unmet, message);
             };
-            let message = format!("{title} arrived, and no request{conditions} may");
+            let message = format!("{title} arrived, but no request{conditions} was expected");
             return Failure::new(Kind::Unmet, message)
                 .hint(format!("`hookfire captured show {id}` shows it"));
         }

@@ -202,13 +202,7 @@ impl PostgresJournal {
                         false => WriteResult::Deleted,
                     };
                 }
-                self.writer(session).forward(&stored, results)?;
-                for (at, ..) in stored {
-                    if matches!(results[at], WriteResult::Captured { .. }) {
-                        results[at] = WriteResult::Done;
-                    }
-                }
-                Ok(())
+                self.writer(session).forward(&stored, results)
             }
             Write::AmendCapture { .. }
             | Write::SetSignature { .. }

@@ -137,7 +137,12 @@ fn apply(
                 return Ok(WriteResult::Deleted);
             }
             transaction.forward(capture, (id, bin), forwards)?;
-            Ok(WriteResult::Done)
+            Ok(WriteResult::Captured {
+                id,
+                bin: bin.clone(),
+                response: None,
+                due: transaction.now,
+            })
         }
         Write::BeginRun(id, run) => runs::begin(transaction.tx, *id, run),
         Write::AmendCapture { id, response } => run(&statements::amend_capture(*id, response)),

@@ -691,10 +691,10 @@ fn stored_captures_are_forwarded_unless_they_were_deleted() {
     let writes = ids.map(forward);
     journal.delete_captures(&ids[1..]).unwrap();
     let results = journal.commit(&writes).unwrap();
-    assert!(
-        matches!(results[..], [WriteResult::Done, WriteResult::Deleted]),
-        "{results:?}"
-    );
+    let [WriteResult::Captured { id, .. }, WriteResult::Deleted] = results[..] else {
+        panic!("{results:?}");
+    };
+    assert_eq!(id, ids[0]);
     assert_eq!(journal.forwards(&ids[..1]).unwrap().len(), 1);
     assert_eq!(journal.pending_forwards(9).unwrap(), 1);
 }
